@@ -1,0 +1,148 @@
+//! What an outcome leads to: one table for the whole product, overridable per task by `on_failure`.
+//!
+//! Called by the engine when an attempt ends. "Never more than 3 tries of one thing; then escalate" holds here and
+//! only here: [`TaskSpec::retry_max`] is capped by [`RETRY_MAX`] whatever a plan says.
+
+use std::time::Duration;
+
+use crate::ids::AgentName;
+use crate::outcome::Outcome;
+use crate::spec::{OnFailure, RETRY_MAX, TaskSpec};
+use crate::time::Millis;
+
+/// The first wait before a retry; it doubles with each further one.
+pub const BACKOFF_FIRST: Duration = Duration::from_millis(500);
+/// The longest wait before a retry that no provider asked for.
+pub const BACKOFF_MAX: Duration = Duration::from_secs(40);
+/// How long a quota without a stated reset holds a task.
+pub const QUOTA_HOLD: Duration = Duration::from_secs(15 * 60);
+
+/// The table's answer for one class.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Rule {
+    /// The task is over.
+    Finish,
+    /// Try again on the same agent, then as `then` says.
+    Retry,
+    /// The next agent of the chain; without one, fail.
+    Next,
+    /// Wait for a stated moment; the wait does not count as a try.
+    Hold,
+    /// Only a person can help.
+    Ask,
+}
+
+/// The one table. A failure that repeating cannot mend is not repeated.
+pub fn rule(outcome: &Outcome) -> Rule {
+    match outcome {
+        Outcome::Succeeded | Outcome::Cancelled | Outcome::Skipped { .. } => Rule::Finish,
+        Outcome::RateLimited { .. }
+        | Outcome::Overloaded
+        | Outcome::Empty
+        | Outcome::Malformed
+        | Outcome::Truncated
+        | Outcome::GateFailed
+        | Outcome::Stalled
+        | Outcome::Killed
+        | Outcome::Crashed
+        | Outcome::TimedOut => Rule::Retry,
+        Outcome::ContextTooLong | Outcome::Refused | Outcome::LowConfidence | Outcome::Unavailable => Rule::Next,
+        Outcome::Quota { .. } => Rule::Hold,
+        Outcome::Auth | Outcome::BudgetExhausted => Rule::Ask,
+    }
+}
+
+/// What to do with the task now.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Disposition {
+    /// It is over with this outcome; dependants run or are skipped by it.
+    Done,
+    /// It is over, and dependants run although it failed.
+    DoneAndContinue,
+    /// Try again, on the same agent or the next, at that moment.
+    TryAt {
+        /// When.
+        at: Millis,
+        /// On whom.
+        agent: AgentName,
+    },
+    /// Hold until the provider's allowance returns; the try is not counted.
+    HoldUntil {
+        /// When.
+        at: Millis,
+    },
+    /// Hold and ask a person.
+    Ask,
+}
+
+/// What the task has behind it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Tries {
+    /// The agent of the try that just ended.
+    pub agent: AgentName,
+    /// How many tries that agent has had, this one included.
+    pub on_agent: u32,
+}
+
+/// Decides. `jitter` is a random number in 0..1 (full jitter: the wait is drawn between zero and the ceiling).
+pub fn dispose(spec: &TaskSpec, outcome: &Outcome, tries: &Tries, now: Millis, jitter: f64) -> Disposition {
+    if outcome.is_success() {
+        return Disposition::Done;
+    }
+    let table = rule(outcome);
+    if table == Rule::Finish {
+        return Disposition::Done;
+    }
+    if table == Rule::Hold {
+        let at = match outcome {
+            Outcome::Quota { resets_at: Some(at) } => *at,
+            _ => now.after(QUOTA_HOLD),
+        };
+        return Disposition::HoldUntil { at };
+    }
+    let retry = || {
+        let allowed = spec.retry_max.min(RETRY_MAX);
+        (tries.on_agent <= allowed).then(|| Disposition::TryAt {
+            at: now.after(backoff(outcome, tries.on_agent, jitter)),
+            agent: tries.agent.clone(),
+        })
+    };
+    let next = || next_agent(spec, &tries.agent).map(|agent| Disposition::TryAt { at: now, agent });
+    match spec.on_failure {
+        Some(OnFailure::Fail) => Disposition::Done,
+        Some(OnFailure::Continue) => retry_if(table, retry).unwrap_or(Disposition::DoneAndContinue),
+        Some(OnFailure::Ask) => retry_if(table, retry).unwrap_or(Disposition::Ask),
+        Some(OnFailure::Retry) => retry().unwrap_or(Disposition::Done),
+        Some(OnFailure::Fallback) => next().unwrap_or(Disposition::Done),
+        None => match table {
+            Rule::Retry => retry().or_else(next).unwrap_or(Disposition::Done),
+            Rule::Next => next().unwrap_or(Disposition::Done),
+            Rule::Ask => next().unwrap_or(Disposition::Ask),
+            Rule::Finish | Rule::Hold => Disposition::Done,
+        },
+    }
+}
+
+fn retry_if(table: Rule, retry: impl Fn() -> Option<Disposition>) -> Option<Disposition> {
+    if table == Rule::Retry { retry() } else { None }
+}
+
+fn next_agent(spec: &TaskSpec, current: &AgentName) -> Option<AgentName> {
+    match spec.fallback.iter().position(|agent| agent == current) {
+        Some(place) => spec.fallback.get(place + 1).cloned(),
+        None => spec.fallback.first().cloned(),
+    }
+}
+
+/// Exponential with full jitter (AWS architecture blog, "Exponential Backoff And Jitter"), but never shorter than
+/// what the provider asked for.
+fn backoff(outcome: &Outcome, tries: u32, jitter: f64) -> Duration {
+    let ceiling = BACKOFF_FIRST.saturating_mul(1 << tries.min(16)).min(BACKOFF_MAX);
+    let drawn = ceiling.mul_f64(jitter.clamp(0.0, 1.0));
+    match outcome {
+        Outcome::RateLimited {
+            retry_after_ms: Some(asked_ms),
+        } => drawn.max(Duration::from_millis(*asked_ms)),
+        _ => drawn,
+    }
+}

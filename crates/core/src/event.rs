@@ -1,0 +1,182 @@
+//! What happened, in the past tense. Appended in the same transaction as the change it tells of.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{AgentName, AttemptNumber, Cursor, Fence, QuestionId, RunId, TaskId, TaskKey};
+use crate::outcome::Outcome;
+use crate::question::QuestionKind;
+use crate::task::Held;
+use crate::time::Millis;
+use crate::usage::{Cost, Usage};
+
+/// One event of the history.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Event {
+    /// Its place in the history; ascending without reuse.
+    pub cursor: Cursor,
+    /// When, by the store's clock.
+    pub at: Millis,
+    /// The run it belongs to.
+    pub run: RunId,
+    /// The task, when it is about one.
+    pub task: Option<TaskId>,
+    /// What happened.
+    #[serde(flatten)]
+    pub happened: Happened,
+}
+
+/// Everything that can have happened.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Happened {
+    /// A run was accepted with so many tasks.
+    RunSubmitted {
+        /// Its name.
+        name: String,
+        /// How many tasks it began with.
+        tasks: u64,
+    },
+    /// Tasks were added to an open run.
+    TasksAdded {
+        /// How many.
+        tasks: u64,
+    },
+    /// A run was paused: nothing of it starts.
+    RunPaused {
+        /// By a person, or because its engine went away.
+        interrupted: bool,
+    },
+    /// A paused run goes on.
+    RunResumed,
+    /// A person stopped the run.
+    RunCancelled,
+    /// Every task of the run is done.
+    RunFinished {
+        /// Tasks that succeeded.
+        succeeded: u64,
+        /// Tasks that did not.
+        failed: u64,
+    },
+    /// A finished run was opened again by a retry or by new tasks.
+    RunReopened,
+    /// Everything the task needs is there.
+    TaskReady,
+    /// A worker took the task and is about to start (or repeat) this try.
+    TaskClaimed {
+        /// The try.
+        attempt: AttemptNumber,
+        /// The fence that its writes carry.
+        fence: Fence,
+        /// Who is to do it.
+        agent: AgentName,
+    },
+    /// The try is under way.
+    AttemptStarted {
+        /// The try.
+        attempt: AttemptNumber,
+        /// The backend's session, where there is one.
+        session: Option<String>,
+        /// The operating system process, where there is one.
+        pid: Option<u32>,
+    },
+    /// Something the agent reported that is worth keeping (a tool call, a notice); bounded.
+    AttemptReported {
+        /// The try.
+        attempt: AttemptNumber,
+        /// What kind of report.
+        kind: String,
+        /// Bounded text.
+        text: String,
+    },
+    /// The try ended.
+    AttemptEnded {
+        /// The try.
+        attempt: AttemptNumber,
+        /// How.
+        outcome: Outcome,
+        /// What it consumed.
+        usage: Usage,
+        /// What it cost.
+        cost: Cost,
+    },
+    /// The task cannot go on now.
+    TaskHeld {
+        /// Why.
+        held: Held,
+    },
+    /// The thing the task waited for came.
+    TaskReleased,
+    /// A lease was given back or ran out; the try will be repeated under a new fence.
+    TaskReturned {
+        /// The fence that is void now.
+        fence: Fence,
+        /// Why.
+        why: String,
+    },
+    /// The task is over.
+    TaskDone {
+        /// How it came out.
+        outcome: Outcome,
+        /// Whether dependants run although it failed.
+        continues: bool,
+    },
+    /// A person wants the task tried again.
+    TaskRetried,
+    /// Stopping a running task was asked for.
+    CancelRequested,
+    /// A person is asked.
+    QuestionAsked {
+        /// The question.
+        question: QuestionId,
+        /// What kind.
+        kind: QuestionKind,
+        /// The words.
+        text: String,
+    },
+    /// The question was answered.
+    QuestionAnswered {
+        /// The question.
+        question: QuestionId,
+        /// The answer.
+        answer: String,
+    },
+}
+
+impl Happened {
+    /// The stable name of the kind, the same as in JSON.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Happened::RunSubmitted { .. } => "run_submitted",
+            Happened::TasksAdded { .. } => "tasks_added",
+            Happened::RunPaused { .. } => "run_paused",
+            Happened::RunResumed => "run_resumed",
+            Happened::RunCancelled => "run_cancelled",
+            Happened::RunFinished { .. } => "run_finished",
+            Happened::RunReopened => "run_reopened",
+            Happened::TaskReady => "task_ready",
+            Happened::TaskClaimed { .. } => "task_claimed",
+            Happened::AttemptStarted { .. } => "attempt_started",
+            Happened::AttemptReported { .. } => "attempt_reported",
+            Happened::AttemptEnded { .. } => "attempt_ended",
+            Happened::TaskHeld { .. } => "task_held",
+            Happened::TaskReleased => "task_released",
+            Happened::TaskReturned { .. } => "task_returned",
+            Happened::TaskDone { .. } => "task_done",
+            Happened::TaskRetried => "task_retried",
+            Happened::CancelRequested => "cancel_requested",
+            Happened::QuestionAsked { .. } => "question_asked",
+            Happened::QuestionAnswered { .. } => "question_answered",
+        }
+    }
+}
+
+/// A task as a finished piece of news for people who follow by key.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct TaskRef {
+    /// The run.
+    pub run: RunId,
+    /// Its number.
+    pub task: TaskId,
+    /// Its name.
+    pub key: TaskKey,
+}

@@ -1,0 +1,19 @@
+//! Pure decisions of Wheelhouse.
+//!
+//! This room holds the words of the product as types: ids, plans, the state machines of tasks and runs, outcomes
+//! and what each of them leads to, and the ports ([`store`], [`agent`]) through which the engine meets the world.
+//! Everything else depends on it. It never reads a clock, a file, the environment or a random source: those come
+//! in as values, so every decision made here can be tested by a table and replayed by a seed.
+
+pub mod agent;
+pub mod disposition;
+pub mod event;
+pub mod ids;
+pub mod outcome;
+pub mod question;
+pub mod spec;
+pub mod store;
+pub mod task;
+pub mod time;
+pub mod usage;
+pub mod write_set;

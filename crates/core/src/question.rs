@@ -1,0 +1,67 @@
+//! Questions that wait for a person, and what an answer means.
+
+use serde::{Deserialize, Serialize};
+
+/// What is being asked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum QuestionKind {
+    /// May this task start?
+    Approval,
+    /// The task failed and its `on_failure` says to ask.
+    Failure,
+    /// An agent wants to do something it needs leave for.
+    Permission,
+    /// An agent asks in words.
+    Words,
+}
+
+/// What an answer does to the held task.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Resolution {
+    /// Go on: start it, or try it again.
+    Proceed,
+    /// Give the task up; dependants are skipped.
+    GiveUp,
+    /// Give the task up; dependants run all the same.
+    ContinueWithout,
+    /// Hand the answer to the running agent.
+    Deliver,
+}
+
+/// The answer is none of those the question takes.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("`{found}` is not an answer to this question; it takes {choices}")]
+pub struct NotAnAnswer {
+    /// What was given.
+    pub found: String,
+    /// What would do.
+    pub choices: String,
+}
+
+impl QuestionKind {
+    /// The words this question takes; empty when any text will do.
+    pub fn choices(self) -> &'static [&'static str] {
+        match self {
+            QuestionKind::Approval | QuestionKind::Permission => &["approve", "deny"],
+            QuestionKind::Failure => &["retry", "fail", "continue"],
+            QuestionKind::Words => &[],
+        }
+    }
+
+    /// Reads an answer.
+    pub fn resolve(self, answer: &str) -> Result<Resolution, NotAnAnswer> {
+        let word = answer.trim().to_ascii_lowercase();
+        match (self, word.as_str()) {
+            (QuestionKind::Words, _) | (QuestionKind::Permission, "approve" | "deny") => Ok(Resolution::Deliver),
+            (QuestionKind::Approval, "approve") | (QuestionKind::Failure, "retry") => Ok(Resolution::Proceed),
+            (QuestionKind::Approval, "deny") | (QuestionKind::Failure, "fail") => Ok(Resolution::GiveUp),
+            (QuestionKind::Failure, "continue") => Ok(Resolution::ContinueWithout),
+            (QuestionKind::Approval | QuestionKind::Permission | QuestionKind::Failure, _) => Err(NotAnAnswer {
+                found: answer.to_owned(),
+                choices: self.choices().join(", "),
+            }),
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! A task and a run as the engine needs them: every default applied, every name resolved, every file read.
+//!
+//! Plans (what people write) become these through `plan`; the store keeps them; nothing edits them afterwards.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{AgentName, TaskKey};
+
+/// What a task does.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Work {
+    /// A shell command, run with `sh -c`. A template; text from other tasks is shell-quoted into it.
+    Exec(String),
+    /// A prompt for an agent. A template; text from other tasks is marked as untrusted.
+    Prompt(String),
+}
+
+/// Where a task works.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Isolation {
+    /// In the project directory itself.
+    #[default]
+    None,
+    /// In a git worktree and branch of its own; outside a git repository in a copy.
+    Worktree,
+}
+
+/// What a failure of the task leads to, in place of the table in [`crate::disposition`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFailure {
+    /// Try again on the same agent while `retry.max` allows, then fail.
+    Retry,
+    /// Move to the next agent of `fallback`, then fail.
+    Fallback,
+    /// Hold the task and ask a person.
+    Ask,
+    /// Record the failure and let dependants run all the same.
+    Continue,
+    /// Fail at once; dependants are skipped.
+    Fail,
+}
+
+/// A limit on money, kept with the run or task.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct BudgetLimit {
+    /// The limit in nano-dollars.
+    pub cost_nano: u64,
+}
+
+/// One task of a run, ready for the store.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct TaskSpec {
+    /// Its name within the run.
+    pub key: TaskKey,
+    /// What it does.
+    pub work: Work,
+    /// Who does it (first).
+    pub agent: AgentName,
+    /// Who does it next when that fails and the failure says to move on.
+    pub fallback: Vec<AgentName>,
+    /// A model for the agent, when the plan names one.
+    pub model: Option<String>,
+    /// A role or system prompt for the agent.
+    pub role: Option<String>,
+    /// The tasks that must be done first.
+    pub needs: Vec<TaskKey>,
+    /// Higher runs sooner.
+    pub priority: i32,
+    /// The declared write set, as globs relative to the project. Empty: nothing declared.
+    pub files: Vec<String>,
+    /// Commands the engine runs after the agent claims success.
+    pub verify: Vec<String>,
+    /// Where it works.
+    pub isolation: Isolation,
+    /// The wall timer, in milliseconds.
+    pub timeout_ms: u64,
+    /// The idle timer (no event for so long), in milliseconds.
+    pub idle_timeout_ms: u64,
+    /// How often it may be tried again on one agent; at most [`RETRY_MAX`].
+    pub retry_max: u32,
+    /// What a failure leads to; absent means the table decides.
+    pub on_failure: Option<OnFailure>,
+    /// Whether its result is a list of tasks to add to the run.
+    pub planner: bool,
+    /// Whether a person must approve it before it starts.
+    pub approval: bool,
+    /// Additional environment, on top of the allowlist.
+    pub env: BTreeMap<String, String>,
+    /// Working directory relative to the project.
+    pub cwd: Option<String>,
+    /// Money it may spend.
+    pub budget: Option<BudgetLimit>,
+}
+
+/// "Never more than 3 tries of one thing": two retries after the first.
+pub const RETRY_MAX: u32 = 2;
+
+/// A run, ready for the store.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RunSpec {
+    /// The plan's name.
+    pub name: String,
+    /// Variables, with those of the command line applied.
+    pub vars: BTreeMap<String, String>,
+    /// Money the run may spend in all.
+    pub budget: Option<BudgetLimit>,
+    /// Where the plan came from, for people (`plans/review.yaml`).
+    pub source: String,
+    /// A standing run never finishes by itself; tasks are added to it at any time.
+    pub standing: bool,
+}

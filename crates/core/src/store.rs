@@ -1,0 +1,639 @@
+//! The store port: every change the durable truth can undergo, and every question that can be asked of it.
+//!
+//! Implemented by the `store` crate on SQLite (later PostgreSQL) and by a memory model in `testkit`; all pass one
+//! conformance suite. A store applies [`Command`]s, it decides nothing that [`crate::task`] does not say.
+//!
+//! Contracts every implementation keeps:
+//! - [`Store::commit`] applies a batch in one durable transaction. A refused command changes nothing and does not
+//!   hurt its neighbours; a [`Failure`] means that nothing of the batch was applied.
+//! - Each change of state and its [`Event`](crate::event::Event) commit together.
+//! - A write under a [`Lease`] counts only while the task is running, the fence is the task's current one and
+//!   `lease_until > now` by the store's own clock. Otherwise [`Refused::LostLease`].
+//! - Times come from the store's clock, never from a caller.
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::{Event, Happened};
+use crate::ids::{
+    AgentName, ArtifactHash, AttemptNumber, Cursor, Fence, Lease, OwnerId, QuestionId, RunId, TaskId, TaskKey,
+};
+use crate::outcome::Outcome;
+use crate::question::{QuestionKind, Resolution};
+use crate::spec::{RunSpec, TaskSpec};
+use crate::task::{Held, TaskState};
+use crate::time::Millis;
+use crate::usage::{Cost, Usage};
+
+/// One change to the durable truth.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Command {
+    /// Accept a run with its tasks. `needs` must name tasks of the same submission (checked by `plan`; a store
+    /// refuses what is dangling). → [`Reply::Submitted`]
+    SubmitRun {
+        /// The run.
+        run: RunSpec,
+        /// Its tasks, in the order of the plan.
+        tasks: Vec<TaskSpec>,
+    },
+    /// Add tasks to a run; a finished run is opened again. `needs` may name tasks already there.
+    /// → [`Reply::Submitted`]
+    AddTasks {
+        /// The run.
+        run: RunId,
+        /// The new tasks.
+        tasks: Vec<TaskSpec>,
+    },
+    /// Take ready tasks, highest priority first, then oldest. First wakes held tasks whose `until` has come.
+    /// → [`Reply::Claimed`]
+    Claim(ClaimRequest),
+    /// The try is about to start or has started: keep what identifies it. → [`Reply::Done`]
+    Start {
+        /// The right to say so.
+        lease: Lease,
+        /// What to keep.
+        start: AttemptStart,
+    },
+    /// Keep a bounded report of a running try. → [`Reply::Done`]
+    Report {
+        /// The right to say so.
+        lease: Lease,
+        /// What kind of report.
+        kind: String,
+        /// Bounded by the caller (see `REPORT_MAX` in the engine).
+        text: String,
+    },
+    /// Prolong leases. → [`Reply::Beat`]
+    Heartbeat {
+        /// The leases held.
+        leases: Vec<Lease>,
+        /// How long from now they shall last.
+        lease_ms: u64,
+    },
+    /// End a try, in one piece: outcome, usage, artifacts, next state, dependants, new tasks, events.
+    /// A settlement of a task whose cancellation was requested is refused with [`Refused::CancelRequested`] unless
+    /// its outcome is `cancelled`. → [`Reply::Done`]
+    Settle {
+        /// The right to say so.
+        lease: Lease,
+        /// Everything about the end.
+        settlement: Box<Settlement>,
+    },
+    /// Give a task back without an end: it is ready again and the try will be repeated under the same number.
+    /// → [`Reply::Done`]
+    Return {
+        /// The right to say so.
+        lease: Lease,
+        /// Why, for the history.
+        why: String,
+    },
+    /// Return every running task whose lease ran out. → [`Reply::Returned`]
+    ExpireLeases,
+    /// Return every running task of owners other than `me`, leases notwithstanding. Only for the holder of the
+    /// exclusive lock of a state directory, which thereby knows that the others are gone. Runs that were open get
+    /// paused with `interrupted` unless `go_on`. → [`Reply::Returned`]
+    Recover {
+        /// Who lives.
+        me: OwnerId,
+        /// Whether open runs go on at once or wait for `resume`.
+        go_on: bool,
+    },
+    /// Nothing of the run starts until it is resumed; what runs goes on. Ready tasks become held(paused).
+    /// → [`Reply::Done`]
+    PauseRun {
+        /// The run.
+        run: RunId,
+    },
+    /// Let a paused run go on. → [`Reply::Done`]
+    ResumeRun {
+        /// The run.
+        run: RunId,
+    },
+    /// Let every run go on that was paused because its engine went away. → [`Reply::Runs`]
+    ResumeInterrupted,
+    /// Stop a run: what has not started is cancelled, what runs is asked to stop. → [`Reply::Done`]
+    CancelRun {
+        /// The run.
+        run: RunId,
+    },
+    /// Stop a task: cancelled at once when it is not running, else its cancellation is requested and the worker
+    /// learns of it with its next heartbeat. → [`Reply::Done`]
+    CancelTask {
+        /// The task.
+        task: TaskId,
+    },
+    /// Try a task again that is done without success; dependants that were skipped because of it wait again.
+    /// → [`Reply::Done`]
+    RetryTask {
+        /// The task.
+        task: TaskId,
+    },
+    /// Try again everything in a run that is done without success. → [`Reply::Done`]
+    RetryRun {
+        /// The run.
+        run: RunId,
+    },
+    /// Answer an open question. → [`Reply::Done`]
+    Answer {
+        /// The question.
+        question: QuestionId,
+        /// The words given.
+        answer: String,
+        /// What they mean (see [`QuestionKind::resolve`]).
+        resolution: Resolution,
+    },
+    /// Remove finished runs that ended before then, with all that hangs on them. Their events go too; cursors are
+    /// never used again. → [`Reply::Pruned`]
+    Prune {
+        /// The end of what is kept.
+        before: Millis,
+    },
+}
+
+/// Who claims, and within which limits.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ClaimRequest {
+    /// The claiming engine or worker.
+    pub owner: OwnerId,
+    /// How many tasks at the most.
+    pub limit: u32,
+    /// How long the leases shall last from now.
+    pub lease_ms: u64,
+    /// Limits over sets of agents, counted over all owners. An agent that no cap names is only bound by `limit`.
+    pub caps: Vec<Cap>,
+}
+
+/// At most so many running tasks over these agents together (one agent, or all that share an account).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Cap {
+    /// The agents that share the limit.
+    pub agents: Vec<AgentName>,
+    /// How many of their tasks may run at a time.
+    pub running_max: u32,
+}
+
+/// What identifies a try that is about to start or has started.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct AttemptStart {
+    /// The backend's session, once it is known.
+    pub session: Option<String>,
+    /// The process that keeps the agent, with its start time (clock ticks since boot): a pid alone proves nothing.
+    pub process: Option<ProcessMark>,
+}
+
+/// A process that cannot be mistaken for a later one with the same number.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ProcessMark {
+    /// The number.
+    pub pid: u32,
+    /// Field 22 of `/proc/PID/stat`.
+    pub start_ticks: u64,
+}
+
+/// The end of a try.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Settlement {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What happens to the task.
+    pub next: Next,
+    /// What it produced.
+    pub result: TaskResult,
+    /// What it consumed.
+    pub usage: Usage,
+    /// What it cost.
+    pub cost: Cost,
+    /// The bytes behind [`TaskResult::artifacts`] that the store does not hold yet.
+    pub artifacts: Vec<ArtifactBytes>,
+    /// Tasks that a planner returned.
+    pub new_tasks: Vec<TaskSpec>,
+}
+
+/// What happens to a task whose try ended.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Next {
+    /// It is over.
+    Done {
+        /// Whether dependants run although it did not succeed.
+        continues: bool,
+    },
+    /// Tried again then, on that agent. `counts` is false when the try was not the task's fault (quota): the next
+    /// one has the same number.
+    TryAt {
+        /// When.
+        at: Millis,
+        /// On whom.
+        agent: AgentName,
+        /// Held as quota (true) or as retry (false) until then.
+        quota: bool,
+    },
+    /// A person is asked.
+    Ask {
+        /// What kind of question.
+        kind: QuestionKind,
+        /// The words.
+        text: String,
+    },
+}
+
+/// What a try produced, by reference.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct TaskResult {
+    /// What to say about it in short; bounded (see `SUMMARY_MAX` in the engine).
+    pub summary: String,
+    /// The verdict it gave, when it gave one.
+    pub verdict: Option<String>,
+    /// The files it changed.
+    pub files: Vec<String>,
+    /// Its durable outputs: `output` first.
+    pub artifacts: Vec<ArtifactRef>,
+    /// The exit code of its process, where there was one.
+    pub exit_code: Option<i32>,
+    /// The checks that the engine ran.
+    pub checks: Vec<Check>,
+    /// Whether it comes from the rehearsal stand-in.
+    pub rehearsed: bool,
+}
+
+/// A named output of a task.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ArtifactRef {
+    /// `output`, `errors`, or a name the backend gave.
+    pub name: String,
+    /// Where the bytes are.
+    pub hash: ArtifactHash,
+    /// How many bytes are kept.
+    pub bytes: u64,
+    /// How many bytes the task really wrote; more than `bytes` when the middle was dropped.
+    pub bytes_written: u64,
+}
+
+/// Content by hash.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ArtifactBytes {
+    /// BLAKE3 of the bytes.
+    pub hash: ArtifactHash,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// A check that the engine ran.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Check {
+    /// The command.
+    pub command: String,
+    /// Its exit code; absent when it had to be stopped.
+    pub exit_code: Option<i32>,
+    /// BLAKE3 of its output.
+    pub log: ArtifactHash,
+    /// The end of its output, bounded.
+    pub tail: String,
+    /// How long it took.
+    pub took_ms: u64,
+}
+
+impl Check {
+    /// Whether it passed.
+    pub fn passed(&self) -> bool {
+        self.exit_code == Some(0)
+    }
+}
+
+/// The answer to a command that was applied.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Reply {
+    /// It is done; there is nothing to say.
+    Done,
+    /// The run and its new tasks, in the order given.
+    Submitted {
+        /// The run.
+        run: RunId,
+        /// The new tasks.
+        tasks: Vec<TaskId>,
+    },
+    /// What was claimed, and when to ask again.
+    Claimed {
+        /// The tasks.
+        tasks: Vec<Claimed>,
+        /// The earliest moment at which a held task wakes by itself.
+        wake_at: Option<Millis>,
+        /// The moment of the claim by the store's clock.
+        now: Millis,
+    },
+    /// What became of the leases.
+    Beat {
+        /// Leases that are no longer valid: stop and discard.
+        lost: Vec<Lease>,
+        /// Tasks that somebody wants stopped.
+        cancel: Vec<TaskId>,
+    },
+    /// Tasks that are ready again.
+    Returned {
+        /// Which, with what identified their last try.
+        tasks: Vec<ReturnedTask>,
+    },
+    /// Runs that were changed.
+    Runs {
+        /// Which.
+        runs: Vec<RunId>,
+    },
+    /// What was removed.
+    Pruned {
+        /// Runs.
+        runs: u64,
+        /// Artifacts that nothing refers to any more.
+        artifacts: u64,
+    },
+}
+
+/// A task whose worker went away.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ReturnedTask {
+    /// The task.
+    pub task: TaskId,
+    /// The process that kept its agent, if that was recorded.
+    pub process: Option<ProcessMark>,
+}
+
+/// A task under a fresh lease.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Claimed {
+    /// The right to write about it.
+    pub lease: Lease,
+    /// Its run.
+    pub run: RunId,
+    /// The number of this try.
+    pub attempt: AttemptNumber,
+    /// How many tries `agent` has had, this one included.
+    pub on_agent: u32,
+    /// Who is to do it.
+    pub agent: AgentName,
+    /// The session of an earlier try on that agent, to go on in.
+    pub session: Option<String>,
+    /// Everything about it.
+    pub spec: TaskSpec,
+}
+
+/// A command that was not applied; the others of its batch were.
+#[derive(Clone, PartialEq, Debug, thiserror::Error)]
+pub enum Refused {
+    /// The lease ran out or the task was claimed by somebody else: stop and discard.
+    #[error("the lease on {0:?} is lost")]
+    LostLease(Lease),
+    /// Somebody wants the task stopped; settle it as cancelled.
+    #[error("{0} was cancelled in the meantime")]
+    CancelRequested(TaskId),
+    /// There is no such run.
+    #[error("there is no run {0}")]
+    NoSuchRun(RunId),
+    /// There is no such task.
+    #[error("there is no task {0}")]
+    NoSuchTask(TaskId),
+    /// There is no such question, or it was answered before.
+    #[error("there is no open question {0}")]
+    NoSuchQuestion(QuestionId),
+    /// A task of that name is in the run already.
+    #[error("the run already has a task `{0}`")]
+    DuplicateKey(TaskKey),
+    /// A task needs one that is not there.
+    #[error("task `{task}` needs `{needs}`, which is not in the run")]
+    DanglingNeed {
+        /// The task.
+        task: TaskKey,
+        /// What it needs.
+        needs: TaskKey,
+    },
+    /// The state does not allow it.
+    #[error("{0}")]
+    Illegal(String),
+}
+
+/// The store itself failed; nothing of the batch was applied.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The disk or the quota on it is full. Work may go on once there is room.
+    #[error("the disk that holds the state is full")]
+    Full(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Another process held the store for too long.
+    #[error("the store is busy")]
+    Busy(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The file is damaged.
+    #[error("the store is damaged: {0}")]
+    Damaged(String),
+    /// The store was written by a version of Wheelhouse that is newer than this one.
+    #[error("the store has schema {found}, this program knows schemas up to {known}")]
+    TooNew {
+        /// Its schema.
+        found: u32,
+        /// Ours.
+        known: u32,
+    },
+    /// Reading or writing failed.
+    #[error("the store could not be read or written")]
+    Io(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// The durable truth, for writing. One thread at a time; the engine groups commands into batches.
+pub trait Store: Send {
+    /// Applies the batch in one durable transaction; one answer a command, in order.
+    fn commit(&mut self, batch: &[Command]) -> Result<Vec<Result<Reply, Refused>>, Failure>;
+
+    /// A view for reading that does not disturb the writer.
+    fn reader(&self) -> Result<Box<dyn Reader>, Failure>;
+}
+
+/// The durable truth, for reading. Every call sees one consistent moment.
+pub trait Reader: Send {
+    /// All runs, newest first, at most `limit`.
+    fn runs(&mut self, limit: u32) -> Result<Vec<RunView>, Failure>;
+    /// One run.
+    fn run(&mut self, run: RunId) -> Result<Option<RunView>, Failure>;
+    /// Tasks of a run in the order they were added, from `offset`, at most `limit`.
+    fn tasks(&mut self, run: RunId, offset: u64, limit: u32) -> Result<Vec<TaskView>, Failure>;
+    /// Tasks of a run in one of these states (names as in [`TaskState::name`]), oldest first, at most `limit`.
+    fn tasks_in(&mut self, run: RunId, state: &str, limit: u32) -> Result<Vec<TaskView>, Failure>;
+    /// One task.
+    fn task(&mut self, task: TaskId) -> Result<Option<TaskView>, Failure>;
+    /// The task of that name in the run.
+    fn task_by_key(&mut self, run: RunId, key: &TaskKey) -> Result<Option<TaskView>, Failure>;
+    /// What the task was told to do.
+    fn spec(&mut self, task: TaskId) -> Result<Option<TaskSpec>, Failure>;
+    /// What the run was told.
+    fn run_spec(&mut self, run: RunId) -> Result<Option<RunSpec>, Failure>;
+    /// Every try of a task, oldest first.
+    fn attempts(&mut self, task: TaskId) -> Result<Vec<AttemptView>, Failure>;
+    /// The result of the last try that ended.
+    fn result(&mut self, task: TaskId) -> Result<Option<TaskResult>, Failure>;
+    /// The bytes of an artifact.
+    fn artifact(&mut self, hash: &ArtifactHash) -> Result<Option<Vec<u8>>, Failure>;
+    /// Events after `after`, oldest first, at most `limit`; of one run or of all.
+    fn events(&mut self, after: Cursor, run: Option<RunId>, limit: u32) -> Result<Vec<Event>, Failure>;
+    /// Questions nobody has answered, oldest first.
+    fn open_questions(&mut self) -> Result<Vec<QuestionView>, Failure>;
+    /// One question, open or not.
+    fn question(&mut self, question: QuestionId) -> Result<Option<QuestionView>, Failure>;
+    /// The unique name of this store, made at its birth.
+    fn store_id(&mut self) -> Result<String, Failure>;
+}
+
+/// A run as it stands.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct RunView {
+    /// Its id.
+    pub id: RunId,
+    /// Its name.
+    pub name: String,
+    /// Where the plan came from.
+    pub source: String,
+    /// A run that never finishes by itself.
+    pub standing: bool,
+    /// Whether it goes on.
+    pub state: RunState,
+    /// When it was submitted.
+    pub submitted_at: Millis,
+    /// When its last task was done.
+    pub finished_at: Option<Millis>,
+    /// How many of its tasks are where.
+    pub counts: Counts,
+    /// What its tries consumed.
+    pub usage: Usage,
+    /// What they cost, in nano-dollars, without those nobody knows.
+    pub cost_nano: u64,
+    /// How many tries have a cost nobody knows.
+    pub cost_unknown: u64,
+}
+
+/// Whether a run goes on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunState {
+    /// Its tasks are done as they become ready.
+    Active,
+    /// A person paused it.
+    Paused,
+    /// Its engine went away; `resume` goes on.
+    Interrupted,
+    /// Every task is done.
+    Finished,
+}
+
+/// How many tasks are in which state.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Counts {
+    /// Waiting for others.
+    pub waiting: u64,
+    /// Claimable.
+    pub ready: u64,
+    /// Under way.
+    pub running: u64,
+    /// Cannot go on now.
+    pub held: u64,
+    /// Done with success.
+    pub succeeded: u64,
+    /// Done without success, skipped and cancelled ones excluded.
+    pub failed: u64,
+    /// Done as skipped.
+    pub skipped: u64,
+    /// Done as cancelled.
+    pub cancelled: u64,
+}
+
+impl Counts {
+    /// All tasks.
+    pub fn total(&self) -> u64 {
+        self.open() + self.succeeded + self.failed + self.skipped + self.cancelled
+    }
+
+    /// Tasks that are not done.
+    pub fn open(&self) -> u64 {
+        self.waiting + self.ready + self.running + self.held
+    }
+}
+
+/// A task as it stands.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct TaskView {
+    /// Its number.
+    pub id: TaskId,
+    /// Its run.
+    pub run: RunId,
+    /// Its name.
+    pub key: TaskKey,
+    /// Where it stands.
+    pub state: TaskState,
+    /// Who is to do it.
+    pub agent: AgentName,
+    /// Its priority.
+    pub priority: i32,
+    /// The number of the current or last try; zero before the first.
+    pub attempt: AttemptNumber,
+    /// The task's fence counter.
+    pub fence: Fence,
+    /// Whether somebody wants it stopped.
+    pub cancel_requested: bool,
+    /// The tasks it needs.
+    pub needs: Vec<TaskKey>,
+    /// Those of them that are not done.
+    pub waits_for: Vec<TaskKey>,
+    /// When its current or last try began.
+    pub started_at: Option<Millis>,
+    /// When it was done.
+    pub done_at: Option<Millis>,
+}
+
+/// A try as it stands.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct AttemptView {
+    /// Its number.
+    pub number: AttemptNumber,
+    /// How often it was begun: more than once when an engine died under it.
+    pub begun: u32,
+    /// Who did it.
+    pub agent: AgentName,
+    /// The backend's session.
+    pub session: Option<String>,
+    /// When it was (last) claimed.
+    pub started_at: Millis,
+    /// When it ended.
+    pub ended_at: Option<Millis>,
+    /// How.
+    pub outcome: Option<Outcome>,
+    /// What it consumed.
+    pub usage: Usage,
+    /// What it cost; absent until it ended.
+    pub cost: Option<Cost>,
+}
+
+/// A question as it stands.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct QuestionView {
+    /// Its id.
+    pub id: QuestionId,
+    /// Its run.
+    pub run: RunId,
+    /// Its task.
+    pub task: TaskId,
+    /// The task's name.
+    pub key: TaskKey,
+    /// What kind.
+    pub kind: QuestionKind,
+    /// The words.
+    pub text: String,
+    /// When it was asked.
+    pub asked_at: Millis,
+    /// The answer, once given.
+    pub answer: Option<String>,
+}
+
+/// The history and the tables, checked against each other by `fsck`: what is wrong, in words.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Fault {
+    /// The rule that is broken.
+    pub rule: String,
+    /// Where and how.
+    pub detail: String,
+}
+
+/// Why a held state began, for stores that build events.
+pub fn held_event(held: &Held) -> Happened {
+    Happened::TaskHeld { held: held.clone() }
+}
