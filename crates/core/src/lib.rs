@@ -10,6 +10,7 @@ pub mod disposition;
 pub mod event;
 pub mod ids;
 pub mod outcome;
+pub mod plan;
 pub mod question;
 pub mod spec;
 pub mod store;

@@ -1,1 +1,1 @@
-
+//! Wheelhouse store.

@@ -1,0 +1,1 @@
+//! Stream decoders: lines of a vendor in, events of ours out. Pure.

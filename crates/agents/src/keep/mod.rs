@@ -1,0 +1,1 @@
+//! The keeper: owns every agent process and its whole tree.

@@ -1,0 +1,1 @@
+//! Plans: what people write, checked and turned into specs.

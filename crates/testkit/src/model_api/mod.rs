@@ -1,0 +1,1 @@
+//! A fake of the model APIs on loopback.
