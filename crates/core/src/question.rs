@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::ids::TaskKey;
+
 /// What is being asked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -28,6 +30,11 @@ pub enum Resolution {
     ContinueWithout,
     /// Hand the answer to the running agent.
     Deliver,
+}
+
+/// The words of an approval question, the same from every store.
+pub fn approval_text(task: &TaskKey) -> String {
+    format!("May `{task}` start?")
 }
 
 /// The answer is none of those the question takes.

@@ -1,1 +1,3 @@
 //! One suite of cases that every store must pass.
+
+pub mod build;

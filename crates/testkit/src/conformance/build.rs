@@ -1,0 +1,59 @@
+//! Specs for tests: the smallest that works, to be changed where a test cares.
+
+use std::collections::BTreeMap;
+
+use wheelhouse_core::ids::TaskKey;
+use wheelhouse_core::spec::{Isolation, RunSpec, TaskSpec, Work};
+
+/// A run of that name.
+pub fn run(name: &str) -> RunSpec {
+    RunSpec {
+        name: name.to_owned(),
+        vars: BTreeMap::new(),
+        budget: None,
+        source: format!("plans/{name}.yaml"),
+        standing: false,
+    }
+}
+
+/// A standing run of that name.
+pub fn standing(name: &str) -> RunSpec {
+    RunSpec {
+        standing: true,
+        ..run(name)
+    }
+}
+
+/// A command that needs nothing.
+pub fn task(key: &str) -> TaskSpec {
+    TaskSpec {
+        key: TaskKey::from(key),
+        work: Work::Exec("true".to_owned()),
+        agent: "exec".into(),
+        fallback: Vec::new(),
+        model: None,
+        role: None,
+        needs: Vec::new(),
+        priority: 0,
+        files: Vec::new(),
+        verify: Vec::new(),
+        isolation: Isolation::None,
+        timeout_ms: 60_000,
+        idle_timeout_ms: 10_000,
+        retry_max: 0,
+        on_failure: None,
+        planner: false,
+        approval: false,
+        env: BTreeMap::new(),
+        cwd: None,
+        budget: None,
+    }
+}
+
+/// A command that needs these tasks.
+pub fn needing(key: &str, needs: &[&str]) -> TaskSpec {
+    TaskSpec {
+        needs: needs.iter().map(|need| TaskKey::from(*need)).collect(),
+        ..task(key)
+    }
+}

@@ -1,0 +1,39 @@
+//! One command at a time: to the function that applies it, and through [`World::follow_up`] to its consequences.
+
+use wheelhouse_core::store::{Command, Refused, Reply};
+use wheelhouse_core::time::Millis;
+
+use super::world::World;
+
+impl World {
+    pub(super) fn apply(&mut self, now: Millis, command: &Command) -> Result<Reply, Refused> {
+        self.now = now;
+        let answer = match command {
+            Command::SubmitRun { run, tasks } => self.submit_run(run, tasks),
+            Command::AddTasks { run, tasks } => self.add_tasks(*run, tasks),
+            Command::Claim(request) => Ok(self.claim(request)),
+            Command::Start { lease, start } => self.start(*lease, start),
+            Command::Report { lease, kind, text } => self.report(*lease, kind, text),
+            Command::Heartbeat { leases, lease_ms } => Ok(self.heartbeat(leases, *lease_ms)),
+            Command::Settle { lease, settlement } => self.settle(*lease, settlement),
+            Command::Return { lease, why } => self.give_back_leased(*lease, why),
+            Command::ExpireLeases => Ok(self.expire_leases()),
+            Command::Recover { me, go_on } => Ok(self.recover(me, *go_on)),
+            Command::PauseRun { run } => self.pause_run(*run),
+            Command::ResumeRun { run } => self.resume_run(*run),
+            Command::ResumeInterrupted => Ok(self.resume_interrupted()),
+            Command::CancelRun { run } => self.cancel_run(*run),
+            Command::CancelTask { task } => self.cancel_task(*task),
+            Command::RetryTask { task } => self.retry_task(*task),
+            Command::RetryRun { run } => self.retry_run(*run),
+            Command::Answer {
+                question,
+                answer,
+                resolution,
+            } => self.answer(*question, answer, *resolution),
+            Command::Prune { before } => Ok(self.prune(*before)),
+        };
+        self.follow_up();
+        answer
+    }
+}

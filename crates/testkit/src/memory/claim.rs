@@ -1,0 +1,134 @@
+//! Claims: wake what is due, then take the best of what is ready within caps and write sets.
+
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use wheelhouse_core::event::Happened;
+use wheelhouse_core::ids::{AgentName, Lease, TaskId};
+use wheelhouse_core::store::{Cap, ClaimRequest, Claimed, Reply};
+use wheelhouse_core::task::TaskEvent;
+use wheelhouse_core::write_set::overlap;
+
+use super::CONFLICT_HOLDS_MAX;
+use super::world::{Attempt, World};
+
+impl World {
+    pub(super) fn claim(&mut self, request: &ClaimRequest) -> Reply {
+        self.wake();
+        let mut tasks = Vec::new();
+        let mut conflicts = 0;
+        while tasks.len() < request.limit as usize {
+            let Some(id) = self.best_ready(&request.caps) else {
+                break;
+            };
+            match self.writes_meet(id) {
+                Some(_) if conflicts == CONFLICT_HOLDS_MAX => break,
+                Some(with) => {
+                    self.hold_conflict(id, with);
+                    conflicts += 1;
+                }
+                None => tasks.push(self.claim_one(id, request)),
+            }
+        }
+        Reply::Claimed {
+            tasks,
+            wake_at: self.wakes.first().map(|(until, _)| *until),
+            now: self.now,
+        }
+    }
+
+    fn wake(&mut self) {
+        while let Some((until, id)) = self.wakes.first().copied() {
+            if until > self.now {
+                break;
+            }
+            self.release(id);
+        }
+    }
+
+    /// The first claimable task over all agents that no cap closes. Whatever is done with it, it is not ready
+    /// afterwards, so asking again gives the next one.
+    fn best_ready(&self, caps: &[Cap]) -> Option<TaskId> {
+        let open = self.ready.iter().filter(|(agent, _)| !self.capped(agent, caps));
+        let best: Option<&(Reverse<i32>, TaskId)> = open.filter_map(|(_, ready)| ready.first()).min();
+        best.map(|(_, id)| *id)
+    }
+
+    fn capped(&self, agent: &AgentName, caps: &[Cap]) -> bool {
+        caps.iter().filter(|cap| cap.agents.contains(agent)).any(|cap| {
+            let agents: BTreeSet<&AgentName> = cap.agents.iter().collect();
+            let on = |agent: &&AgentName| self.running_on.get(*agent).copied().unwrap_or(0);
+            agents.iter().map(on).sum::<u32>() >= cap.running_max
+        })
+    }
+
+    fn writes_meet(&self, id: TaskId) -> Option<TaskId> {
+        let files = &self.task(id).spec.files;
+        if files.is_empty() {
+            return None;
+        }
+        let meets = |other: &&TaskId| overlap(files, &self.task(**other).spec.files);
+        self.running.iter().find(meets).copied()
+    }
+
+    fn claim_one(&mut self, id: TaskId, request: &ClaimRequest) -> Claimed {
+        self.step(id, &TaskEvent::Claimed);
+        let now = self.now;
+        let task = self.task_mut(id);
+        task.fence += 1;
+        task.owner = Some(request.owner.clone());
+        task.lease_until = now.after(Duration::from_millis(request.lease_ms));
+        task.started_at = Some(now);
+        if task.next_is_new || task.on_agent == 0 {
+            task.on_agent += 1;
+        }
+        let session = task.attempts.iter().rev().find_map(|attempt| {
+            let same = attempt.agent == task.agent;
+            attempt.session.clone().filter(|_| same)
+        });
+        match task.attempts.last_mut() {
+            Some(last) if !task.next_is_new => {
+                last.begun += 1;
+                last.started_at = now;
+                last.end = None;
+                if last.agent != task.agent {
+                    last.agent = task.agent.clone();
+                    last.session = None;
+                }
+            }
+            last => {
+                let number = last.map_or(0, |last| last.number) + 1;
+                task.attempts.push(Attempt {
+                    number,
+                    begun: 1,
+                    agent: task.agent.clone(),
+                    session: None,
+                    process: None,
+                    started_at: now,
+                    end: None,
+                });
+            }
+        }
+        task.next_is_new = false;
+        let claimed = Claimed {
+            lease: Lease {
+                task: id,
+                fence: task.fence,
+            },
+            run: task.run,
+            attempt: task.attempts.last().map_or(0, |attempt| attempt.number),
+            on_agent: task.on_agent,
+            agent: task.agent.clone(),
+            session,
+            spec: task.spec.clone(),
+        };
+        let happened = Happened::TaskClaimed {
+            attempt: claimed.attempt,
+            fence: claimed.lease.fence,
+            agent: claimed.agent.clone(),
+        };
+        self.emit_task(id, happened);
+        claimed
+    }
+}

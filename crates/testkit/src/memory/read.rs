@@ -1,0 +1,167 @@
+//! The reading half of the port. Every call takes the lock once and so sees one moment.
+
+use wheelhouse_core::event::Event;
+use wheelhouse_core::ids::{ArtifactHash, Cursor, QuestionId, RunId, TaskId, TaskKey};
+use wheelhouse_core::spec::{RunSpec, TaskSpec};
+use wheelhouse_core::store::{AttemptView, Failure, QuestionView, Reader, RunView, TaskResult, TaskView};
+
+use super::MemoryStore;
+use super::world::{Attempt, World};
+
+pub(super) struct MemoryReader(pub(super) MemoryStore);
+
+impl Reader for MemoryReader {
+    fn runs(&mut self, limit: u32) -> Result<Vec<RunView>, Failure> {
+        let world = &self.0.lock().world;
+        let newest_first = world.runs.keys().rev().take(limit as usize);
+        Ok(newest_first.filter_map(|id| run_view(world, *id)).collect())
+    }
+
+    fn run(&mut self, run: RunId) -> Result<Option<RunView>, Failure> {
+        Ok(run_view(&self.0.lock().world, run))
+    }
+
+    fn tasks(&mut self, run: RunId, offset: u64, limit: u32) -> Result<Vec<TaskView>, Failure> {
+        let world = &self.0.lock().world;
+        let tasks = world.runs.get(&run).map_or(&[][..], |run| &run.tasks);
+        let offset = usize::try_from(offset).unwrap_or(usize::MAX);
+        let page = tasks.iter().skip(offset).take(limit as usize);
+        Ok(page.filter_map(|id| task_view(world, *id)).collect())
+    }
+
+    fn tasks_in(&mut self, run: RunId, state: &str, limit: u32) -> Result<Vec<TaskView>, Failure> {
+        let world = &self.0.lock().world;
+        let tasks = world.runs.get(&run).map_or(&[][..], |run| &run.tasks);
+        let wanted = tasks.iter().filter(|id| world.task(**id).state.name() == state);
+        let page = wanted.take(limit as usize);
+        Ok(page.filter_map(|id| task_view(world, *id)).collect())
+    }
+
+    fn task(&mut self, task: TaskId) -> Result<Option<TaskView>, Failure> {
+        Ok(task_view(&self.0.lock().world, task))
+    }
+
+    fn task_by_key(&mut self, run: RunId, key: &TaskKey) -> Result<Option<TaskView>, Failure> {
+        let world = &self.0.lock().world;
+        let id = world.runs.get(&run).and_then(|run| run.keys.get(key));
+        Ok(id.and_then(|id| task_view(world, *id)))
+    }
+
+    fn spec(&mut self, task: TaskId) -> Result<Option<TaskSpec>, Failure> {
+        Ok(self.0.lock().world.tasks.get(&task).map(|task| task.spec.clone()))
+    }
+
+    fn run_spec(&mut self, run: RunId) -> Result<Option<RunSpec>, Failure> {
+        Ok(self.0.lock().world.runs.get(&run).map(|run| run.spec.clone()))
+    }
+
+    fn attempts(&mut self, task: TaskId) -> Result<Vec<AttemptView>, Failure> {
+        let world = &self.0.lock().world;
+        let attempts = world.tasks.get(&task).map_or(&[][..], |task| &task.attempts);
+        Ok(attempts.iter().map(attempt_view).collect())
+    }
+
+    fn result(&mut self, task: TaskId) -> Result<Option<TaskResult>, Failure> {
+        Ok(self
+            .0
+            .lock()
+            .world
+            .tasks
+            .get(&task)
+            .and_then(|task| task.result.clone()))
+    }
+
+    fn artifact(&mut self, hash: &ArtifactHash) -> Result<Option<Vec<u8>>, Failure> {
+        Ok(self.0.lock().world.artifacts.get(hash).cloned())
+    }
+
+    fn events(&mut self, after: Cursor, run: Option<RunId>, limit: u32) -> Result<Vec<Event>, Failure> {
+        let world = &self.0.lock().world;
+        let first = world.events.partition_point(|event| event.cursor <= after);
+        let wanted = world.events[first..]
+            .iter()
+            .filter(|event| run.is_none_or(|run| event.run == run));
+        Ok(wanted.take(limit as usize).cloned().collect())
+    }
+
+    fn open_questions(&mut self) -> Result<Vec<QuestionView>, Failure> {
+        let world = &self.0.lock().world;
+        let open = world.questions.iter().filter(|(_, question)| question.open);
+        Ok(open.filter_map(|(id, _)| question_view(world, *id)).collect())
+    }
+
+    fn question(&mut self, question: QuestionId) -> Result<Option<QuestionView>, Failure> {
+        Ok(question_view(&self.0.lock().world, question))
+    }
+
+    fn store_id(&mut self) -> Result<String, Failure> {
+        Ok(self.0.lock().world.store_id.clone())
+    }
+}
+
+fn run_view(world: &World, id: RunId) -> Option<RunView> {
+    let run = world.runs.get(&id)?;
+    Some(RunView {
+        id,
+        name: run.spec.name.clone(),
+        source: run.spec.source.clone(),
+        standing: run.spec.standing,
+        state: run.state,
+        submitted_at: run.submitted_at,
+        finished_at: run.finished_at,
+        counts: run.counts,
+        usage: run.usage.unwrap_or_default(),
+        cost_nano: run.cost_nano,
+        cost_unknown: run.cost_unknown,
+    })
+}
+
+fn task_view(world: &World, id: TaskId) -> Option<TaskView> {
+    let task = world.tasks.get(&id)?;
+    let key = |id: &TaskId| world.task(*id).spec.key.clone();
+    let open = task.needs.iter().filter(|need| !world.task(**need).state.is_done());
+    Some(TaskView {
+        id,
+        run: task.run,
+        key: task.spec.key.clone(),
+        state: task.state.clone(),
+        agent: task.agent.clone(),
+        priority: task.spec.priority,
+        attempt: task.attempts.last().map_or(0, |attempt| attempt.number),
+        fence: task.fence,
+        cancel_requested: task.cancel_requested,
+        needs: task.needs.iter().map(key).collect(),
+        waits_for: open.map(key).collect(),
+        started_at: task.started_at,
+        done_at: task.done_at,
+    })
+}
+
+fn attempt_view(attempt: &Attempt) -> AttemptView {
+    let end = attempt.end.as_ref();
+    AttemptView {
+        number: attempt.number,
+        begun: attempt.begun,
+        agent: attempt.agent.clone(),
+        session: attempt.session.clone(),
+        started_at: attempt.started_at,
+        ended_at: end.map(|end| end.at),
+        outcome: end.map(|end| end.outcome.clone()),
+        usage: end.map(|end| end.usage).unwrap_or_default(),
+        cost: end.map(|end| end.cost),
+    }
+}
+
+fn question_view(world: &World, id: QuestionId) -> Option<QuestionView> {
+    let question = world.questions.get(&id)?;
+    Some(QuestionView {
+        id,
+        run: question.run,
+        task: question.task,
+        key: world.task(question.task).spec.key.clone(),
+        kind: question.kind,
+        text: question.text.clone(),
+        asked_at: question.asked_at,
+        answer: question.answer.clone(),
+    })
+}

@@ -1,0 +1,237 @@
+//! What a worker says about its task under a lease, what becomes of a task whose worker is gone, and answers.
+
+use std::time::Duration;
+
+use wheelhouse_core::event::Happened;
+use wheelhouse_core::ids::{Lease, OwnerId, QuestionId, RunId, TaskId};
+use wheelhouse_core::outcome::Outcome;
+use wheelhouse_core::question::Resolution;
+use wheelhouse_core::store::{AttemptStart, Next, Refused, Reply, ReturnedTask, RunState, Settlement};
+use wheelhouse_core::task::{Held, TaskEvent, TaskState};
+use wheelhouse_core::usage::Cost;
+
+use super::world::{AttemptEnd, World};
+
+impl World {
+    pub(super) fn start(&mut self, lease: Lease, start: &AttemptStart) -> Result<Reply, Refused> {
+        self.leased(lease)?;
+        let Some(attempt) = self.task_mut(lease.task).attempts.last_mut() else {
+            unreachable!("a running task has a try")
+        };
+        if start.session.is_some() {
+            attempt.session.clone_from(&start.session);
+        }
+        if start.process.is_some() {
+            attempt.process = start.process;
+        }
+        let happened = Happened::AttemptStarted {
+            attempt: attempt.number,
+            session: start.session.clone(),
+            pid: start.process.map(|process| process.pid),
+        };
+        self.emit_task(lease.task, happened);
+        Ok(Reply::Done)
+    }
+
+    pub(super) fn report(&mut self, lease: Lease, kind: &str, text: &str) -> Result<Reply, Refused> {
+        let attempt = self.leased(lease)?.attempts.last().map_or(0, |attempt| attempt.number);
+        let happened = Happened::AttemptReported {
+            attempt,
+            kind: kind.to_owned(),
+            text: text.to_owned(),
+        };
+        self.emit_task(lease.task, happened);
+        Ok(Reply::Done)
+    }
+
+    pub(super) fn heartbeat(&mut self, leases: &[Lease], lease_ms: u64) -> Reply {
+        let until = self.now.after(Duration::from_millis(lease_ms));
+        let (mut lost, mut cancel) = (Vec::new(), Vec::new());
+        for lease in leases {
+            match self.leased(*lease) {
+                Err(_) => lost.push(*lease),
+                Ok(task) => {
+                    if task.cancel_requested {
+                        cancel.push(lease.task);
+                    }
+                    self.task_mut(lease.task).lease_until = until;
+                }
+            }
+        }
+        Reply::Beat { lost, cancel }
+    }
+
+    pub(super) fn settle(&mut self, lease: Lease, settlement: &Settlement) -> Result<Reply, Refused> {
+        let task = self.leased(lease)?;
+        let (run, id, stop) = (task.run, lease.task, task.cancel_requested);
+        if stop && settlement.outcome != Outcome::Cancelled {
+            return Err(Refused::CancelRequested(id));
+        }
+        self.check_new_tasks(run, &settlement.new_tasks)?;
+
+        self.record_end(run, id, settlement);
+        match &settlement.next {
+            Next::Done { continues } => self.end_settled(id, &settlement.outcome, *continues),
+            // Somebody wants it stopped, and it is: nothing more is tried or asked.
+            Next::TryAt { .. } | Next::Ask { .. } if stop => self.end_settled(id, &settlement.outcome, false),
+            Next::TryAt { at, agent, quota } => {
+                let held = if *quota {
+                    Held::Quota { until: *at }
+                } else {
+                    Held::Retry { until: *at }
+                };
+                self.hold(id, held);
+                let task = self.task_mut(id);
+                task.next_is_new = !*quota;
+                if task.agent != *agent {
+                    task.agent = agent.clone();
+                    task.on_agent = 0;
+                }
+            }
+            Next::Ask { kind, text } => {
+                let question = self.ask(id, *kind, text.clone());
+                self.hold(id, Held::Question { question });
+            }
+        }
+        self.add_checked(run, &settlement.new_tasks);
+        Ok(Reply::Done)
+    }
+
+    fn end_settled(&mut self, id: TaskId, outcome: &Outcome, continues: bool) {
+        let outcome = outcome.clone();
+        self.end(id, TaskEvent::Settled { outcome }, continues);
+    }
+
+    fn record_end(&mut self, run: RunId, id: TaskId, settlement: &Settlement) {
+        let now = self.now;
+        let (outcome, usage, cost) = (settlement.outcome.clone(), settlement.usage, settlement.cost);
+        for artifact in &settlement.artifacts {
+            self.artifacts
+                .entry(artifact.hash.clone())
+                .or_insert_with(|| artifact.bytes.clone());
+        }
+        let task = self.task_mut(id);
+        task.next_is_new = true;
+        task.result = Some(settlement.result.clone());
+        let outputs = settlement.result.artifacts.iter().map(|artifact| &artifact.hash);
+        let logs = settlement.result.checks.iter().map(|check| &check.log);
+        task.refers_to.extend(outputs.chain(logs).cloned());
+        let Some(attempt) = task.attempts.last_mut() else {
+            unreachable!("a running task has a try")
+        };
+        attempt.end = Some(AttemptEnd {
+            at: now,
+            outcome: outcome.clone(),
+            usage,
+            cost,
+        });
+        let attempt = attempt.number;
+        let run = self.run_mut(run);
+        run.usage = Some(run.usage.map_or(usage, |sum| sum.plus(usage)));
+        match cost {
+            Cost::Actual(nano) | Cost::Priced(nano) => run.cost_nano = run.cost_nano.saturating_add(nano),
+            Cost::Included | Cost::Free => {}
+            Cost::Unknown => run.cost_unknown += 1,
+        }
+        let happened = Happened::AttemptEnded {
+            attempt,
+            outcome,
+            usage,
+            cost,
+        };
+        self.emit_task(id, happened);
+    }
+
+    pub(super) fn give_back_leased(&mut self, lease: Lease, why: &str) -> Result<Reply, Refused> {
+        self.leased(lease)?;
+        self.give_back(lease.task, why);
+        Ok(Reply::Done)
+    }
+
+    /// A running task loses its worker; the try will be repeated, unless somebody wanted it stopped anyway.
+    fn give_back(&mut self, id: TaskId, why: &str) -> ReturnedTask {
+        self.step(id, &TaskEvent::Returned);
+        let task = self.task(id);
+        let (fence, stop) = (task.fence, task.cancel_requested);
+        let process = task.attempts.last().and_then(|attempt| attempt.process);
+        let why = why.to_owned();
+        self.emit_task(id, Happened::TaskReturned { fence, why });
+        if stop {
+            self.end(id, TaskEvent::Cancelled, false);
+        } else {
+            self.admit(id);
+        }
+        ReturnedTask { task: id, process }
+    }
+
+    pub(super) fn expire_leases(&mut self) -> Reply {
+        let expired = |id: &TaskId| self.task(*id).lease_until <= self.now;
+        let expired: Vec<TaskId> = self.running.iter().copied().filter(expired).collect();
+        let give_back = |id| self.give_back(id, "its lease ran out");
+        Reply::Returned {
+            tasks: expired.into_iter().map(give_back).collect(),
+        }
+    }
+
+    pub(super) fn recover(&mut self, me: &OwnerId, go_on: bool) -> Reply {
+        if !go_on {
+            let open = |run: &super::world::Run| run.state == RunState::Active && run.counts.open() > 0;
+            let open: Vec<RunId> = self
+                .runs
+                .iter()
+                .filter(|(_, run)| open(run))
+                .map(|(id, _)| *id)
+                .collect();
+            for run in open {
+                self.stop_run(run, RunState::Interrupted);
+            }
+        }
+        let of_others = |id: &TaskId| self.task(*id).owner.as_ref() != Some(me);
+        let of_others: Vec<TaskId> = self.running.iter().copied().filter(of_others).collect();
+        let give_back = |id| self.give_back(id, "its engine went away");
+        Reply::Returned {
+            tasks: of_others.into_iter().map(give_back).collect(),
+        }
+    }
+
+    pub(super) fn answer(&mut self, id: QuestionId, answer: &str, resolution: Resolution) -> Result<Reply, Refused> {
+        let Some(question) = self.questions.get_mut(&id).filter(|question| question.open) else {
+            return Err(Refused::NoSuchQuestion(id));
+        };
+        question.open = false;
+        question.answer = Some(answer.to_owned());
+        let task = question.task;
+        let answer = answer.to_owned();
+        self.emit_task(task, Happened::QuestionAnswered { question: id, answer });
+        match resolution {
+            Resolution::Deliver => {}
+            Resolution::Proceed => self.proceed(task),
+            Resolution::GiveUp => self.give_up(task, false),
+            Resolution::ContinueWithout => self.give_up(task, true),
+        }
+        Ok(Reply::Done)
+    }
+
+    /// An open question always has its task held on it, see [`World::end`].
+    fn proceed(&mut self, id: TaskId) {
+        let task = self.task_mut(id);
+        match &task.state {
+            TaskState::Held(Held::Approval { .. }) => task.approved = true,
+            _ => {
+                task.on_agent = 0;
+                task.next_is_new = true;
+            }
+        }
+        self.release(id);
+    }
+
+    fn give_up(&mut self, id: TaskId, continues: bool) {
+        let task = self.task(id);
+        let last = task.attempts.last().and_then(|attempt| attempt.end.as_ref());
+        let outcome = match (&task.state, last) {
+            (TaskState::Held(Held::Question { .. }), Some(end)) => end.outcome.clone(),
+            _ => Outcome::Cancelled,
+        };
+        self.end(id, TaskEvent::Settled { outcome }, continues);
+    }
+}
