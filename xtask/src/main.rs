@@ -1,8 +1,9 @@
-//! The chores of the house: `cargo xtask tidy`.
+//! The chores of the house: `cargo xtask tidy` checks it, `cargo xtask docs` writes the generated pages.
 //!
-//! Run by `.ci/run` and by people, through the alias in `.cargo/config.toml`. Looks at the repository and reports;
-//! it changes nothing. The lists it goes by are in [`house`], each entry with its reason.
+//! Run by `.ci/run` and by people, through the alias in `.cargo/config.toml`. The lists that the check goes by are in
+//! [`house`], each entry with its reason.
 
+mod docs;
 mod house;
 mod tidy;
 
@@ -15,6 +16,8 @@ usage: cargo xtask <chore>
 chores:
   tidy          check the house: arrows between crates, bans, sizes, names, pages, licences, duplicates
   tidy --rules  say which rules there are and why
+  docs          write the generated pages below docs/ anew
+  docs --check  say which of them are not current
 ";
 
 fn main() -> ExitCode {
@@ -26,6 +29,8 @@ fn main() -> ExitCode {
             print!("{}", tidy::explain());
             ExitCode::SUCCESS
         }
+        ["docs"] => write_docs(docs::Mode::Write),
+        ["docs", "--check"] => write_docs(docs::Mode::Check),
         ["--help" | "-h" | "help"] => {
             print!("{USAGE}");
             ExitCode::SUCCESS
@@ -42,9 +47,34 @@ fn main() -> ExitCode {
     }
 }
 
+/// The repository.
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
+}
+
+fn write_docs(mode: docs::Mode) -> ExitCode {
+    let stale = match docs::run(root(), mode) {
+        Ok(stale) => stale,
+        Err(problem) => {
+            eprintln!("the pages could not be made: {problem}");
+            return ExitCode::from(2);
+        }
+    };
+    for page in &stale {
+        match mode {
+            docs::Mode::Write => eprintln!("{page} is new"),
+            docs::Mode::Check => eprintln!("{page} is not current; run `cargo xtask docs`"),
+        }
+    }
+    if mode == docs::Mode::Check && !stale.is_empty() {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
 fn tidy_here() -> ExitCode {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
-    match tidy::run(root) {
+    match tidy::run(root()) {
         Ok(report) => {
             eprint!("{report}");
             if report.errors() == 0 {

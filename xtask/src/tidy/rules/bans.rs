@@ -25,7 +25,7 @@ pub(crate) const SPAWN: Rule = Rule {
 /// Only listed places print.
 pub(crate) const PRINT: Rule = Rule {
     name: "print",
-    says: "only the command line, chores and scripted agents print",
+    says: "only the command line's terminal, chores and programs of their own print",
     check: check_print,
 };
 
@@ -78,11 +78,14 @@ fn check_print(house: &House) -> Vec<Finding> {
     let prints = |source: &Source| -> BTreeSet<usize> {
         let macros = ["println!", "print!", "eprintln!", "eprint!"];
         let prints = |code: &str| macros.iter().any(|name| says_macro(code, name));
-        source
+        let printed = source
             .product_lines()
             .filter(|(_, line)| prints(&line.code))
-            .map(|(at, _)| at)
-            .collect()
+            .map(|(at, _)| at);
+        let streams = ["io::stdout", "io::stderr"]
+            .into_iter()
+            .flat_map(|what| source.product_says(what));
+        printed.chain(streams).collect()
     };
     only_where_listed(
         house,
@@ -251,8 +254,10 @@ mod tests {
             found(&PRINT, &[("crates/engine/src/lib.rs", code)]),
             ["crates/engine/src/lib.rs:2: prints; return the text, the command line prints it"]
         );
+        let taken = "use std::io;\nfn f() { io::stdout().lock(); }";
+        assert_eq!(found(&PRINT, &[("crates/cli/src/main.rs", taken)]).len(), 1);
         for path in [
-            "crates/cli/src/main.rs",
+            "crates/cli/src/terminal.rs",
             "crates/testkit/src/bin/flood.rs",
             "crates/store/benches/commit.rs",
         ] {
