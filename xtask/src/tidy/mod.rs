@@ -222,6 +222,46 @@ mod tests {
         assert_eq!(bitten, all);
     }
 
+    /// From outside: a real repository with one sin, which only git and cargo together can tell of.
+    #[test]
+    fn a_repository_is_read_through_git_and_cargo() {
+        let root = std::env::temp_dir().join(format!("wheelhouse-tidy-{}", std::process::id()));
+        let write = |path: &str, text: &str| {
+            let path = root.join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        let package = "name = \"wheelhouse-core\"\nversion = \"0.1.0\"\n";
+        let manifest =
+            format!("[package]\n{package}edition = \"2024\"\nlicense = \"MIT OR Apache-2.0\"\n[workspace]\n");
+        write("Cargo.toml", &manifest);
+        write("Cargo.lock", &format!("version = 4\n[[package]]\n{package}"));
+        write("README.md", "```sh\ncargo test\n```\n");
+        write(".ci/run", "cargo test\n");
+        write("src/lib.rs", "//! Empty.\n");
+        write(
+            "crates/core/src/sin.rs",
+            "//! Asks the clock.\nfn f() { SystemTime::now(); }\n",
+        );
+        write("crates/core/src/ignored.rs", "use std::fs;\n");
+        write(".gitignore", "ignored.rs\n");
+        let git = std::process::Command::new("git")
+            .args(["init", "--quiet"])
+            .current_dir(&root)
+            .status();
+        assert!(git.unwrap().success());
+        let report = run(&root).unwrap();
+        std::fs::remove_dir_all(&root).unwrap();
+        let errors = report
+            .findings
+            .iter()
+            .filter(|(_, finding)| finding.severity == Severity::Error);
+        let errors: Vec<_> = errors
+            .map(|(rule, finding)| (*rule, finding.place.as_str(), finding.line))
+            .collect();
+        assert_eq!(errors, [("untouched", "crates/core/src/sin.rs", Some(2))], "{report}");
+    }
+
     #[test]
     fn the_report_counts_and_fails_on_errors_only() {
         let report = |finding| Report {

@@ -46,6 +46,8 @@ impl Tree {
     /// Reads the repository at `root`.
     pub(crate) fn read(root: &Path) -> Result<Tree, String> {
         let listed = Command::new("git")
+            // A checkout that belongs to somebody else (a container's mount) may be read all the same.
+            .args(["-c", "safe.directory=*"])
             .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
             .current_dir(root)
             .output()
