@@ -1,0 +1,485 @@
+//! A checker over what happened: the rules that every history obeys, whatever was killed and whenever.
+//!
+//! Used after every conformance case, by the simulation and by the tests that kill the engine. It knows nothing of
+//! how a store works; it reads events as a witness would. [`check`] takes a complete history (all events from the
+//! first, of one run or of all); [`audit`] reads everything a store shows and compares the two.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use wheelhouse_core::event::{Event, Happened};
+use wheelhouse_core::ids::{AttemptNumber, Cursor, Fence, RunId, TaskId};
+use wheelhouse_core::outcome::Outcome;
+use wheelhouse_core::store::{Counts, Reader, RunState, RunView, TaskView};
+use wheelhouse_core::task::{Held, TaskState};
+use wheelhouse_core::usage::Cost;
+
+/// What the events alone do not say.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    /// What each task needs. A task that is not listed is not checked for it.
+    pub needs: BTreeMap<TaskId, Vec<TaskId>>,
+    /// How many tasks may run at once over all runs of the history.
+    pub running_max: Option<usize>,
+}
+
+/// Every breach of the rules, in words; empty for a good history.
+pub fn check(events: &[Event], rules: &Rules) -> Vec<String> {
+    witness(events, rules).breaches
+}
+
+/// Reads everything a store shows, checks its history, and compares the history with the tables. Empty when all is
+/// well.
+///
+/// # Panics
+/// When the store cannot be read.
+pub fn audit(reader: &mut dyn Reader) -> Vec<String> {
+    let runs = reader.runs(u32::MAX).expect("runs can be read");
+    let mut tasks: BTreeMap<TaskId, TaskView> = BTreeMap::new();
+    let mut rules = Rules::default();
+    for run in &runs {
+        let of_run = reader.tasks(run.id, 0, u32::MAX).expect("tasks can be read");
+        let ids: BTreeMap<_, _> = of_run.iter().map(|task| (task.key.clone(), task.id)).collect();
+        for task in of_run {
+            let needs = task.needs.iter().filter_map(|key| ids.get(key).copied()).collect();
+            rules.needs.insert(task.id, needs);
+            tasks.insert(task.id, task);
+        }
+    }
+    let events = reader.events(Cursor(0), None, u32::MAX).expect("events can be read");
+    let witness = witness(&events, &rules);
+    let mut faults = witness.breaches.clone();
+    for run in &runs {
+        faults.extend(compare_run(run, &tasks, &witness));
+    }
+    for task in tasks.values() {
+        faults.extend(compare_task(task, &tasks, &rules, &witness));
+        faults.extend(check_attempts(task, reader));
+    }
+    for question in reader.open_questions().expect("questions can be read") {
+        let held_on_it = tasks.get(&question.task).is_some_and(|task| {
+            matches!(&task.state, TaskState::Held(Held::Approval { question: on } | Held::Question { question: on })
+                if *on == question.id)
+        });
+        if !held_on_it {
+            faults.push(format!(
+                "{} is open and {} is not held on it",
+                question.id, question.task
+            ));
+        }
+    }
+    faults
+}
+
+/// Where a task stands by what was told of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum Phase {
+    #[default]
+    Waiting,
+    Ready,
+    Running,
+    /// Between two events of one commit: a try ended, was returned, or a hold was released.
+    Loose,
+    Held,
+    Done,
+}
+
+#[derive(Default)]
+struct Tale {
+    run: Option<RunId>,
+    phase: Phase,
+    fence: Fence,
+    attempt: AttemptNumber,
+    /// The next claim repeats the try.
+    repeats: bool,
+    last_outcome: Option<Outcome>,
+    done: Option<Outcome>,
+    satisfies: bool,
+    stopping: bool,
+}
+
+#[derive(Default)]
+struct RunTale {
+    submitted: bool,
+    told: u64,
+    paused: bool,
+    finished: bool,
+    done: u64,
+    succeeded: u64,
+    usage_total: u64,
+    cost_nano: u64,
+    cost_unknown: u64,
+}
+
+#[derive(Default)]
+struct Witness {
+    breaches: Vec<String>,
+    runs: BTreeMap<RunId, RunTale>,
+    tasks: BTreeMap<TaskId, Tale>,
+    running: usize,
+}
+
+fn witness(events: &[Event], rules: &Rules) -> Witness {
+    let mut witness = Witness::default();
+    let mut last = Cursor(0);
+    for event in events {
+        let breaches = witness.breaches.len();
+        if event.cursor <= last {
+            witness.breach("cursors ascend");
+        }
+        last = event.cursor;
+        match event.task {
+            None => witness.of_run(event),
+            Some(task) => witness.of_task(task, event, rules),
+        }
+        for breach in &mut witness.breaches[breaches..] {
+            *breach = format!("{breach}: broken by {event:?}");
+        }
+    }
+    let mut loose = Vec::new();
+    for (id, tale) in &witness.tasks {
+        if tale.phase == Phase::Loose {
+            loose.push(format!(
+                "what ends a try says what comes next: {id} is left between two states"
+            ));
+        }
+    }
+    witness.breaches.extend(loose);
+    witness
+}
+
+impl Witness {
+    fn breach(&mut self, rule: &str) {
+        self.breaches.push(rule.to_owned());
+    }
+
+    fn rule(&mut self, rule: &str, holds: bool) {
+        if !holds {
+            self.breach(rule);
+        }
+    }
+
+    fn of_run(&mut self, event: &Event) {
+        let tale = self.runs.entry(event.run).or_default();
+        let (rule, holds) = match &event.happened {
+            Happened::RunSubmitted { tasks, .. } => {
+                tale.told = *tasks;
+                let first = !std::mem::replace(&mut tale.submitted, true);
+                ("a run is submitted once", first)
+            }
+            Happened::TasksAdded { tasks } => {
+                tale.told += tasks;
+                ("tasks join an open run", !tale.finished)
+            }
+            Happened::RunPaused { interrupted } => {
+                let already = std::mem::replace(&mut tale.paused, true);
+                let again = already && *interrupted;
+                ("an open run is paused", !(tale.finished || again))
+            }
+            Happened::RunResumed => {
+                let paused = std::mem::replace(&mut tale.paused, false);
+                ("a paused run is resumed", paused)
+            }
+            Happened::RunCancelled => ("an open run is cancelled", !tale.finished),
+            Happened::RunFinished { succeeded, failed } => {
+                let all = tale.done == tale.told && *succeeded == tale.succeeded;
+                let again = std::mem::replace(&mut tale.finished, true);
+                tale.paused = false;
+                let rule = "a run finishes once, when all its tasks are done, and counts them right";
+                (rule, all && !again && succeeded + failed == tale.told)
+            }
+            Happened::RunReopened => {
+                let finished = std::mem::replace(&mut tale.finished, false);
+                ("a finished run is opened again", finished)
+            }
+            _ => ("what happens to a task names it", false),
+        };
+        let submitted = tale.submitted;
+        self.rule(rule, holds);
+        self.rule("a run begins by being submitted", submitted);
+    }
+
+    fn of_task(&mut self, id: TaskId, event: &Event, rules: &Rules) {
+        let (submitted, finished, paused) = match self.runs.get(&event.run) {
+            Some(run) => (run.submitted, run.finished, run.paused),
+            None => (false, false, false),
+        };
+        self.rule("a task's run was submitted and is open", submitted && !finished);
+        let mut tale = self.tasks.remove(&id).unwrap_or_default();
+        let run = *tale.run.get_or_insert(event.run);
+        self.rule("a task stays in its run", run == event.run);
+        if tale.phase == Phase::Done {
+            let retried = event.happened == Happened::TaskRetried;
+            self.rule(
+                "what is over stays over unless it is retried; nothing is settled twice",
+                retried,
+            );
+        }
+        let waited = tale.phase == Phase::Waiting;
+        self.tell(&mut tale, event, paused);
+        if let (true, Phase::Ready | Phase::Held, Some(needs)) = (waited, tale.phase, rules.needs.get(&id)) {
+            // Judged when it leaves waiting: a need that is retried later does not call it back.
+            let met = |need: &TaskId| self.tasks.get(need).is_some_and(|need| need.satisfies);
+            let met = needs.iter().all(met);
+            self.rule("a task is ready only after all it needs", met);
+        }
+        if let (Happened::TaskDone { outcome, .. }, Some(needs)) = (&event.happened, rules.needs.get(&id)) {
+            let blocks = |need: &TaskId| {
+                let need = self.tasks.get(need);
+                need.is_some_and(|need| need.phase == Phase::Done && !need.satisfies)
+            };
+            let skipped = matches!(outcome, Outcome::Skipped { .. });
+            let caused = !skipped || needs.iter().any(blocks);
+            self.rule("a skip has a cause among the needs", caused);
+        }
+        self.tasks.insert(id, tale);
+        if let Some(max) = rules.running_max {
+            let within = self.running <= max;
+            self.rule("no more run at once than may", within);
+        }
+    }
+
+    /// What one event makes of a task, and whether it could happen there.
+    fn tell(&mut self, tale: &mut Tale, event: &Event, paused: bool) {
+        use Phase as P;
+        let from = tale.phase;
+        match &event.happened {
+            Happened::TaskReady => {
+                self.rule("nothing of a paused run is ready", !paused);
+                self.rule("a task becomes ready once", matches!(from, P::Waiting | P::Loose));
+                tale.phase = P::Ready;
+            }
+            Happened::TaskClaimed { attempt, fence, .. } => {
+                self.rule("nothing of a paused run starts", !paused);
+                self.rule("only a ready task is claimed", from == P::Ready);
+                self.rule("fences grow", *fence > tale.fence);
+                let expected = if tale.repeats { tale.attempt } else { tale.attempt + 1 };
+                self.rule(
+                    "tries are numbered without gaps, repeated ones keep theirs",
+                    *attempt == expected,
+                );
+                (tale.fence, tale.attempt, tale.repeats) = (*fence, *attempt, false);
+                self.enter_running(tale);
+            }
+            Happened::AttemptStarted { attempt, .. } | Happened::AttemptReported { attempt, .. } => {
+                let current = from == P::Running && *attempt == tale.attempt;
+                self.rule("only a running try says something", current);
+            }
+            Happened::AttemptEnded {
+                attempt,
+                outcome,
+                usage,
+                cost,
+            } => {
+                let current = from == P::Running && *attempt == tale.attempt;
+                self.rule("claims and ends alternate", current);
+                let stopped = !tale.stopping || *outcome == Outcome::Cancelled;
+                self.rule("who was asked to stop ends as cancelled", stopped);
+                self.leave_running(tale);
+                tale.last_outcome = Some(outcome.clone());
+                let run = self.runs.entry(event.run).or_default();
+                run.usage_total += usage.total();
+                match cost {
+                    Cost::Actual(nano) | Cost::Priced(nano) => run.cost_nano += nano,
+                    Cost::Unknown => run.cost_unknown += 1,
+                    Cost::Included | Cost::Free => {}
+                }
+            }
+            Happened::TaskReturned { fence, .. } => {
+                let current = from == P::Running && *fence == tale.fence;
+                self.rule("claims and returns alternate", current);
+                tale.repeats = true;
+                self.leave_running(tale);
+            }
+            Happened::TaskHeld { held } => {
+                let open = matches!(from, P::Waiting | P::Ready | P::Loose);
+                self.rule("a task is held when it is about to run, or after a try", open);
+                tale.repeats |= matches!(held, Held::Quota { .. });
+                tale.phase = P::Held;
+            }
+            Happened::TaskReleased => {
+                self.rule("only a held task is released", from == P::Held);
+                tale.phase = P::Loose;
+            }
+            Happened::TaskDone { outcome, continues } => self.tell_done(tale, event.run, outcome, *continues),
+            Happened::TaskRetried => {
+                let without_success = tale.done.as_ref().is_some_and(|outcome| !outcome.is_success());
+                self.rule("only what is done without success is retried", without_success);
+                let run = self.runs.entry(event.run).or_default();
+                run.done = run.done.saturating_sub(1);
+                (tale.phase, tale.done, tale.satisfies) = (P::Waiting, None, false);
+            }
+            Happened::CancelRequested => {
+                let first = from == P::Running && !tale.stopping;
+                self.rule("what runs is asked to stop once", first);
+                tale.stopping = true;
+            }
+            Happened::QuestionAsked { .. } => {
+                let open = matches!(from, P::Waiting | P::Ready | P::Loose);
+                self.rule("a question is asked before the task is held on it", open);
+            }
+            Happened::QuestionAnswered { .. } => self.rule("a question holds its task", from == P::Held),
+            Happened::RunSubmitted { .. }
+            | Happened::TasksAdded { .. }
+            | Happened::RunPaused { .. }
+            | Happened::RunResumed
+            | Happened::RunCancelled
+            | Happened::RunFinished { .. }
+            | Happened::RunReopened => self.breach("what happens to a run names no task"),
+        }
+    }
+
+    fn tell_done(&mut self, tale: &mut Tale, run: RunId, outcome: &Outcome, continues: bool) {
+        self.rule("a running task ends with its try", tale.phase != Phase::Running);
+        let stopped = !tale.stopping || *outcome == Outcome::Cancelled;
+        self.rule("what was asked to stop is cancelled", stopped);
+        let done = !outcome.is_success() || tale.last_outcome == Some(Outcome::Succeeded);
+        self.rule("only a try that succeeded makes a task succeed", done);
+        let skipped = matches!(outcome, Outcome::Skipped { .. });
+        self.rule("only what waits is skipped", !skipped || tale.phase == Phase::Waiting);
+        let run = self.runs.entry(run).or_default();
+        run.done += 1;
+        run.succeeded += u64::from(outcome.is_success());
+        tale.phase = Phase::Done;
+        tale.stopping = false;
+        tale.satisfies = outcome.is_success() || continues;
+        tale.done = Some(outcome.clone());
+    }
+
+    fn enter_running(&mut self, tale: &mut Tale) {
+        tale.phase = Phase::Running;
+        self.running += 1;
+    }
+
+    fn leave_running(&mut self, tale: &mut Tale) {
+        if tale.phase == Phase::Running {
+            self.running -= 1;
+        }
+        tale.phase = Phase::Loose;
+    }
+}
+
+fn compare_run(run: &RunView, tasks: &BTreeMap<TaskId, TaskView>, witness: &Witness) -> Vec<String> {
+    let mut faults = Vec::new();
+    let mut counts = Counts::default();
+    for task in tasks.values().filter(|task| task.run == run.id) {
+        *match &task.state {
+            TaskState::Waiting { .. } => &mut counts.waiting,
+            TaskState::Ready => &mut counts.ready,
+            TaskState::Running => &mut counts.running,
+            TaskState::Held(_) => &mut counts.held,
+            TaskState::Done { outcome } => match outcome {
+                Outcome::Succeeded => &mut counts.succeeded,
+                Outcome::Skipped { .. } => &mut counts.skipped,
+                Outcome::Cancelled => &mut counts.cancelled,
+                _ => &mut counts.failed,
+            },
+        } += 1;
+    }
+    if counts != run.counts {
+        faults.push(format!("{}: counts {:?}, recount {counts:?}", run.id, run.counts));
+    }
+    let Some(tale) = witness.runs.get(&run.id) else {
+        faults.push(format!("{} has no history", run.id));
+        return faults;
+    };
+    let told = (tale.finished, tale.paused);
+    let shown = match run.state {
+        RunState::Active => (false, false),
+        RunState::Paused | RunState::Interrupted => (false, true),
+        RunState::Finished => (true, false),
+    };
+    if told != shown || run.finished_at.is_some() != tale.finished || tale.told != counts.total() {
+        faults.push(format!("{} is {:?}, its history says otherwise", run.id, run.state));
+    }
+    if !run.standing && tale.finished != (counts.open() == 0) {
+        faults.push(format!(
+            "{} is {:?} with {} open tasks",
+            run.id,
+            run.state,
+            counts.open()
+        ));
+    }
+    let sums = (tale.usage_total, tale.cost_nano, tale.cost_unknown);
+    let totals = (run.usage.total(), run.cost_nano, run.cost_unknown);
+    if sums != totals {
+        faults.push(format!(
+            "{}: consumed {totals:?}, the history adds up to {sums:?}",
+            run.id
+        ));
+    }
+    faults
+}
+
+fn compare_task(task: &TaskView, tasks: &BTreeMap<TaskId, TaskView>, rules: &Rules, witness: &Witness) -> Vec<String> {
+    let mut faults = Vec::new();
+    let id = task.id;
+    let unheard = Tale::default();
+    let tale = witness.tasks.get(&id).unwrap_or(&unheard);
+    let phase = match &task.state {
+        TaskState::Waiting { .. } => Phase::Waiting,
+        TaskState::Ready => Phase::Ready,
+        TaskState::Running => Phase::Running,
+        TaskState::Held(_) => Phase::Held,
+        TaskState::Done { .. } => Phase::Done,
+    };
+    if tale.phase != phase {
+        faults.push(format!("{id} is {:?}, its history says {:?}", task.state, tale.phase));
+    }
+    if let TaskState::Done { outcome } = &task.state
+        && tale.done.as_ref() != Some(outcome)
+    {
+        faults.push(format!("{id} is done {outcome:?}, its history says {:?}", tale.done));
+    }
+    if (task.fence, task.attempt) != (tale.fence, tale.attempt) {
+        let told = (tale.fence, tale.attempt);
+        faults.push(format!(
+            "{id}: fence and try {:?}, told {told:?}",
+            (task.fence, task.attempt)
+        ));
+    }
+    if task.done_at.is_some() != task.state.is_done() {
+        faults.push(format!("{id}: done at {:?} and {:?}", task.done_at, task.state));
+    }
+    let needs = rules.needs.get(&id).map_or(&[][..], |needs| needs);
+    let open: BTreeSet<_> = needs
+        .iter()
+        .filter_map(|need| tasks.get(need))
+        .filter(|need| !need.state.is_done())
+        .map(|need| &need.key)
+        .collect();
+    if open != task.waits_for.iter().collect() {
+        faults.push(format!("{id} waits for {:?}, open are {open:?}", task.waits_for));
+    }
+    if let TaskState::Waiting { pending } = &task.state {
+        let met = |need: &&TaskId| witness.tasks.get(*need).is_some_and(|need| need.satisfies);
+        let missing = needs.len() - needs.iter().filter(met).count();
+        if *pending as usize != missing || open.len() != missing || missing == 0 {
+            faults.push(format!(
+                "{id} waits for {pending}, missing are {missing}, open are {open:?}"
+            ));
+        }
+    }
+    faults
+}
+
+fn check_attempts(task: &TaskView, reader: &mut dyn Reader) -> Vec<String> {
+    let attempts = reader.attempts(task.id).expect("attempts can be read");
+    let mut faults = Vec::new();
+    let numbers: Vec<AttemptNumber> = attempts.iter().map(|attempt| attempt.number).collect();
+    if numbers != (1..=task.attempt).collect::<Vec<_>>() {
+        faults.push(format!(
+            "{} is at try {} and has tries {numbers:?}",
+            task.id, task.attempt
+        ));
+    }
+    for attempt in &attempts {
+        let ended = attempt.ended_at.is_some();
+        if attempt.outcome.is_some() != ended || attempt.cost.is_some() != ended || attempt.begun == 0 {
+            faults.push(format!("{}: half an end in {attempt:?}", task.id));
+        }
+        if ended && task.state == TaskState::Running && attempt.number == task.attempt {
+            faults.push(format!("{} runs and its try has ended", task.id));
+        }
+    }
+    faults
+}

@@ -1,0 +1,122 @@
+//! Cases: what is removed, and what must stay.
+
+use wheelhouse_core::ids::{ArtifactHash, Cursor, RunId};
+use wheelhouse_core::outcome::Outcome;
+use wheelhouse_core::spec::TaskSpec;
+use wheelhouse_core::store::{ArtifactBytes, ArtifactRef, Command, Refused, Reply, Settlement, TaskResult};
+use wheelhouse_core::time::Millis;
+
+use super::build::{needing, standing, task};
+use super::trial::{Trial, ended};
+
+fn prune(t: &mut Trial, before: Millis) -> (u64, u64) {
+    match t.apply(Command::Prune { before }) {
+        Reply::Pruned { runs, artifacts } => (runs, artifacts),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn hash(digit: &str) -> ArtifactHash {
+    ArtifactHash(digit.repeat(64))
+}
+
+/// Ends a task with these artifacts, one byte each.
+fn end_with(t: &mut Trial, key: &str, digits: &[&str]) {
+    let lease = t.claim_one(key).lease;
+    let artifact = |digit: &&str| ArtifactRef {
+        name: "output".to_owned(),
+        hash: hash(digit),
+        bytes: 1,
+        bytes_written: 1,
+    };
+    let bytes = |digit: &&str| ArtifactBytes {
+        hash: hash(digit),
+        bytes: digit.as_bytes().to_vec(),
+    };
+    let settlement = Settlement {
+        result: TaskResult {
+            artifacts: digits.iter().map(artifact).collect(),
+            ..TaskResult::default()
+        },
+        artifacts: digits.iter().map(bytes).collect(),
+        ..ended(Outcome::Succeeded)
+    };
+    t.settle(lease, settlement);
+}
+
+pub(super) fn finished_runs_are_pruned_with_all_that_hangs_on_them(t: &mut Trial) {
+    let approved = TaskSpec {
+        approval: true,
+        ..task("asked")
+    };
+    let r = t.submit(vec![task("a"), needing("b", &["a"]), approved]);
+    let question = t.last_question();
+    end_with(t, "a", &["a"]);
+    t.apply(Command::CancelRun { run: r });
+    let (a, b) = (t.id(r, "a"), t.id(r, "b"));
+    t.advance_ms(10);
+    let now = t.clock.now();
+    assert_eq!(prune(t, now), (1, 1));
+    t.reopen();
+    let mut reader = t.reader();
+    assert_eq!(reader.runs(9).unwrap(), []);
+    assert_eq!(reader.run_spec(r).unwrap(), None);
+    for task in [a, b] {
+        assert_eq!(reader.task(task).unwrap(), None);
+        assert_eq!(reader.spec(task).unwrap(), None);
+        assert_eq!(reader.attempts(task).unwrap(), []);
+        assert_eq!(reader.result(task).unwrap(), None);
+    }
+    assert_eq!(reader.question(question).unwrap(), None);
+    assert_eq!(reader.artifact(&hash("a")).unwrap(), None);
+    assert_eq!(reader.events(Cursor(0), None, 9).unwrap(), []);
+    assert_eq!(t.refused(Command::RetryRun { run: r }), Refused::NoSuchRun(r));
+}
+
+pub(super) fn open_and_recent_runs_stay(t: &mut Trial) {
+    let old = t.submit(vec![]);
+    let open = t.submit(vec![task("a")]);
+    let queue = t.submit_run(standing("queue"), vec![]);
+    t.advance_ms(100);
+    let recent = t.submit(vec![]);
+    let ended_at = t.clock.now();
+    t.advance_ms(100);
+    assert_eq!(prune(t, ended_at), (1, 0), "what ended at that very moment stays");
+    let ids = |t: &mut Trial| -> Vec<RunId> { t.reader().runs(9).unwrap().iter().map(|run| run.id).collect() };
+    assert_eq!(ids(t), [recent, queue, open]);
+    assert_eq!(t.reader().run(old).unwrap(), None);
+    assert_eq!(prune(t, Millis(ended_at.0 + 1)), (1, 0));
+    assert_eq!(ids(t), [queue, open]);
+    assert_eq!(prune(t, Millis(u64::MAX >> 1)), (0, 0));
+    assert_eq!(t.states(open), "a:ready");
+    assert_eq!(t.count(open, "run_submitted"), 1);
+}
+
+pub(super) fn shared_artifacts_stay_with_the_last_that_refers(t: &mut Trial) {
+    t.submit(vec![task("a")]);
+    end_with(t, "a", &["a", "b"]);
+    t.advance_ms(10);
+    let before = t.clock.now();
+    t.submit(vec![task("b")]);
+    end_with(t, "b", &["b", "c"]);
+    assert_eq!(prune(t, before), (1, 1));
+    assert_eq!(t.reader().artifact(&hash("a")).unwrap(), None);
+    assert_eq!(t.reader().artifact(&hash("b")).unwrap(), Some(b"b".to_vec()));
+    assert_eq!(t.reader().artifact(&hash("c")).unwrap(), Some(b"c".to_vec()));
+}
+
+pub(super) fn cursors_and_ids_are_never_used_again(t: &mut Trial) {
+    let first = t.submit(vec![task("a")]);
+    t.run_dry();
+    let last = t.events(first).pop().unwrap().cursor;
+    let task_id = t.id(first, "a");
+    t.advance_ms(1);
+    let now = t.clock.now();
+    assert_eq!(prune(t, now), (1, 0));
+    t.reopen();
+    let second = t.submit(vec![task("a")]);
+    assert!(second > first);
+    assert!(t.id(second, "a") > task_id);
+    let events = t.reader().events(last, None, 99).unwrap();
+    assert_eq!(events.len(), 2, "whoever follows misses nothing: {events:?}");
+}
