@@ -4,4 +4,5 @@
 pub mod decode;
 pub mod exec;
 pub mod keep;
+pub mod output;
 pub mod rehearsal;
