@@ -1,0 +1,225 @@
+//! What a worker says about its task under a lease, and the end of a try.
+
+use rusqlite::{OptionalExtension, params};
+use wheelhouse_core::event::Happened;
+use wheelhouse_core::ids::{ArtifactHash, Lease};
+use wheelhouse_core::outcome::Outcome;
+use wheelhouse_core::store::{ArtifactBytes, AttemptStart, Next, Refused, Reply, Settlement, TaskResult};
+use wheelhouse_core::task::{Held, TaskEvent};
+use wheelhouse_core::usage::{Cost, Usage};
+
+use crate::encode::{self, StoredHash, bits, int};
+use crate::failure::Answer;
+use crate::rows::{LeaseRow, REPEATS, outcome_columns};
+use crate::shape;
+use crate::statements as sql;
+use crate::work::Work;
+
+/// The end of a try, as it is recorded.
+pub(crate) struct End<'s> {
+    pub(crate) outcome: &'s Outcome,
+    pub(crate) usage: Usage,
+    pub(crate) cost: Cost,
+    pub(crate) result: &'s TaskResult,
+}
+
+impl Work<'_> {
+    /// The running task under this lease, or a refusal.
+    pub(crate) fn leased(&mut self, lease: Lease) -> Answer<LeaseRow> {
+        let mut statement = self.connection.prepare_cached(sql::LEASE_VALID)?;
+        let params = [int(lease.task.0), int(lease.fence), int(self.steady)];
+        let row = statement.query_row(params, LeaseRow::read).optional()?;
+        row.ok_or_else(|| Refused::LostLease(lease).into())
+    }
+
+    pub(crate) fn start(&mut self, lease: Lease, start: &AttemptStart) -> Answer<Reply> {
+        let row = self.leased(lease)?;
+        let AttemptStart { session, process } = start;
+        let pid = process.map(|process| process.pid);
+        let ticks = process.map(|process| bits(process.start_ticks));
+        self.execute(sql::LEASE_START, params![int(row.task), session, pid, ticks])?;
+        let happened = Happened::AttemptStarted {
+            attempt: row.number,
+            session: session.clone(),
+            pid,
+        };
+        self.emit_task(row.task, &happened)?;
+        Ok(Reply::Done)
+    }
+
+    pub(crate) fn report(&mut self, lease: Lease, kind: &str, text: &str) -> Answer<Reply> {
+        let row = self.leased(lease)?;
+        let happened = Happened::AttemptReported {
+            attempt: row.number,
+            kind: kind.to_owned(),
+            text: text.to_owned(),
+        };
+        self.emit_task(row.task, &happened)?;
+        Ok(Reply::Done)
+    }
+
+    pub(crate) fn heartbeat(&mut self, leases: &[Lease], lease_ms: u64) -> Answer<Reply> {
+        let until = int(self.steady.saturating_add(lease_ms));
+        let (mut lost, mut cancel) = (Vec::new(), Vec::new());
+        for lease in leases {
+            let mut statement = self.connection.prepare_cached(sql::LEASE_VALID)?;
+            let params = [int(lease.task.0), int(lease.fence), int(self.steady)];
+            match statement.query_row(params, LeaseRow::read).optional()? {
+                None => lost.push(*lease),
+                Some(row) => {
+                    if row.cancel {
+                        cancel.push(lease.task);
+                    }
+                    self.execute(sql::LEASE_PROLONG, [int(row.task), until])?;
+                }
+            }
+        }
+        Ok(Reply::Beat { lost, cancel })
+    }
+
+    pub(crate) fn settle(&mut self, lease: Lease, settlement: &Settlement) -> Answer<Reply> {
+        let Settlement {
+            outcome,
+            next,
+            result,
+            usage,
+            cost,
+            artifacts,
+            new_tasks,
+        } = settlement;
+        let lease = self.leased(lease)?;
+        let (id, stop) = (lease.task, lease.cancel);
+        let run = self.task(id)?.run;
+        if stop && *outcome != Outcome::Cancelled {
+            return Err(Refused::CancelRequested(wheelhouse_core::ids::TaskId(id)).into());
+        }
+        let checked = match new_tasks.as_slice() {
+            [] => None,
+            tasks => Some(self.check_new_tasks(Some(run), tasks)?),
+        };
+
+        self.keep_artifacts(artifacts)?;
+        let end = End {
+            outcome,
+            usage: *usage,
+            cost: *cost,
+            result,
+        };
+        self.record_end(&lease, &end)?;
+        self.close_lease(&lease)?;
+        match next {
+            Next::Done { continues } => self.end_settled(id, outcome, *continues)?,
+            // Somebody wants it stopped, and it is: nothing more is tried or asked.
+            Next::TryAt { .. } | Next::Ask { .. } if stop => self.end_settled(id, outcome, false)?,
+            Next::TryAt { at, agent, quota } => {
+                let until = *at;
+                let held = if *quota { Held::Quota { until } } else { Held::Retry { until } };
+                self.hold(id, held, None)?;
+                let agent = self.names.id(self.connection, agent.as_str())?;
+                let row = self.task_mut(id)?;
+                row.put(REPEATS, *quota);
+                if row.agent != agent {
+                    row.agent = agent;
+                    row.on_agent = 0;
+                }
+            }
+            Next::Ask { kind, text } => {
+                let question = self.ask(id, *kind, text.clone())?;
+                self.hold(id, Held::Question { question }, None)?;
+            }
+        }
+        if let Some(checked) = checked {
+            self.add_checked(run, new_tasks, &checked)?;
+        }
+        Ok(Reply::Done)
+    }
+
+    fn end_settled(&mut self, id: u64, outcome: &Outcome, continues: bool) -> Answer<()> {
+        let outcome = outcome.clone();
+        self.end(id, TaskEvent::Settled { outcome }, continues)
+    }
+
+    /// Writes down how a try ended; what becomes of the task is another matter.
+    pub(crate) fn record_end(&mut self, lease: &LeaseRow, end: &End<'_>) -> Answer<()> {
+        let now = int(self.now.0);
+        let (outcome, detail) = outcome_columns(Some(end.outcome));
+        let (cost, cost_nano) = encode::cost_codes(end.cost);
+        let result = shape::result_text(end.result)?;
+        self.execute(
+            sql::ATTEMPT_ENDED,
+            params![
+                int(lease.task),
+                lease.number,
+                lease.begun,
+                lease.agent,
+                lease.session,
+                lease.process.map(|process| process.pid),
+                lease.process.map(|process| bits(process.start_ticks)),
+                int(lease.started_at),
+                now,
+                outcome,
+                detail,
+                encode::usage_text(end.usage),
+                cost,
+                cost_nano,
+                result,
+            ],
+        )?;
+        self.use_artifacts(lease.task, end.result)?;
+        let row = self.task_mut(lease.task)?;
+        row.put(REPEATS, false);
+        let run = row.run;
+        let row = self.run_mut(run)?;
+        row.usage = Some(row.usage.map_or(end.usage, |sum| sum.plus(end.usage)));
+        match end.cost {
+            Cost::Actual(nano) | Cost::Priced(nano) => row.cost_nano = row.cost_nano.saturating_add(nano),
+            Cost::Included | Cost::Free => {}
+            Cost::Unknown => row.cost_unknown += 1,
+        }
+        let happened = Happened::AttemptEnded {
+            attempt: lease.number,
+            outcome: end.outcome.clone(),
+            usage: end.usage,
+            cost: end.cost,
+        };
+        self.emit(run, Some(lease.task), &happened)
+    }
+
+    fn keep_artifacts(&mut self, artifacts: &[ArtifactBytes]) -> Answer<()> {
+        for ArtifactBytes { hash, bytes } in artifacts {
+            let (id, missing) = self.artifact(hash, Some(bytes))?;
+            if missing {
+                self.execute(sql::ARTIFACT_FILL, params![id, bytes])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes what a result refers to, so that it stays as long as the task.
+    fn use_artifacts(&mut self, task: u64, result: &TaskResult) -> Answer<()> {
+        let outputs = result.artifacts.iter().map(|artifact| &artifact.hash);
+        let logs = result.checks.iter().map(|check| &check.log);
+        for hash in outputs.chain(logs) {
+            let (id, _) = self.artifact(hash, None)?;
+            if self.execute(sql::ARTIFACT_USE_ADD, params![int(task), id])? == 1 {
+                self.execute(sql::ARTIFACT_USED, [id])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The row of an artifact, made when there is none, and whether its bytes are missing.
+    fn artifact(&mut self, hash: &ArtifactHash, bytes: Option<&[u8]>) -> Answer<(i64, bool)> {
+        let hash = StoredHash::new(hash);
+        let found = self
+            .connection
+            .prepare_cached(sql::ARTIFACT_BY_HASH)?
+            .query_row([&hash], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        if let Some(found) = found {
+            return Ok(found);
+        }
+        self.execute(sql::ARTIFACT_ADD, params![hash, bytes])?;
+        Ok((self.connection.last_insert_rowid(), false))
+    }
+}

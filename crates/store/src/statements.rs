@@ -1,0 +1,220 @@
+//! Every SQL statement of the store, in one place, so that one test can prepare them all against a fresh schema.
+
+/// Declares the statements and, for the test, the list of them.
+macro_rules! statements {
+    ($($name:ident = $sql:expr;)*) => {
+        $(pub(crate) const $name: &str = $sql;)*
+
+        #[cfg(test)]
+        pub(crate) const ALL: &[(&str, &str)] = &[$((stringify!($name), $name)),*];
+    };
+}
+
+/// The columns of a task as [`crate::rows::TaskRow::read`] takes them, from a table called `t`.
+macro_rules! task_columns {
+    () => {
+        "t.id, t.run, t.state, t.pending, t.rank, t.agent, t.attempt, t.on_agent, t.fence, t.flags, t.held, \
+         t.outcome, t.detail, t.started_at, t.done_at"
+    };
+}
+
+/// The columns of a run as [`crate::rows::RunRow::read`] takes them.
+macro_rules! run_columns {
+    () => {
+        "id, standing, state, submitted_at, finished_at, waiting, ready, running, held, succeeded, failed, skipped, \
+         cancelled, input, cache_read, cache_write, output, reasoning, usage_source, cost_nano, cost_unknown, \
+         task_first, task_last, event_first, event_last"
+    };
+}
+
+/// The columns of a lease as [`crate::rows::LeaseRow::read`] takes them.
+macro_rules! lease_columns {
+    () => {
+        "task, fence, agent, number, begun, session, pid, ticks, started_at, cancel, blocks"
+    };
+}
+
+/// A task as people see it; what [`crate::view::task_view`] takes.
+macro_rules! task_view {
+    () => {
+        concat!(
+            "SELECT ",
+            task_columns!(),
+            ", n.text, s.key, s.body, h.until, h.question, b.key, l.cancel FROM task t \
+             JOIN spec s ON s.task = t.id JOIN name n ON n.id = t.agent LEFT JOIN hold h ON h.task = t.id \
+             LEFT JOIN spec b ON b.task = h.blocker LEFT JOIN lease l ON l.task = t.id "
+        )
+    };
+}
+
+macro_rules! question_view {
+    () => {
+        "SELECT q.id, q.run, q.task, s.key, q.kind, q.text, q.asked_at, q.answer FROM question q \
+         JOIN spec s ON s.task = q.task "
+    };
+}
+
+statements! {
+    // The counters and names.
+    COUNTER = "SELECT run, task, question, event, at, steady FROM counter";
+    COUNTER_SET = "UPDATE counter SET run = ?1, task = ?2, question = ?3, event = ?4, at = ?5, steady = ?6";
+    BOOT = "SELECT boot FROM counter";
+    BOOT_SET = "UPDATE counter SET boot = ?1, steady = 0";
+    BOOT_LEASES_VOID = "UPDATE lease SET until = -1";
+    NAME_ID = "SELECT id FROM name WHERE text = ?1";
+    NAME_TEXT = "SELECT text FROM name WHERE id = ?1";
+    NAME_ADD = "INSERT INTO name (text) VALUES (?1)";
+
+    // Runs.
+    RUN = concat!("SELECT ", run_columns!(), " FROM run WHERE id = ?1");
+    RUN_ADD = "INSERT INTO run (id, name, source, standing, state, submitted_at, waiting, ready, running, held, \
+        succeeded, failed, skipped, cancelled, input, cache_read, cache_write, output, reasoning, cost_nano, \
+        cost_unknown, task_first, task_last, event_first, event_last) \
+        VALUES (?1, ?2, ?3, ?4, 0, ?5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, ?6, ?6, ?7, ?7)";
+    RUN_SPEC_ADD = "INSERT INTO run_spec (run, body) VALUES (?1, ?2)";
+    RUN_SET = "UPDATE run SET state = ?2, finished_at = ?3, waiting = ?4, ready = ?5, running = ?6, held = ?7, \
+        succeeded = ?8, failed = ?9, skipped = ?10, cancelled = ?11, input = ?12, cache_read = ?13, \
+        cache_write = ?14, output = ?15, reasoning = ?16, usage_source = ?17, cost_nano = ?18, cost_unknown = ?19, \
+        task_last = ?20, event_last = ?21 WHERE id = ?1";
+    RUNS_IN_STATE = "SELECT id FROM run WHERE state = ?1 ORDER BY id";
+    RUNS_OPEN = "SELECT id FROM run WHERE state = 0 AND waiting + ready + running + held > 0 ORDER BY id";
+    RUNS_FINISHED_BEFORE = "SELECT id FROM run WHERE finished_at < ?1 ORDER BY id";
+
+    // Tasks.
+    TASK = concat!("SELECT ", task_columns!(), " FROM task t WHERE t.id = ?1");
+    TASK_ADD = "INSERT INTO task (id, run, state, pending, rank, agent, attempt, on_agent, fence, flags) \
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, 0, 0, ?7)";
+    TASK_SET = "UPDATE task SET state = ?2, pending = ?3, agent = ?4, attempt = ?5, on_agent = ?6, fence = ?7, \
+        flags = ?8, held = ?9, outcome = ?10, detail = ?11, started_at = ?12, done_at = ?13 WHERE id = ?1";
+    TASKS_WAITING = "SELECT id FROM task WHERE id BETWEEN ?2 AND ?3 AND run = ?1 AND state = 0 ORDER BY id";
+    TASKS_READY = "SELECT id FROM task WHERE id BETWEEN ?2 AND ?3 AND run = ?1 AND state = 1 ORDER BY id";
+    TASKS_PAUSED = "SELECT id FROM task WHERE id BETWEEN ?2 AND ?3 AND run = ?1 AND state = 3 AND held = 1 ORDER BY id";
+    TASKS_OPEN = "SELECT id FROM task WHERE id BETWEEN ?2 AND ?3 AND run = ?1 AND state < 4 ORDER BY id";
+    TASKS_UNSUCCESSFUL = "SELECT id FROM task WHERE id BETWEEN ?2 AND ?3 AND run = ?1 AND state = 4 AND outcome <> 1 \
+        ORDER BY id";
+    TASKS_SKIPPED_BY = "SELECT id FROM task WHERE id BETWEEN ?2 AND ?3 AND run = ?1 AND state = 4 AND outcome = 20 \
+        AND detail = ?4 ORDER BY id";
+    SPEC_ADD = "INSERT INTO spec (task, run, key, body) VALUES (?1, ?2, ?3, ?4)";
+    SPEC = "SELECT key, body FROM spec WHERE task = ?1";
+    KEY = "SELECT key FROM spec WHERE task = ?1";
+    TASK_OF_KEY = "SELECT task FROM spec WHERE run = ?1 AND key = ?2";
+    DEP_ADD = "INSERT INTO dep (parent, child) VALUES (?1, ?2)";
+    CHILDREN = concat!(
+        "SELECT ", task_columns!(), " FROM dep d JOIN task t ON t.id = d.child WHERE d.parent = ?1 ORDER BY d.child"
+    );
+
+    // Ready, leased, held.
+    READY_ADD = "INSERT INTO ready (agent, rank, task) VALUES (?1, ?2, ?3)";
+    READY_REMOVE = "DELETE FROM ready WHERE agent = ?1 AND rank = ?2 AND task = ?3";
+    READY_LANE_AFTER = "SELECT agent FROM ready WHERE agent > ?1 ORDER BY agent LIMIT 1";
+    READY_PAGE = concat!(
+        "SELECT ", task_columns!(), ", s.key, s.body FROM ready r JOIN task t ON t.id = r.task \
+         JOIN spec s ON s.task = r.task WHERE r.agent = ?1 AND (r.rank, r.task) > (?2, ?3) \
+         ORDER BY r.rank, r.task LIMIT ?4"
+    );
+    LEASE_VALID = concat!(
+        "SELECT ", lease_columns!(), " FROM lease WHERE task = ?1 AND fence = ?2 AND until > ?3"
+    );
+    LEASE_ADD = "INSERT INTO lease (task, fence, owner, until, agent, number, begun, session, pid, ticks, started_at, \
+        cancel, writes, blocks) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 0, ?12, ?13)";
+    LEASE_REMOVE = "DELETE FROM lease WHERE task = ?1";
+    LEASE_START = "UPDATE lease SET session = coalesce(?2, session), pid = coalesce(?3, pid), \
+        ticks = coalesce(?4, ticks) WHERE task = ?1";
+    LEASE_PROLONG = "UPDATE lease SET until = ?2 WHERE task = ?1";
+    LEASE_CANCEL = "UPDATE lease SET cancel = 1 WHERE task = ?1 AND cancel = 0";
+    LEASE_BLOCKS = "UPDATE lease SET blocks = 1 WHERE task = ?1";
+    LEASES_RUN_OUT = concat!("SELECT ", lease_columns!(), " FROM lease WHERE until <= ?1 ORDER BY task");
+    LEASES_OF_OTHERS = concat!("SELECT ", lease_columns!(), " FROM lease WHERE owner <> ?1 ORDER BY task");
+    LEASES_PER_AGENT = "SELECT agent, count(*) FROM lease GROUP BY agent";
+    LEASES_WRITING = "SELECT s.task, s.body FROM lease l JOIN spec s ON s.task = l.task WHERE l.writes = 1 \
+        ORDER BY l.task";
+    HOLD_ADD = "INSERT INTO hold (task, until, question, blocker) VALUES (?1, ?2, ?3, ?4)";
+    HOLD_REMOVE = "DELETE FROM hold WHERE task = ?1";
+    HOLD_QUESTION = "SELECT question FROM hold WHERE task = ?1";
+    HOLDS_DUE = "SELECT task FROM hold WHERE until <= ?1 ORDER BY until, task";
+    HOLDS_NEXT = "SELECT min(until) FROM hold WHERE until IS NOT NULL";
+    HOLDS_BLOCKED_BY = "SELECT task FROM hold WHERE blocker = ?1 ORDER BY task";
+
+    // Tries and what they produced.
+    ATTEMPT_ENDED = "INSERT OR REPLACE INTO attempt (task, number, begun, agent, session, pid, ticks, started_at, \
+        ended_at, outcome, detail, usage, cost, cost_nano, result) \
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
+    ATTEMPT_INTERRUPTED = "INSERT INTO attempt (task, number, begun, agent, session, pid, ticks, started_at) \
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (task, number) DO UPDATE SET begun = excluded.begun, \
+        agent = excluded.agent, session = excluded.session, pid = excluded.pid, ticks = excluded.ticks, \
+        started_at = excluded.started_at, ended_at = NULL";
+    ATTEMPT_REPEATED = "SELECT begun, agent, session, pid, ticks FROM attempt WHERE task = ?1 AND number = ?2";
+    ATTEMPT_SESSION = "SELECT session FROM attempt WHERE task = ?1 AND agent = ?2 AND session IS NOT NULL \
+        ORDER BY number DESC LIMIT 1";
+    ATTEMPT_OUTCOME = "SELECT outcome, detail FROM attempt WHERE task = ?1 AND number = ?2 AND outcome IS NOT NULL";
+    ARTIFACT_BY_HASH = "SELECT id, bytes IS NULL FROM artifact WHERE hash = ?1";
+    ARTIFACT_ADD = "INSERT INTO artifact (hash, uses, bytes) VALUES (?1, 0, ?2)";
+    ARTIFACT_FILL = "UPDATE artifact SET bytes = ?2 WHERE id = ?1";
+    ARTIFACT_USED = "UPDATE artifact SET uses = uses + 1 WHERE id = ?1";
+    ARTIFACT_USE_ADD = "INSERT OR IGNORE INTO artifact_use (task, artifact) VALUES (?1, ?2)";
+
+    // Questions.
+    QUESTION_ADD = "INSERT INTO question (id, run, task, kind, text, asked_at, open) \
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1)";
+    QUESTION_OPEN = "SELECT task FROM question WHERE id = ?1 AND open = 1";
+    QUESTION_ANSWERED = "UPDATE question SET open = 0, answer = ?2 WHERE id = ?1";
+    QUESTION_VOID = "UPDATE question SET open = 0 WHERE id = ?1";
+
+    // The history.
+    EVENT_ADD = "INSERT INTO event (cursor, at, run, task, kind, a, b, c, body) \
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+
+    // Removal of a run: ?1 is the run, ?2 to ?3 its range of tasks (or events).
+    PRUNE_EVENTS = "DELETE FROM event WHERE cursor BETWEEN ?2 AND ?3 AND run = ?1";
+    PRUNE_USES = "UPDATE artifact SET uses = uses - gone.number FROM (SELECT u.artifact AS id, count(*) AS number \
+        FROM artifact_use u JOIN task t ON t.id = u.task WHERE u.task BETWEEN ?2 AND ?3 AND t.run = ?1 \
+        GROUP BY u.artifact) AS gone WHERE artifact.id = gone.id";
+    PRUNE_ARTIFACT_USES = "DELETE FROM artifact_use WHERE task BETWEEN ?2 AND ?3 \
+        AND (SELECT run FROM task WHERE id = artifact_use.task) = ?1";
+    PRUNE_ATTEMPTS = "DELETE FROM attempt WHERE task BETWEEN ?2 AND ?3 \
+        AND (SELECT run FROM task WHERE id = attempt.task) = ?1";
+    PRUNE_DEPS = "DELETE FROM dep WHERE parent BETWEEN ?2 AND ?3 AND (SELECT run FROM task WHERE id = dep.parent) = ?1";
+    PRUNE_QUESTIONS = "DELETE FROM question WHERE run = ?1";
+    PRUNE_SPECS = "DELETE FROM spec WHERE task BETWEEN ?2 AND ?3 AND run = ?1";
+    PRUNE_TASKS = "DELETE FROM task WHERE id BETWEEN ?2 AND ?3 AND run = ?1";
+    PRUNE_RUN_SPEC = "DELETE FROM run_spec WHERE run = ?1";
+    PRUNE_RUN = "DELETE FROM run WHERE id = ?1";
+    PRUNE_ARTIFACTS = "DELETE FROM artifact WHERE uses = 0 AND bytes IS NOT NULL";
+    PRUNE_ARTIFACT_NAMES = "DELETE FROM artifact WHERE uses = 0";
+
+    // Reading.
+    VIEW_RUNS = concat!("SELECT ", run_columns!(), ", name, source FROM run ORDER BY id DESC LIMIT ?1");
+    VIEW_RUN = concat!("SELECT ", run_columns!(), ", name, source FROM run WHERE id = ?1");
+    VIEW_RUN_SPEC = "SELECT r.name, r.source, r.standing, s.body FROM run r JOIN run_spec s ON s.run = r.id \
+        WHERE r.id = ?1";
+    VIEW_TASKS = concat!(
+        task_view!(),
+        "WHERE t.id IN (SELECT id FROM task WHERE id BETWEEN ?2 AND ?3 AND run = ?1 ORDER BY id LIMIT ?5 OFFSET ?4) \
+         ORDER BY t.id"
+    );
+    VIEW_TASKS_IN = concat!(
+        task_view!(),
+        "WHERE t.id IN (SELECT id FROM task WHERE id BETWEEN ?2 AND ?3 AND run = ?1 AND state = ?4 ORDER BY id \
+         LIMIT ?5) ORDER BY t.id"
+    );
+    VIEW_TASKS_RUNNING = concat!(
+        task_view!(),
+        "WHERE t.id IN (SELECT r.id FROM lease x JOIN task r ON r.id = x.task WHERE r.run = ?1 ORDER BY r.id \
+         LIMIT ?2) ORDER BY t.id"
+    );
+    VIEW_TASK = concat!(task_view!(), "WHERE t.id = ?1");
+    VIEW_NEED = "SELECT t.state FROM spec s JOIN task t ON t.id = s.task WHERE s.run = ?1 AND s.key = ?2";
+    VIEW_ATTEMPTS = "SELECT a.number, a.begun, n.text, a.session, a.started_at, a.ended_at, a.outcome, a.detail, \
+        a.usage, a.cost, a.cost_nano FROM attempt a JOIN name n ON n.id = a.agent WHERE a.task = ?1 ORDER BY a.number";
+    VIEW_ATTEMPT_UNDER_WAY = "SELECT l.number, l.begun, n.text, l.session, l.started_at FROM lease l \
+        JOIN name n ON n.id = l.agent WHERE l.task = ?1";
+    VIEW_RESULT = "SELECT result FROM attempt WHERE task = ?1 AND outcome IS NOT NULL ORDER BY number DESC LIMIT 1";
+    VIEW_ARTIFACT = "SELECT bytes FROM artifact WHERE hash = ?1 AND bytes IS NOT NULL";
+    VIEW_EVENTS = "SELECT cursor, at, run, task, kind, a, b, c, body FROM event WHERE cursor > ?1 \
+        ORDER BY cursor LIMIT ?2";
+    VIEW_EVENTS_OF_RUN = "SELECT cursor, at, run, task, kind, a, b, c, body FROM event WHERE cursor BETWEEN ?2 AND ?3 \
+        AND run = ?1 ORDER BY cursor LIMIT ?4";
+    VIEW_QUESTIONS_OPEN = concat!(question_view!(), "WHERE q.open = 1 ORDER BY q.id");
+    VIEW_QUESTION = concat!(question_view!(), "WHERE q.id = ?1");
+    VIEW_STORE_ID = "SELECT value FROM meta WHERE key = 'store_id'";
+}

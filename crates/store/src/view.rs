@@ -1,0 +1,163 @@
+//! Rows as people see them.
+
+use rusqlite::{Connection, Row, params};
+use wheelhouse_core::ids::{AgentName, QuestionId, RunId, TaskId, TaskKey};
+use wheelhouse_core::outcome::Outcome;
+use wheelhouse_core::store::{AttemptView, QuestionView, RunView, TaskView};
+use wheelhouse_core::task::{Held, TaskState};
+use wheelhouse_core::time::Millis;
+use wheelhouse_core::usage::Usage;
+
+use crate::encode::{self, Reason, State, damaged, int};
+use crate::failure::Answer;
+use crate::rows::{RunRow, TaskRow};
+use crate::shape;
+use crate::statements as sql;
+
+/// Reads `run_columns!`, name and source.
+pub(crate) fn run_view(row: &Row<'_>) -> Answer<RunView> {
+    let (name, source) = (row.get(25)?, row.get(26)?);
+    let row = RunRow::read(row)?;
+    Ok(RunView {
+        id: RunId(row.id),
+        name,
+        source,
+        standing: row.standing,
+        state: row.state,
+        submitted_at: Millis(row.submitted_at),
+        finished_at: row.finished_at.map(Millis),
+        counts: row.counts(),
+        usage: row.usage.unwrap_or_default(),
+        cost_nano: row.cost_nano,
+        cost_unknown: row.cost_unknown,
+    })
+}
+
+/// Reads `task_view!`.
+pub(crate) fn task_view(connection: &Connection, row: &Row<'_>) -> Answer<TaskView> {
+    let key = TaskKey(row.get(16)?);
+    let body: String = row.get(17)?;
+    let cancel: Option<bool> = row.get(21)?;
+    let task = TaskRow::read(row)?;
+    // A list of tasks is worth showing although the text of one of them is damaged; `spec` says so.
+    let needs = shape::task_spec(key.clone(), &body).map_or_else(|_| Vec::new(), |spec| spec.needs);
+    let mut missing = connection.prepare_cached(sql::VIEW_NEED)?;
+    let (mut names, mut waits_for): (Vec<TaskKey>, Vec<TaskKey>) = (Vec::new(), Vec::new());
+    for need in needs {
+        if names.contains(&need) {
+            continue;
+        }
+        let state: i64 = missing.query_row(params![int(task.run), need.as_str()], |row| row.get(0))?;
+        if State::decode(state)? != State::Done {
+            waits_for.push(need.clone());
+        }
+        names.push(need);
+    }
+    Ok(TaskView {
+        id: TaskId(task.id),
+        run: RunId(task.run),
+        key,
+        state: task_state(&task, row)?,
+        agent: AgentName(row.get(15)?),
+        priority: i32::try_from(-task.rank).or_else(|_| damaged("a priority", -task.rank))?,
+        attempt: task.attempt,
+        fence: task.fence,
+        cancel_requested: cancel == Some(true),
+        needs: names,
+        waits_for,
+        started_at: task.started_at.map(Millis),
+        done_at: task.done_at.map(Millis),
+    })
+}
+
+fn task_state(task: &TaskRow, row: &Row<'_>) -> Answer<TaskState> {
+    Ok(match task.state {
+        State::Waiting => TaskState::Waiting { pending: task.pending },
+        State::Ready => TaskState::Ready,
+        State::Running => TaskState::Running,
+        State::Held => TaskState::Held(held(task.held, row)?),
+        State::Done => match &task.outcome {
+            Some(outcome) => TaskState::Done {
+                outcome: outcome.clone(),
+            },
+            None => return damaged("the outcome of a task that is done", "nothing"),
+        },
+    })
+}
+
+fn held(reason: Option<Reason>, row: &Row<'_>) -> Answer<Held> {
+    let until = row.get::<_, Option<u64>>(18)?.map(Millis);
+    let question = row.get::<_, Option<u64>>(19)?.map(QuestionId);
+    let with = row.get::<_, Option<String>>(20)?.map(TaskKey);
+    Ok(match (reason, until, question, with) {
+        (Some(Reason::Paused), ..) => Held::Paused,
+        (Some(Reason::Budget), ..) => Held::Budget,
+        (Some(Reason::Approval), _, Some(question), _) => Held::Approval { question },
+        (Some(Reason::Question), _, Some(question), _) => Held::Question { question },
+        (Some(Reason::Quota), Some(until), ..) => Held::Quota { until },
+        (Some(Reason::Retry), Some(until), ..) => Held::Retry { until },
+        (Some(Reason::Conflict), _, _, Some(with)) => Held::Conflict { with },
+        (reason, ..) => return damaged("what a held task waits for", format!("{reason:?} alone")),
+    })
+}
+
+/// Reads a try that ended or was interrupted.
+pub(crate) fn attempt_view(row: &Row<'_>) -> Answer<AttemptView> {
+    let ended_at = row.get::<_, Option<u64>>(5)?.map(Millis);
+    let mut view = AttemptView {
+        number: row.get(0)?,
+        begun: row.get(1)?,
+        agent: AgentName(row.get(2)?),
+        session: row.get(3)?,
+        started_at: Millis(row.get(4)?),
+        ended_at,
+        outcome: None,
+        usage: Usage::default(),
+        cost: None,
+    };
+    if ended_at.is_some() {
+        view.outcome = outcome(row, 6)?;
+        view.usage = encode::usage(row.get::<_, Option<String>>(8)?.as_deref())?;
+        view.cost = match row.get::<_, Option<i64>>(9)? {
+            Some(code) => Some(encode::cost(code, row.get(10)?)?),
+            None => None,
+        };
+    }
+    Ok(view)
+}
+
+/// Reads the try that is under way.
+pub(crate) fn attempt_under_way(row: &Row<'_>) -> rusqlite::Result<AttemptView> {
+    Ok(AttemptView {
+        number: row.get(0)?,
+        begun: row.get(1)?,
+        agent: AgentName(row.get(2)?),
+        session: row.get(3)?,
+        started_at: Millis(row.get(4)?),
+        ended_at: None,
+        outcome: None,
+        usage: Usage::default(),
+        cost: None,
+    })
+}
+
+fn outcome(row: &Row<'_>, column: usize) -> Answer<Option<Outcome>> {
+    match row.get::<_, Option<i64>>(column)? {
+        Some(code) => Ok(Some(encode::outcome(code, row.get(column + 1)?)?)),
+        None => Ok(None),
+    }
+}
+
+/// Reads `question_view!`.
+pub(crate) fn question_view(row: &Row<'_>) -> Answer<QuestionView> {
+    Ok(QuestionView {
+        id: QuestionId(row.get(0)?),
+        run: RunId(row.get(1)?),
+        task: TaskId(row.get(2)?),
+        key: TaskKey(row.get(3)?),
+        kind: encode::question_kind(row.get(4)?)?,
+        text: row.get(5)?,
+        asked_at: Millis(row.get(6)?),
+        answer: row.get(7)?,
+    })
+}
