@@ -3,7 +3,7 @@
 use wheelhouse_core::ids::TaskKey;
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::spec::TaskSpec;
-use wheelhouse_core::store::{Cap, ClaimRequest, Command};
+use wheelhouse_core::store::{Cap, ClaimRequest, Command, Reply};
 use wheelhouse_core::task::{Held, TaskState};
 use wheelhouse_core::time::Millis;
 
@@ -227,9 +227,17 @@ pub(super) fn a_held_task_wakes_at_its_moment(t: &mut Trial) {
 
 pub(super) fn a_claim_says_when_to_ask_again(t: &mut Trial) {
     t.submit(vec![task("a"), task("b"), task("c")]);
-    let (claimed, wake_at) = t.claim_as(claim_by("e1", 9));
-    assert_eq!(wake_at, None);
-    let now = t.clock.now();
+    t.advance_ms(1);
+    let reply = t.apply(Command::Claim(claim_by("e1", 9)));
+    let Reply::Claimed {
+        tasks: claimed,
+        wake_at,
+        now,
+    } = reply
+    else {
+        panic!("{reply:?}")
+    };
+    assert_eq!((wake_at, now), (None, t.clock.now()), "by the store's clock");
     t.retry_at(&claimed[0], Outcome::Crashed, Millis(now.0 + 70), false);
     t.retry_at(
         &claimed[1],

@@ -35,8 +35,8 @@ pub fn compare(a: &mut dyn Bench, b: &mut dyn Bench, clock: &TestClock, seed: u6
     let mut trace: Vec<String> = Vec::new();
     for number in 1..=steps {
         let step = traffic.step(clock.now());
-        clock.set(Millis(clock.now().0.saturating_add_signed(step.clock_ms)));
-        trace.push(format!("{number}: {:+} ms {:?}", step.clock_ms, step.batch));
+        clock.advance_ms(step.clock_ms);
+        trace.push(format!("{number}: +{} ms {:?}", step.clock_ms, step.batch));
         let answers = a.store().commit(&step.batch).expect("store a works");
         let others = b.store().commit(&step.batch).expect("store b works");
         compare_answers(&step.batch, &answers, &others).map_err(|diff| explain(seed, &diff, &trace))?;

@@ -11,6 +11,7 @@ use wheelhouse_core::ids::{AttemptNumber, Cursor, Fence, RunId, TaskId};
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::store::{Counts, Reader, RunState, RunView, TaskView};
 use wheelhouse_core::task::{Held, TaskState};
+use wheelhouse_core::time::Millis;
 use wheelhouse_core::usage::Cost;
 
 /// What the events alone do not say.
@@ -120,13 +121,16 @@ struct Witness {
 
 fn witness(events: &[Event], rules: &Rules) -> Witness {
     let mut witness = Witness::default();
-    let mut last = Cursor(0);
+    let (mut last, mut at) = (Cursor(0), Millis(0));
     for event in events {
         let breaches = witness.breaches.len();
         if event.cursor <= last {
             witness.breach("cursors ascend");
         }
-        last = event.cursor;
+        if event.at < at {
+            witness.breach("time does not run backwards");
+        }
+        (last, at) = (event.cursor, event.at);
         match event.task {
             None => witness.of_run(event),
             Some(task) => witness.of_task(task, event, rules),

@@ -129,23 +129,34 @@ pub(super) fn a_lease_ends_at_its_moment_exactly(t: &mut Trial) {
     );
 }
 
-pub(super) fn clocks_that_jump_void_leases_and_nothing_else(t: &mut Trial) {
+pub(super) fn a_clock_set_back_stretches_no_wait(t: &mut Trial) {
     let r = t.submit(vec![task("a"), task("b")]);
-    let a = t.claim_one("a").lease;
     let start = t.clock.now();
-    // Backwards: the lease only gets longer.
+    let (a, b) = (t.claim_one("a"), t.claim_one("b").lease);
+    t.retry_at(&a, Outcome::Crashed, Millis(start.0 + 1_000), false);
     t.clock.set(Millis(start.0 - 3_600_000));
+    // No lease ends early, and none lives an hour longer; a retry is not an hour late.
     assert_eq!(t.returned(Command::ExpireLeases), []);
-    let start_of_try = AttemptStart::default();
-    t.apply(Command::Start {
-        lease: a,
-        start: start_of_try,
-    });
-    let b = t.claim_one("b").lease;
-    // Forwards by a day: both are void, and the work is repeated, not lost.
-    t.clock.set(Millis(start.0 + 86_400_000));
-    assert_eq!(t.refused(settle(a, ended(Outcome::Succeeded))), Refused::LostLease(a));
+    assert_eq!(t.claim(0), []);
+    t.advance_ms(1_000);
+    assert_eq!(names(&t.claim(1)), "a");
+    t.advance_ms(LEASE_MS - 1_000);
     assert_eq!(t.refused(settle(b, ended(Outcome::Succeeded))), Refused::LostLease(b));
+    assert_eq!(t.returned(Command::ExpireLeases).len(), 1);
+    t.reopen();
+    t.run_dry();
+    assert_eq!(t.states(r), "a:running b:succeeded");
+    // The audit after the case sees that no event is older than the one before it.
+}
+
+pub(super) fn a_clock_that_jumps_ahead_voids_leases_and_loses_no_work(t: &mut Trial) {
+    let r = t.submit(vec![task("a"), task("b")]);
+    let leases: Vec<Lease> = t.claim(2).iter().map(|task| task.lease).collect();
+    t.advance_ms(86_400_000);
+    for lease in leases {
+        let late = settle(lease, ended(Outcome::Succeeded));
+        assert_eq!(t.refused(late), Refused::LostLease(lease));
+    }
     assert_eq!(t.returned(Command::ExpireLeases).len(), 2);
     t.run_dry();
     assert_eq!(t.states(r), "a:succeeded b:succeeded");

@@ -141,7 +141,8 @@ suite! { $
         the_same_worker_restarted_is_somebody_else
         a_draining_process_of_the_same_name_cannot_write
         a_lease_ends_at_its_moment_exactly
-        clocks_that_jump_void_leases_and_nothing_else
+        a_clock_set_back_stretches_no_wait
+        a_clock_that_jumps_ahead_voids_leases_and_loses_no_work
         every_write_needs_the_lease
         a_settled_task_cannot_be_settled_again
         one_timeout_in_a_leased_batch_hurts_no_neighbour

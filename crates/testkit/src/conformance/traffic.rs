@@ -43,8 +43,8 @@ pub struct Traffic {
 /// One step of a trace.
 #[derive(Clone, Debug)]
 pub struct Step {
-    /// How far the clock moves first; a little of it backwards now and then.
-    pub clock_ms: i64,
+    /// How far the clock moves first.
+    pub clock_ms: u64,
     /// The batch to commit.
     pub batch: Vec<Command>,
     /// Whether the store is lost and opened again after it.
@@ -116,9 +116,8 @@ impl Traffic {
     pub fn step(&mut self, now: Millis) -> Step {
         let clock_ms = match self.dice.below(20) {
             0 => 60_000,
-            1 => -500,
-            2..10 => 0,
-            _ => i64::try_from(self.dice.below(300)).unwrap_or(0),
+            1..10 => 0,
+            _ => self.dice.below(300),
         };
         let count = 1 + self.dice.below(4);
         Step {

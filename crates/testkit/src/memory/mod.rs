@@ -33,6 +33,8 @@
 //! - **Pause and resume.** Pausing an interrupted run makes it paused; pausing a paused run or resuming an active one
 //!   changes nothing; a finished run refuses both. [`Command::Recover`] interrupts active runs with a task that is
 //!   not done, before it returns tasks; an idle standing run has nothing to interrupt.
+//! - **Time** never runs backwards: a clock that is set back is taken to be that much late from then on, so that
+//!   waits last as long as they should.
 //! - **Claims** look at caps first (a capped task stays ready and those behind it are looked at), then at write sets;
 //!   the conflict named is the overlapping running task with the lowest id, of any run.
 //!   At [`CONFLICT_HOLDS_MAX`] conflicts the claim ends with what it has.
@@ -134,8 +136,9 @@ impl MemoryStore {
 
 impl Store for MemoryStore {
     fn commit(&mut self, batch: &[Command]) -> Result<Vec<Result<Reply, Refused>>, Failure> {
-        let now = self.clock.now();
+        let reading = self.clock.now();
         let mut inner = self.lock();
+        let now = inner.world.time(reading);
         let fault = inner.faults.pop_front();
         if let Some((FailWhen::BeforeCommit, kind)) = fault {
             return Err(kind.failure());

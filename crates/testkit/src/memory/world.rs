@@ -24,6 +24,8 @@ pub(super) struct World {
     pub(super) store_id: String,
     /// The moment of the command being applied.
     pub(super) now: Millis,
+    /// How far the clock is behind the time of the store, because somebody set it back.
+    late_ms: u64,
     pub(super) runs: BTreeMap<RunId, Run>,
     pub(super) tasks: BTreeMap<TaskId, Task>,
     pub(super) questions: BTreeMap<QuestionId, Question>,
@@ -145,6 +147,15 @@ impl World {
             store_id,
             ..World::default()
         }
+    }
+
+    /// The moment of a commit: what the clock shows, but never before the commit that came before.
+    pub(super) fn time(&mut self, reading: Millis) -> Millis {
+        let corrected = reading.0.saturating_add(self.late_ms);
+        if corrected < self.now.0 {
+            self.late_ms = self.now.0 - reading.0;
+        }
+        Millis(corrected.max(self.now.0))
     }
 
     pub(super) fn task(&self, id: TaskId) -> &Task {
