@@ -1,0 +1,119 @@
+//! The store on SQLite passes the suite of all stores, and is equal to the memory model on random traces.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tempfile::TempDir;
+use wheelhouse_core::store::Store;
+use wheelhouse_store::{SqliteStore, fsck};
+use wheelhouse_testkit::conformance::compare::compare;
+use wheelhouse_testkit::conformance::dag::play_random_dag;
+use wheelhouse_testkit::conformance::trial::Trial;
+use wheelhouse_testkit::conformance::{Bench, Factory};
+use wheelhouse_testkit::memory::{MemoryStore, TestClock};
+
+struct Sqlite;
+
+/// A store in a directory of its own. After a crash the next one opens a copy of what was on the disk: without the
+/// shared index, without a checkpoint, as after a power cut.
+struct SqliteBench {
+    directory: TempDir,
+    clock: TestClock,
+    lives: u32,
+    store: SqliteStore,
+}
+
+impl SqliteBench {
+    fn new(clock: TestClock) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let store = open(&directory.path().join("0/wheelhouse.db"), &clock);
+        SqliteBench {
+            directory,
+            clock,
+            lives: 0,
+            store,
+        }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.directory.path().join(format!("{}/wheelhouse.db", self.lives))
+    }
+
+    fn crash(&mut self) {
+        let before = self.path();
+        self.lives += 1;
+        let after = self.path();
+        fs::create_dir(after.parent().unwrap()).unwrap();
+        for suffix in ["", "-wal"] {
+            let with = |path: &Path| PathBuf::from(format!("{}{suffix}", path.display()));
+            fs::copy(with(&before), with(&after)).unwrap();
+        }
+        self.store = open(&after, &self.clock);
+        fs::remove_dir_all(before.parent().unwrap()).unwrap();
+    }
+}
+
+/// Every case ends with the store's own check of itself.
+impl Drop for SqliteBench {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            assert_eq!(fsck(&self.path()).unwrap(), []);
+        }
+    }
+}
+
+fn open(path: &Path, clock: &TestClock) -> SqliteStore {
+    let clock = clock.clone();
+    SqliteStore::open(path, Arc::new(move || clock.now())).unwrap()
+}
+
+impl Factory for Sqlite {
+    fn open(&self, clock: TestClock) -> Box<dyn Bench> {
+        Box::new(SqliteBench::new(clock))
+    }
+}
+
+impl Bench for SqliteBench {
+    fn store(&mut self) -> &mut dyn Store {
+        &mut self.store
+    }
+
+    fn reopen(&mut self) {
+        self.crash();
+    }
+}
+
+struct MemoryBench(MemoryStore);
+
+impl Bench for MemoryBench {
+    fn store(&mut self) -> &mut dyn Store {
+        &mut self.0
+    }
+
+    fn reopen(&mut self) {
+        let successor = self.0.clone();
+        self.0 = successor;
+    }
+}
+
+wheelhouse_testkit::conformance_suite!(Sqlite);
+
+#[test]
+fn random_traces_are_answered_as_by_the_model() {
+    for seed in 0..40 {
+        let clock = TestClock::new();
+        let mut model = MemoryBench(MemoryStore::new(clock.clone()));
+        let mut store = SqliteBench::new(clock.clone());
+        let compared = compare(&mut model, &mut store, &clock, seed, 150);
+        compared.unwrap_or_else(|diff| panic!("{diff}"));
+    }
+}
+
+#[test]
+fn random_dags_end_with_exactly_the_right_skips_for_many_seeds() {
+    let mut trial = Trial::new(&Sqlite);
+    for seed in 1_000..1_050 {
+        play_random_dag(&mut trial, seed);
+    }
+}
