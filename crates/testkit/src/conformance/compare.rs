@@ -40,7 +40,10 @@ pub fn compare(a: &mut dyn Bench, b: &mut dyn Bench, clock: &TestClock, seed: u6
         let answers = a.store().commit(&step.batch).expect("store a works");
         let others = b.store().commit(&step.batch).expect("store b works");
         compare_answers(&step.batch, &answers, &others).map_err(|diff| explain(seed, &diff, &trace))?;
-        traffic.learn(&step.batch, &answers);
+        let open = a.store().reader().and_then(|mut reader| reader.open_questions());
+        let open = open.expect("store a can be read");
+        let open = open.into_iter().map(|question| question.id).collect();
+        traffic.learn(&step.batch, &answers, open);
         if step.restart {
             trace.push(format!("{number}: b is opened again"));
             b.reopen();

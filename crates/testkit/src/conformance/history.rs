@@ -78,7 +78,9 @@ enum Phase {
     Waiting,
     Ready,
     Running,
-    /// Between two events of one commit: a try ended, was returned, or a hold was released.
+    /// Between two events of one commit: a try ended.
+    Ended,
+    /// Between two events of one commit: a try was returned, or a hold was released.
     Loose,
     Held,
     Done,
@@ -102,13 +104,21 @@ struct Tale {
 struct RunTale {
     submitted: bool,
     told: u64,
-    paused: bool,
+    paused: Pause,
     finished: bool,
     done: u64,
     succeeded: u64,
     usage_total: u64,
     cost_nano: u64,
     cost_unknown: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+enum Pause {
+    #[default]
+    No,
+    Interrupted,
+    ByPerson,
 }
 
 #[derive(Default)]
@@ -141,7 +151,7 @@ fn witness(events: &[Event], rules: &Rules) -> Witness {
     }
     let mut loose = Vec::new();
     for (id, tale) in &witness.tasks {
-        if tale.phase == Phase::Loose {
+        if matches!(tale.phase, Phase::Loose | Phase::Ended) {
             loose.push(format!(
                 "what ends a try says what comes next: {id} is left between two states"
             ));
@@ -175,19 +185,24 @@ impl Witness {
                 ("tasks join an open run", !tale.finished)
             }
             Happened::RunPaused { interrupted } => {
-                let already = std::mem::replace(&mut tale.paused, true);
-                let again = already && *interrupted;
-                ("an open run is paused", !(tale.finished || again))
+                let now = if *interrupted {
+                    Pause::Interrupted
+                } else {
+                    Pause::ByPerson
+                };
+                let before = std::mem::replace(&mut tale.paused, now);
+                let changes = before == Pause::No || (before == Pause::Interrupted && now == Pause::ByPerson);
+                ("an open run is paused once", changes && !tale.finished)
             }
             Happened::RunResumed => {
-                let paused = std::mem::replace(&mut tale.paused, false);
-                ("a paused run is resumed", paused)
+                let before = std::mem::take(&mut tale.paused);
+                ("a paused run is resumed", before != Pause::No)
             }
             Happened::RunCancelled => ("an open run is cancelled", !tale.finished),
             Happened::RunFinished { succeeded, failed } => {
                 let all = tale.done == tale.told && *succeeded == tale.succeeded;
                 let again = std::mem::replace(&mut tale.finished, true);
-                tale.paused = false;
+                tale.paused = Pause::No;
                 let rule = "a run finishes once, when all its tasks are done, and counts them right";
                 (rule, all && !again && succeeded + failed == tale.told)
             }
@@ -204,7 +219,7 @@ impl Witness {
 
     fn of_task(&mut self, id: TaskId, event: &Event, rules: &Rules) {
         let (submitted, finished, paused) = match self.runs.get(&event.run) {
-            Some(run) => (run.submitted, run.finished, run.paused),
+            Some(run) => (run.submitted, run.finished, run.paused != Pause::No),
             None => (false, false, false),
         };
         self.rule("a task's run was submitted and is open", submitted && !finished);
@@ -278,7 +293,7 @@ impl Witness {
                 self.rule("claims and ends alternate", current);
                 let stopped = !tale.stopping || *outcome == Outcome::Cancelled;
                 self.rule("who was asked to stop ends as cancelled", stopped);
-                self.leave_running(tale);
+                self.leave_running(tale, P::Ended);
                 tale.last_outcome = Some(outcome.clone());
                 let run = self.runs.entry(event.run).or_default();
                 run.usage_total += usage.total();
@@ -292,11 +307,17 @@ impl Witness {
                 let current = from == P::Running && *fence == tale.fence;
                 self.rule("claims and returns alternate", current);
                 tale.repeats = true;
-                self.leave_running(tale);
+                self.leave_running(tale, P::Loose);
             }
             Happened::TaskHeld { held } => {
-                let open = matches!(from, P::Waiting | P::Ready | P::Loose);
-                self.rule("a task is held when it is about to run, or after a try", open);
+                let fits = match held {
+                    Held::Paused => paused && matches!(from, P::Waiting | P::Ready | P::Loose),
+                    Held::Approval { .. } => matches!(from, P::Waiting | P::Loose),
+                    Held::Conflict { .. } => from == P::Ready,
+                    Held::Question { .. } | Held::Quota { .. } | Held::Retry { .. } => from == P::Ended,
+                    Held::Budget => matches!(from, P::Ready | P::Ended),
+                };
+                self.rule("a hold fits what came before it", fits);
                 tale.repeats |= matches!(held, Held::Quota { .. });
                 tale.phase = P::Held;
             }
@@ -318,7 +339,7 @@ impl Witness {
                 tale.stopping = true;
             }
             Happened::QuestionAsked { .. } => {
-                let open = matches!(from, P::Waiting | P::Ready | P::Loose);
+                let open = matches!(from, P::Waiting | P::Ready | P::Loose | P::Ended);
                 self.rule("a question is asked before the task is held on it", open);
             }
             Happened::QuestionAnswered { .. } => self.rule("a question holds its task", from == P::Held),
@@ -354,11 +375,11 @@ impl Witness {
         self.running += 1;
     }
 
-    fn leave_running(&mut self, tale: &mut Tale) {
+    fn leave_running(&mut self, tale: &mut Tale, to: Phase) {
         if tale.phase == Phase::Running {
             self.running -= 1;
         }
-        tale.phase = Phase::Loose;
+        tale.phase = to;
     }
 }
 
@@ -388,9 +409,10 @@ fn compare_run(run: &RunView, tasks: &BTreeMap<TaskId, TaskView>, witness: &Witn
     };
     let told = (tale.finished, tale.paused);
     let shown = match run.state {
-        RunState::Active => (false, false),
-        RunState::Paused | RunState::Interrupted => (false, true),
-        RunState::Finished => (true, false),
+        RunState::Active => (false, Pause::No),
+        RunState::Paused => (false, Pause::ByPerson),
+        RunState::Interrupted => (false, Pause::Interrupted),
+        RunState::Finished => (true, Pause::No),
     };
     if told != shown || run.finished_at.is_some() != tale.finished || tale.told != counts.total() {
         faults.push(format!("{} is {:?}, its history says otherwise", run.id, run.state));

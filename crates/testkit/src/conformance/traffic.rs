@@ -36,7 +36,7 @@ pub struct Traffic {
     /// Tasks that are running as far as it knows, with their runs.
     live: Vec<Claimed>,
     stale: Vec<Lease>,
-    questions_max: u64,
+    open_questions: Vec<QuestionId>,
     next_key: u64,
 }
 
@@ -61,7 +61,7 @@ pub fn random_commands(seed: u64) -> Traffic {
         tasks: Vec::new(),
         live: Vec::new(),
         stale: Vec::new(),
-        questions_max: 0,
+        open_questions: Vec::new(),
         next_key: 0,
     }
 }
@@ -115,7 +115,7 @@ impl Traffic {
     /// The next step.
     pub fn step(&mut self, now: Millis) -> Step {
         let clock_ms = match self.dice.below(20) {
-            0 => 60_000,
+            0 => 6_000,
             1..10 => 0,
             _ => self.dice.below(300),
         };
@@ -127,8 +127,9 @@ impl Traffic {
         }
     }
 
-    /// Learns what came of a step.
-    pub fn learn(&mut self, batch: &[Command], answers: &[Result<Reply, Refused>]) {
+    /// Learns what came of a step, and which questions are open now.
+    pub fn learn(&mut self, batch: &[Command], answers: &[Result<Reply, Refused>], open_questions: Vec<QuestionId>) {
+        self.open_questions = open_questions;
         for (command, answer) in batch.iter().zip(answers) {
             match (command, answer) {
                 (Command::SubmitRun { tasks, .. } | Command::AddTasks { tasks, .. }, Ok(reply)) => {
@@ -139,8 +140,6 @@ impl Traffic {
                         self.tasks.extend(ids);
                         let keys = self.keys.entry(*run).or_default();
                         keys.extend(tasks.iter().map(|task| task.key.clone()));
-                        // Each task may ask for an approval and about a failure; ids beyond are tried in vain.
-                        self.questions_max += 1;
                     }
                 }
                 (_, Ok(Reply::Claimed { tasks, .. })) => self.live.extend(tasks.iter().cloned()),
@@ -150,12 +149,17 @@ impl Traffic {
                         let keys = self.keys.entry(run).or_default();
                         keys.extend(settlement.new_tasks.iter().map(|task| task.key.clone()));
                     }
-                    if matches!(settlement.next, Next::Ask { .. }) {
-                        self.questions_max += 1;
-                    }
                     self.forget(*lease);
                 }
                 (Command::Return { lease, .. }, Ok(_)) => self.forget(*lease),
+                (_, Ok(Reply::Returned { tasks })) => {
+                    for returned in tasks {
+                        let lost = self.live.iter().find(|it| it.lease.task == returned.task);
+                        if let Some(lease) = lost.map(|it| it.lease) {
+                            self.forget(lease);
+                        }
+                    }
+                }
                 (_, Err(Refused::LostLease(lease))) => self.forget(*lease),
                 _ => {}
             }
@@ -244,7 +248,7 @@ impl Traffic {
     fn lease(&mut self) -> Lease {
         let chance = self.dice.below(100);
         let mut lease = match self.dice.pick(&self.live) {
-            Some(claimed) if chance < 88 => claimed.lease,
+            Some(claimed) if chance < 93 => claimed.lease,
             _ => self.dice.pick(&self.stale).copied().unwrap_or(Lease {
                 task: TaskId(1),
                 fence: 1,
@@ -464,8 +468,11 @@ impl Traffic {
     }
 
     fn answer(&mut self) -> Command {
-        // Mostly one of the last few; there is no harm in asking for one that is not there.
-        let question = QuestionId(1 + self.dice.below(self.questions_max + 2));
+        let open = self.dice.percent(90);
+        let question = match self.dice.pick(&self.open_questions) {
+            Some(question) if open => *question,
+            _ => QuestionId(1 + self.dice.below(40)),
+        };
         let resolution = self.dice.weighted(&[
             (6, Resolution::Proceed),
             (2, Resolution::GiveUp),

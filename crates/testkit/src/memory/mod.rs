@@ -61,6 +61,8 @@ use wheelhouse_core::store::{Command, Failure, Fault, Reader, Refused, Reply, St
 pub use clock::TestClock;
 use world::World;
 
+use crate::conformance::{Bench, Factory};
+
 /// How many tasks one claim holds because of write sets at the most, so that a claim stays short.
 pub const CONFLICT_HOLDS_MAX: usize = 256;
 
@@ -153,6 +155,25 @@ impl Store for MemoryStore {
 
     fn reader(&self) -> Result<Box<dyn Reader>, Failure> {
         Ok(Box::new(read::MemoryReader(self.clone())))
+    }
+}
+
+/// Nothing is lost with the process that holds it: the next one opens the same maps.
+impl Bench for MemoryStore {
+    fn store(&mut self) -> &mut dyn Store {
+        self
+    }
+
+    fn reopen(&mut self) {}
+}
+
+/// Makes memory stores for the suite, and the `a` of a comparison.
+#[derive(Clone, Copy, Debug)]
+pub struct Memory;
+
+impl Factory for Memory {
+    fn open(&self, clock: TestClock) -> Box<dyn Bench> {
+        Box::new(MemoryStore::new(clock))
     }
 }
 
