@@ -2,8 +2,8 @@
 //! in. It costs nothing, its answer depends on the prompt alone, and all of it is labelled *rehearsed*.
 //!
 //! It is a real program under the keeper (the hidden sub-command `rehearse`, [`main`]): the prompt comes by stdin,
-//! lines of JSON go out, so that everything about running an agent is rehearsed too. What the stand-in says is in
-//! [`answer`], how it is said in [`stream`].
+//! lines of JSON go out, so that everything about running an agent is rehearsed too. What the stand-in says is in the
+//! module `answer`, how it is said in `stream`.
 //!
 //! For demonstrations and tests, a prompt may direct it with lines of its own (never from within the output of
 //! another task, which is data):

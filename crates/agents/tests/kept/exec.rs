@@ -160,6 +160,20 @@ async fn a_hanging_command_is_ended_by_order_and_keeps_what_it_said() {
 }
 
 #[tokio::test]
+async fn a_flood_does_not_keep_others_from_their_turn() {
+    let rig = rig();
+    // One thread for all: if the flood kept it, neither the sign of life nor the order would get through.
+    let attempt = rig.attempt(&Exec::new(rig.keeper.clone()), &scripted("flood 1000000000000"));
+    let events = attempt.events.clone();
+    support::until("it lives", || events.all().contains(&AgentEvent::Alive)).await;
+    attempt.orders.send(Order::Stop).unwrap();
+    let ended = attempt.end().await;
+    assert_eq!(ended.outcome, Outcome::Killed);
+    let output = &ended.result.artifacts[0];
+    assert!(output.bytes <= 64 << 10, "{output:?}");
+}
+
+#[tokio::test]
 async fn a_closed_inbox_changes_nothing() {
     let rig = rig();
     let attempt = rig.attempt(&Exec::new(rig.keeper.clone()), "sleep 0.2; echo done");

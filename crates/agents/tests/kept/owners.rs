@@ -7,6 +7,7 @@ use nix::sys::signal::Signal;
 use tempfile::TempDir;
 use wheelhouse_agents::exec::Exec;
 use wheelhouse_agents::keep::{self, Report, STORE_VARIABLE};
+use wheelhouse_core::agent::Order;
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::store::ProcessMark;
 
@@ -113,6 +114,32 @@ async fn when_a_warden_is_killed_the_keeper_ends_its_tree() {
 }
 
 #[tokio::test]
+async fn a_warden_that_is_stuck_does_not_hold_up_a_stop() {
+    let rig = rig();
+    let steps = format!(
+        "ignore-term mark {} daemon {} hang",
+        rig.path("main"),
+        rig.path("daemon")
+    );
+    let attempt = rig.attempt(&Exec::new(rig.keeper.clone()), &scripted(&steps));
+    let all = [
+        rig.marked("main").await,
+        rig.marked("daemon").await,
+        attempt.warden().await,
+    ];
+    signal(all[2], Signal::SIGSTOP);
+    // Nothing will be heard any more but the clock, so it may run ahead to the deadline.
+    tokio::time::pause();
+    attempt.orders.send(Order::Stop).unwrap();
+    let ended = attempt.ended.await.unwrap();
+    tokio::time::resume();
+    assert_eq!(ended.outcome, Outcome::Killed);
+    for one in all {
+        until_gone("a process of the stuck warden", one).await;
+    }
+}
+
+#[tokio::test]
 async fn when_the_keeper_is_killed_agents_go_on_and_the_next_gets_a_new_one() {
     let rig = rig();
     let mut first = rig
@@ -185,8 +212,9 @@ async fn what_survives_all_three_is_swept() {
 #[tokio::test]
 async fn the_keeper_ends_when_nobody_needs_it() {
     let rig = rig();
-    let mut kept = rig.keeper.spawn(rig.command(&["true"])).await.unwrap();
+    let mut kept = rig.keeper.spawn(rig.command(&["sleep", "1000"])).await.unwrap();
     let keeper = keep::mark(parent(kept.warden.pid).unwrap()).unwrap();
+    kept.control.order(keep::Strength::Kill);
     while kept.control.next().await != (Report::Gone { left: 0 }) {}
     assert!(keep::is_alive(keeper));
     drop(kept);
