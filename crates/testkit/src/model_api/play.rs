@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::ask::Ask;
 use super::choose::Play;
@@ -139,7 +139,7 @@ impl Sender<'_> {
     async fn stream(&mut self, ask: &Ask, play: &Play, fault: Option<FaultKind>) -> Result<After, Gone> {
         let mut frames = wire::stream(ask, play);
         if fault == Some(FaultKind::Noise) {
-            frames = noisy(frames);
+            frames = noisy(ask.vendor, frames);
         }
         let head = http::head(200, EVENT_STREAM, &answer_headers(ask, play), Sizing::Chunked);
         self.state.status(self.attempt, 200);
@@ -264,20 +264,31 @@ fn turning_point(frames: &[Frame]) -> usize {
     }
 }
 
-/// Frames with, between them, what a good client ignores.
-fn noisy(frames: Vec<Frame>) -> Vec<Frame> {
-    let last = frames.len().saturating_sub(1);
+/// Frames with, between them, what a good client ignores: comments where the protocol's clients take them, an
+/// event of an unknown kind, a field of an unknown name.
+fn noisy(vendor: Vendor, frames: Vec<Frame>) -> Vec<Frame> {
+    let (comment, surprise) = match vendor {
+        Vendor::Anthropic => (
+            true,
+            Frame::event("surprise", &json!({"type": "surprise", "new": true})),
+        ),
+        Vendor::Responses => (
+            true,
+            Frame::event("response.surprise", &json!({"type": "response.surprise", "new": true})),
+        ),
+        Vendor::Chat => (true, Frame::data(&json!({"choices": [], "new": true}))),
+        // Google's own client takes a comment for half an event.
+        Vendor::Gemini => (false, Frame::data(&json!({"new": true}))),
+    };
     let mut all = Vec::new();
     for (at, frame) in frames.into_iter().enumerate() {
-        let before = match at {
-            0 => ": a comment\n\nretry: 3000\n\n".to_owned(),
-            _ if at == last => String::new(),
-            _ => ": keep-alive\n\n".to_owned(),
-        };
-        if !before.is_empty() {
-            all.push(Frame::raw(before));
+        if comment {
+            all.push(Frame::raw(": keep-alive\n\n".to_owned()));
         }
         all.push(frame);
+        if at == 0 {
+            all.push(surprise.clone());
+        }
     }
     all
 }

@@ -9,8 +9,9 @@ use tokio::task::JoinSet;
 
 use super::ask::Ask;
 use super::check::{self, Findings};
-use super::choose::digest;
+use super::choose::{Play, digest};
 use super::control;
+use super::fault::FaultKind;
 use super::http::{Connection, Gone, Request, Unread};
 use super::play::{After, Sender};
 use super::script::Checks;
@@ -20,7 +21,7 @@ use super::trouble::Trouble;
 use super::wire::{self, gemini};
 
 /// Connections served at once; further ones wait to be accepted.
-pub const CONNECTIONS_MAX: usize = 512;
+pub const CONNECTIONS_MAX: usize = 400;
 /// This many bytes of what was said are kept in the time line.
 const SAID_BYTES_KEPT: usize = 200;
 
@@ -250,14 +251,10 @@ async fn model_call(connection: &mut Connection, state: &State, request: &Reques
         tool_rounds: ask.rounds.len(),
         tools: ask.offered.iter().map(|tool| tool.name.clone()).collect(),
         fault: hit.map(|fault| fault.to_string()),
-        said: match play.calls.is_empty() {
-            true => head_of(&play.text(), SAID_BYTES_KEPT),
-            false => play
-                .calls
-                .iter()
-                .map(|call| call.name.as_str())
-                .collect::<Vec<_>>()
-                .join(", "),
+        said: if refused.is_some() {
+            String::new()
+        } else {
+            said(&play, &ask.model)
         },
         violations,
         ..entry(request)
@@ -277,6 +274,21 @@ async fn model_call(connection: &mut Connection, state: &State, request: &Reques
         state.finish(attempt, Finished::ClientGone);
         After::Close
     })
+}
+
+/// What the client hears, for people.
+fn said(play: &Play, model: &str) -> String {
+    if let Some(fault) = play.fault {
+        let nothing = matches!(fault.kind, FaultKind::Hang | FaultKind::Garbage | FaultKind::ErrorIn200);
+        if nothing || Trouble::of_fault(&fault, model).is_some() {
+            return String::new();
+        }
+    }
+    if play.calls.is_empty() {
+        return head_of(&play.text(), SAID_BYTES_KEPT);
+    }
+    let names: Vec<&str> = play.calls.iter().map(|call| call.name.as_str()).collect();
+    names.join(", ")
 }
 
 /// At most `bytes_max` bytes of the beginning, whole characters.
