@@ -30,7 +30,7 @@ pub use problem::{CODES, PRINTED_MAX, Problem, Problems, Severity};
 pub use tree::{DEPTH_MAX, EXPANDED_MAX};
 pub use wire::schema;
 
-use crate::ids::AgentName;
+use crate::ids::{AgentName, TaskKey};
 use crate::spec::{RunSpec, TaskSpec};
 use compat::task_text;
 use problem::Reporter;
@@ -144,8 +144,13 @@ pub struct Checked {
 
 /// Reads and checks a plan. Every problem is reported, in the order of the file.
 pub fn read(source: &Source<'_>, context: &Context<'_>) -> Result<Checked, Problems> {
+    read_more(source, &[], context)
+}
+
+/// [`read`] for tasks that join a run: `needs` may also name `existing` tasks of it, and ids must not repeat them.
+pub fn read_more(source: &Source<'_>, existing: &[TaskKey], context: &Context<'_>) -> Result<Checked, Problems> {
     let mut reporter = Reporter::new(source.name);
-    let resolved = resolved(source, context, &mut reporter);
+    let resolved = resolved(source, existing, context, &mut reporter);
     let refused = reporter.has_errors();
     let problems = reporter.finish();
     match resolved {
@@ -173,7 +178,12 @@ pub fn read(source: &Source<'_>, context: &Context<'_>) -> Result<Checked, Probl
     }
 }
 
-fn resolved(source: &Source<'_>, context: &Context<'_>, reporter: &mut Reporter) -> Option<Resolved> {
+fn resolved(
+    source: &Source<'_>,
+    existing: &[TaskKey],
+    context: &Context<'_>,
+    reporter: &mut Reporter,
+) -> Option<Resolved> {
     if source.text.len() > PLAN_BYTES_MAX {
         let message = format!(
             "the plan has {} bytes; the limit is {PLAN_BYTES_MAX}",
@@ -207,7 +217,7 @@ fn resolved(source: &Source<'_>, context: &Context<'_>, reporter: &mut Reporter)
         };
         (format, plan?)
     };
-    Some(Resolve::new(text, format.manners(), context, &[], reporter).plan(plan))
+    Some(Resolve::new(text, format.manners(), context, existing, reporter).plan(plan))
 }
 
 fn is_task_text(source: &Source<'_>, text: &str) -> bool {
