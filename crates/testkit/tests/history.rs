@@ -1,4 +1,8 @@
 //! The history checker sees through histories that are not true.
+#![expect(
+    clippy::unwrap_used,
+    reason = "what makes the history is test code outside a test function"
+)]
 
 use wheelhouse_core::event::{Event, Happened};
 use wheelhouse_core::ids::{Cursor, RunId};

@@ -30,10 +30,12 @@ fn random_dags_end_with_exactly_the_right_skips_for_many_seeds() {
     assert_eq!(history::audit(trial.reader().as_mut()), Vec::<String>::new());
 }
 
+type Mistake = fn(&mut Command);
+
 /// A store with one mistake, made in every commit.
 struct Mistaken {
     inner: MemoryStore,
-    mistake: fn(&mut Command),
+    mistake: Mistake,
 }
 
 impl Store for Mistaken {
@@ -58,7 +60,7 @@ impl Bench for Mistaken {
 
 #[test]
 fn a_store_that_errs_is_found_out() {
-    let mistakes: [(&str, fn(&mut Command)); 6] = [
+    let mistakes: [(&str, Mistake); 6] = [
         ("takes one task more", |command| {
             if let Command::Claim(request) = command {
                 request.limit += 1;

@@ -143,7 +143,7 @@ pub(super) fn what_identifies_a_try_is_kept(t: &mut Trial) {
         start_ticks: u64::MAX >> 1,
     });
     let session = Some("s1".to_owned());
-    // The intent before the start, then what is known after it, in two steps; nothing said takes nothing away.
+    // The intent before the start, then what is known after it, in two steps; what is not said is not taken away.
     for start in [
         AttemptStart::default(),
         AttemptStart { session: None, process },
@@ -151,6 +151,7 @@ pub(super) fn what_identifies_a_try_is_kept(t: &mut Trial) {
             session: session.clone(),
             process: None,
         },
+        AttemptStart::default(),
     ] {
         assert_eq!(
             t.apply(Command::Start { lease, start }),
@@ -172,7 +173,12 @@ pub(super) fn what_identifies_a_try_is_kept(t: &mut Trial) {
     };
     assert_eq!(
         started,
-        [event(None, None), event(None, Some(4711)), event(Some("s1"), None)]
+        [
+            event(None, None),
+            event(None, Some(4711)),
+            event(Some("s1"), None),
+            event(None, None)
+        ]
     );
     t.reopen();
     let me = claim_by("e2", 1).owner;

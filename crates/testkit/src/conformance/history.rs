@@ -2,17 +2,18 @@
 //!
 //! Used after every conformance case, by the simulation and by the tests that kill the engine. It knows nothing of
 //! how a store works; it reads events as a witness would. [`check`] takes a complete history (all events from the
-//! first, of one run or of all); [`audit`] reads everything a store shows and compares the two.
+//! first, of one run or of all); [`audit`] compares it with what else a store shows.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use wheelhouse_core::event::{Event, Happened};
 use wheelhouse_core::ids::{AttemptNumber, Cursor, Fence, RunId, TaskId};
 use wheelhouse_core::outcome::Outcome;
-use wheelhouse_core::store::{Counts, Reader, RunState, RunView, TaskView};
-use wheelhouse_core::task::{Held, TaskState};
+use wheelhouse_core::task::Held;
 use wheelhouse_core::time::Millis;
 use wheelhouse_core::usage::Cost;
+
+pub use super::audit::audit;
 
 /// What the events alone do not say.
 #[derive(Clone, Debug, Default)]
@@ -28,52 +29,9 @@ pub fn check(events: &[Event], rules: &Rules) -> Vec<String> {
     witness(events, rules).breaches
 }
 
-/// Reads everything a store shows, checks its history, and compares the history with the tables. Empty when all is
-/// well.
-///
-/// # Panics
-/// When the store cannot be read.
-pub fn audit(reader: &mut dyn Reader) -> Vec<String> {
-    let runs = reader.runs(u32::MAX).expect("runs can be read");
-    let mut tasks: BTreeMap<TaskId, TaskView> = BTreeMap::new();
-    let mut rules = Rules::default();
-    for run in &runs {
-        let of_run = reader.tasks(run.id, 0, u32::MAX).expect("tasks can be read");
-        let ids: BTreeMap<_, _> = of_run.iter().map(|task| (task.key.clone(), task.id)).collect();
-        for task in of_run {
-            let needs = task.needs.iter().filter_map(|key| ids.get(key).copied()).collect();
-            rules.needs.insert(task.id, needs);
-            tasks.insert(task.id, task);
-        }
-    }
-    let events = reader.events(Cursor(0), None, u32::MAX).expect("events can be read");
-    let witness = witness(&events, &rules);
-    let mut faults = witness.breaches.clone();
-    for run in &runs {
-        faults.extend(compare_run(run, &tasks, &witness));
-    }
-    for task in tasks.values() {
-        faults.extend(compare_task(task, &tasks, &rules, &witness));
-        faults.extend(check_attempts(task, reader));
-    }
-    for question in reader.open_questions().expect("questions can be read") {
-        let held_on_it = tasks.get(&question.task).is_some_and(|task| {
-            matches!(&task.state, TaskState::Held(Held::Approval { question: on } | Held::Question { question: on })
-                if *on == question.id)
-        });
-        if !held_on_it {
-            faults.push(format!(
-                "{} is open and {} is not held on it",
-                question.id, question.task
-            ));
-        }
-    }
-    faults
-}
-
 /// Where a task stands by what was told of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-enum Phase {
+pub(super) enum Phase {
     #[default]
     Waiting,
     Ready,
@@ -87,34 +45,34 @@ enum Phase {
 }
 
 #[derive(Default)]
-struct Tale {
-    run: Option<RunId>,
-    phase: Phase,
-    fence: Fence,
-    attempt: AttemptNumber,
+pub(super) struct Tale {
+    pub(super) run: Option<RunId>,
+    pub(super) phase: Phase,
+    pub(super) fence: Fence,
+    pub(super) attempt: AttemptNumber,
     /// The next claim repeats the try.
-    repeats: bool,
-    last_outcome: Option<Outcome>,
-    done: Option<Outcome>,
-    satisfies: bool,
-    stopping: bool,
+    pub(super) repeats: bool,
+    pub(super) last_outcome: Option<Outcome>,
+    pub(super) done: Option<Outcome>,
+    pub(super) satisfies: bool,
+    pub(super) stopping: bool,
 }
 
 #[derive(Default)]
-struct RunTale {
-    submitted: bool,
-    told: u64,
-    paused: Pause,
-    finished: bool,
-    done: u64,
-    succeeded: u64,
-    usage_total: u64,
-    cost_nano: u64,
-    cost_unknown: u64,
+pub(super) struct RunTale {
+    pub(super) submitted: bool,
+    pub(super) told: u64,
+    pub(super) paused: Pause,
+    pub(super) finished: bool,
+    pub(super) done: u64,
+    pub(super) succeeded: u64,
+    pub(super) usage_total: u64,
+    pub(super) cost_nano: u64,
+    pub(super) cost_unknown: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
-enum Pause {
+pub(super) enum Pause {
     #[default]
     No,
     Interrupted,
@@ -122,14 +80,14 @@ enum Pause {
 }
 
 #[derive(Default)]
-struct Witness {
-    breaches: Vec<String>,
-    runs: BTreeMap<RunId, RunTale>,
-    tasks: BTreeMap<TaskId, Tale>,
-    running: usize,
+pub(super) struct Witness {
+    pub(super) breaches: Vec<String>,
+    pub(super) runs: BTreeMap<RunId, RunTale>,
+    pub(super) tasks: BTreeMap<TaskId, Tale>,
+    pub(super) running: usize,
 }
 
-fn witness(events: &[Event], rules: &Rules) -> Witness {
+pub(super) fn witness(events: &[Event], rules: &Rules) -> Witness {
     let mut witness = Witness::default();
     let (mut last, mut at) = (Cursor(0), Millis(0));
     for event in events {
@@ -381,131 +339,4 @@ impl Witness {
         }
         tale.phase = to;
     }
-}
-
-fn compare_run(run: &RunView, tasks: &BTreeMap<TaskId, TaskView>, witness: &Witness) -> Vec<String> {
-    let mut faults = Vec::new();
-    let mut counts = Counts::default();
-    for task in tasks.values().filter(|task| task.run == run.id) {
-        *match &task.state {
-            TaskState::Waiting { .. } => &mut counts.waiting,
-            TaskState::Ready => &mut counts.ready,
-            TaskState::Running => &mut counts.running,
-            TaskState::Held(_) => &mut counts.held,
-            TaskState::Done { outcome } => match outcome {
-                Outcome::Succeeded => &mut counts.succeeded,
-                Outcome::Skipped { .. } => &mut counts.skipped,
-                Outcome::Cancelled => &mut counts.cancelled,
-                _ => &mut counts.failed,
-            },
-        } += 1;
-    }
-    if counts != run.counts {
-        faults.push(format!("{}: counts {:?}, recount {counts:?}", run.id, run.counts));
-    }
-    let Some(tale) = witness.runs.get(&run.id) else {
-        faults.push(format!("{} has no history", run.id));
-        return faults;
-    };
-    let told = (tale.finished, tale.paused);
-    let shown = match run.state {
-        RunState::Active => (false, Pause::No),
-        RunState::Paused => (false, Pause::ByPerson),
-        RunState::Interrupted => (false, Pause::Interrupted),
-        RunState::Finished => (true, Pause::No),
-    };
-    if told != shown || run.finished_at.is_some() != tale.finished || tale.told != counts.total() {
-        faults.push(format!("{} is {:?}, its history says otherwise", run.id, run.state));
-    }
-    if !run.standing && tale.finished != (counts.open() == 0) {
-        faults.push(format!(
-            "{} is {:?} with {} open tasks",
-            run.id,
-            run.state,
-            counts.open()
-        ));
-    }
-    let sums = (tale.usage_total, tale.cost_nano, tale.cost_unknown);
-    let totals = (run.usage.total(), run.cost_nano, run.cost_unknown);
-    if sums != totals {
-        faults.push(format!(
-            "{}: consumed {totals:?}, the history adds up to {sums:?}",
-            run.id
-        ));
-    }
-    faults
-}
-
-fn compare_task(task: &TaskView, tasks: &BTreeMap<TaskId, TaskView>, rules: &Rules, witness: &Witness) -> Vec<String> {
-    let mut faults = Vec::new();
-    let id = task.id;
-    let unheard = Tale::default();
-    let tale = witness.tasks.get(&id).unwrap_or(&unheard);
-    let phase = match &task.state {
-        TaskState::Waiting { .. } => Phase::Waiting,
-        TaskState::Ready => Phase::Ready,
-        TaskState::Running => Phase::Running,
-        TaskState::Held(_) => Phase::Held,
-        TaskState::Done { .. } => Phase::Done,
-    };
-    if tale.phase != phase {
-        faults.push(format!("{id} is {:?}, its history says {:?}", task.state, tale.phase));
-    }
-    if let TaskState::Done { outcome } = &task.state
-        && tale.done.as_ref() != Some(outcome)
-    {
-        faults.push(format!("{id} is done {outcome:?}, its history says {:?}", tale.done));
-    }
-    if (task.fence, task.attempt) != (tale.fence, tale.attempt) {
-        let told = (tale.fence, tale.attempt);
-        faults.push(format!(
-            "{id}: fence and try {:?}, told {told:?}",
-            (task.fence, task.attempt)
-        ));
-    }
-    if task.done_at.is_some() != task.state.is_done() {
-        faults.push(format!("{id}: done at {:?} and {:?}", task.done_at, task.state));
-    }
-    let needs = rules.needs.get(&id).map_or(&[][..], |needs| needs);
-    let open: BTreeSet<_> = needs
-        .iter()
-        .filter_map(|need| tasks.get(need))
-        .filter(|need| !need.state.is_done())
-        .map(|need| &need.key)
-        .collect();
-    if open != task.waits_for.iter().collect() {
-        faults.push(format!("{id} waits for {:?}, open are {open:?}", task.waits_for));
-    }
-    if let TaskState::Waiting { pending } = &task.state {
-        let met = |need: &&TaskId| witness.tasks.get(*need).is_some_and(|need| need.satisfies);
-        let missing = needs.len() - needs.iter().filter(met).count();
-        if *pending as usize != missing || open.len() != missing || missing == 0 {
-            faults.push(format!(
-                "{id} waits for {pending}, missing are {missing}, open are {open:?}"
-            ));
-        }
-    }
-    faults
-}
-
-fn check_attempts(task: &TaskView, reader: &mut dyn Reader) -> Vec<String> {
-    let attempts = reader.attempts(task.id).expect("attempts can be read");
-    let mut faults = Vec::new();
-    let numbers: Vec<AttemptNumber> = attempts.iter().map(|attempt| attempt.number).collect();
-    if numbers != (1..=task.attempt).collect::<Vec<_>>() {
-        faults.push(format!(
-            "{} is at try {} and has tries {numbers:?}",
-            task.id, task.attempt
-        ));
-    }
-    for attempt in &attempts {
-        let ended = attempt.ended_at.is_some();
-        if attempt.outcome.is_some() != ended || attempt.cost.is_some() != ended || attempt.begun == 0 {
-            faults.push(format!("{}: half an end in {attempt:?}", task.id));
-        }
-        if ended && task.state == TaskState::Running && attempt.number == task.attempt {
-            faults.push(format!("{} runs and its try has ended", task.id));
-        }
-    }
-    faults
 }

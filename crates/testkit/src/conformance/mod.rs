@@ -21,6 +21,7 @@ pub mod traffic;
 pub mod trial;
 
 mod attempts;
+mod audit;
 mod cancel;
 mod claims;
 pub mod dag;
@@ -239,5 +240,6 @@ suite! { $
         finished_runs_are_pruned_with_all_that_hangs_on_them
         open_and_recent_runs_stay
         shared_artifacts_stay_with_the_last_that_refers
+        artifacts_of_earlier_tries_stay_with_their_task
         cursors_and_ids_are_never_used_again;
 }

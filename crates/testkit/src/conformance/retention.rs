@@ -21,7 +21,7 @@ fn hash(digit: &str) -> ArtifactHash {
 }
 
 /// Ends a task with these artifacts, one byte each.
-fn end_with(t: &mut Trial, key: &str, digits: &[&str]) {
+fn end_with(t: &mut Trial, key: &str, digits: &[&str], outcome: Outcome) {
     let lease = t.claim_one(key).lease;
     let artifact = |digit: &&str| ArtifactRef {
         name: "output".to_owned(),
@@ -39,7 +39,7 @@ fn end_with(t: &mut Trial, key: &str, digits: &[&str]) {
             ..TaskResult::default()
         },
         artifacts: digits.iter().map(bytes).collect(),
-        ..ended(Outcome::Succeeded)
+        ..ended(outcome)
     };
     t.settle(lease, settlement);
 }
@@ -51,7 +51,7 @@ pub(super) fn finished_runs_are_pruned_with_all_that_hangs_on_them(t: &mut Trial
     };
     let r = t.submit(vec![task("a"), needing("b", &["a"]), approved]);
     let question = t.last_question();
-    end_with(t, "a", &["a"]);
+    end_with(t, "a", &["a"], Outcome::Succeeded);
     t.apply(Command::CancelRun { run: r });
     let (a, b) = (t.id(r, "a"), t.id(r, "b"));
     t.advance_ms(10);
@@ -94,15 +94,28 @@ pub(super) fn open_and_recent_runs_stay(t: &mut Trial) {
 
 pub(super) fn shared_artifacts_stay_with_the_last_that_refers(t: &mut Trial) {
     t.submit(vec![task("a")]);
-    end_with(t, "a", &["a", "b"]);
+    end_with(t, "a", &["a", "b"], Outcome::Succeeded);
     t.advance_ms(10);
     let before = t.clock.now();
     t.submit(vec![task("b")]);
-    end_with(t, "b", &["b", "c"]);
+    end_with(t, "b", &["b", "c"], Outcome::Succeeded);
     assert_eq!(prune(t, before), (1, 1));
     assert_eq!(t.reader().artifact(&hash("a")).unwrap(), None);
     assert_eq!(t.reader().artifact(&hash("b")).unwrap(), Some(b"b".to_vec()));
     assert_eq!(t.reader().artifact(&hash("c")).unwrap(), Some(b"c".to_vec()));
+}
+
+pub(super) fn artifacts_of_earlier_tries_stay_with_their_task(t: &mut Trial) {
+    let r = t.submit(vec![task("a")]);
+    end_with(t, "a", &["a"], Outcome::Crashed);
+    let id = t.id(r, "a");
+    t.apply(Command::RetryTask { task: id });
+    end_with(t, "a", &["b"], Outcome::Succeeded);
+    assert_eq!(prune(t, Millis(0)), (0, 0));
+    assert_eq!(t.reader().artifact(&hash("a")).unwrap(), Some(b"a".to_vec()));
+    t.advance_ms(1);
+    let now = t.clock.now();
+    assert_eq!(prune(t, now), (1, 2));
 }
 
 pub(super) fn cursors_and_ids_are_never_used_again(t: &mut Trial) {

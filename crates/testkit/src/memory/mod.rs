@@ -42,8 +42,10 @@
 //! - **Submissions** whose tasks need each other in a circle are refused. Adding no tasks changes nothing.
 
 mod apply;
+mod check;
 mod claim;
 mod clock;
+mod flow;
 mod read;
 mod runs;
 mod settle;

@@ -1,11 +1,11 @@
-//! What the model holds, and the few doors through which a task's state changes.
+//! What the model holds, and the one place where a task's state is written.
 //!
 //! Every index (ready, running, wakes, conflicts, counts) is kept in [`World::set_state`] alone, so none can go
-//! stale. Commands live in the neighbouring files; they check everything first and change only then, which is how
-//! a refused command changes nothing.
+//! stale. How tasks move is told in `flow`. Commands live in the other neighbouring files; they check everything first
+//! and change only then, which is how a refused command changes nothing.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use wheelhouse_core::event::{Event, Happened};
 use wheelhouse_core::ids::{
@@ -14,8 +14,8 @@ use wheelhouse_core::ids::{
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::question::QuestionKind;
 use wheelhouse_core::spec::{RunSpec, TaskSpec};
-use wheelhouse_core::store::{Counts, Fault, ProcessMark, Refused, RunState, TaskResult};
-use wheelhouse_core::task::{Held, TaskEvent, TaskState};
+use wheelhouse_core::store::{Counts, ProcessMark, Refused, RunState, TaskResult};
+use wheelhouse_core::task::{TaskEvent, TaskState};
 use wheelhouse_core::time::Millis;
 use wheelhouse_core::usage::{Cost, Usage};
 
@@ -43,11 +43,11 @@ pub(super) struct World {
     /// Held tasks that wake by themselves.
     pub(super) wakes: BTreeSet<(Millis, TaskId)>,
     /// Running task → tasks held because of its write set.
-    conflicts: BTreeMap<TaskId, BTreeSet<TaskId>>,
+    pub(super) conflicts: BTreeMap<TaskId, BTreeSet<TaskId>>,
     /// Tasks that left running within this command.
-    left_running: BTreeSet<TaskId>,
+    pub(super) left_running: BTreeSet<TaskId>,
     /// Runs that may be finished after this command.
-    touched: BTreeSet<RunId>,
+    pub(super) touched: BTreeSet<RunId>,
 }
 
 pub(super) struct Run {
@@ -181,6 +181,11 @@ impl World {
         RunId(self.last_run)
     }
 
+    pub(super) fn new_question_id(&mut self) -> QuestionId {
+        self.last_question += 1;
+        QuestionId(self.last_question)
+    }
+
     pub(super) fn new_task_id(&mut self) -> TaskId {
         self.last_task += 1;
         TaskId(self.last_task)
@@ -301,215 +306,10 @@ impl World {
     pub(super) fn touch(&mut self, run: RunId) {
         self.touched.insert(run);
     }
-
-    /// A ready task becomes held, and the history says so.
-    pub(super) fn hold(&mut self, id: TaskId, held: Held) {
-        self.step(id, &TaskEvent::Held(held.clone()));
-        self.emit_task(id, Happened::TaskHeld { held });
-    }
-
-    pub(super) fn hold_conflict(&mut self, id: TaskId, with: TaskId) {
-        let key = self.task(with).spec.key.clone();
-        self.hold(id, Held::Conflict { with: key });
-        self.task_mut(id).conflict_with = Some(with);
-        self.conflicts.entry(with).or_default().insert(id);
-    }
-
-    /// The one door for all ways to become ready: the task is ready by the machine; whether it may be claimed is
-    /// decided here.
-    pub(super) fn admit(&mut self, id: TaskId) {
-        let task = self.task(id);
-        let paused = match self.runs[&task.run].state {
-            RunState::Paused | RunState::Interrupted => true,
-            RunState::Active | RunState::Finished => false,
-        };
-        if paused {
-            self.hold(id, Held::Paused);
-        } else if task.spec.approval && !task.approved {
-            let text = wheelhouse_core::question::approval_text(&task.spec.key);
-            let question = self.ask(id, QuestionKind::Approval, text);
-            self.hold(id, Held::Approval { question });
-        } else {
-            self.emit_task(id, Happened::TaskReady);
-        }
-    }
-
-    /// A held task goes on.
-    pub(super) fn release(&mut self, id: TaskId) {
-        self.step(id, &TaskEvent::Released);
-        self.emit_task(id, Happened::TaskReleased);
-        self.admit(id);
-    }
-
-    pub(super) fn ask(&mut self, id: TaskId, kind: QuestionKind, text: String) -> QuestionId {
-        self.last_question += 1;
-        let question = QuestionId(self.last_question);
-        let (run, asked_at) = (self.task(id).run, self.now);
-        self.questions.insert(
-            question,
-            Question {
-                run,
-                task: id,
-                kind,
-                text: text.clone(),
-                asked_at,
-                answer: None,
-                open: true,
-            },
-        );
-        self.emit_task(id, Happened::QuestionAsked { question, kind, text });
-        question
-    }
-
-    /// A task is over by `event`; its dependants that wait are promoted or skipped, and theirs with them.
-    pub(super) fn end(&mut self, id: TaskId, event: TaskEvent, continues: bool) {
-        let mut ends = VecDeque::from([(id, event, continues)]);
-        while let Some((id, event, continues)) = ends.pop_front() {
-            // Two skipped parents of one task: the first one decides.
-            if matches!(event, TaskEvent::DependencyFailed { .. }) && self.task(id).state.is_done() {
-                continue;
-            }
-            self.end_one(id, &event, continues);
-            let blocks_as = self.task(id).blocks_as();
-            let waiting: Vec<TaskId> = self.waiting_dependants(id);
-            for child in waiting {
-                match &blocks_as {
-                    Some(cause) => {
-                        let event = TaskEvent::DependencyFailed { cause: cause.clone() };
-                        ends.push_back((child, event, false));
-                    }
-                    None => {
-                        self.step(child, &TaskEvent::DependencySatisfied);
-                        if self.task(child).state == TaskState::Ready {
-                            self.admit(child);
-                        }
-                    }
-                }
-            }
-        }
-    }
-
-    fn end_one(&mut self, id: TaskId, event: &TaskEvent, continues: bool) {
-        if let TaskState::Held(Held::Approval { question } | Held::Question { question }) = self.task(id).state
-            && let Some(question) = self.questions.get_mut(&question)
-        {
-            question.open = false;
-        }
-        self.step(id, event);
-        let now = self.now;
-        let task = self.task_mut(id);
-        task.done_at = Some(now);
-        task.continues = continues;
-        task.cancel_requested = false;
-        if let TaskState::Done { outcome } = &task.state {
-            let outcome = outcome.clone();
-            self.emit_task(id, Happened::TaskDone { outcome, continues });
-        }
-    }
-
-    pub(super) fn waiting_dependants(&self, id: TaskId) -> Vec<TaskId> {
-        let waits = |child: &TaskId| matches!(self.task(*child).state, TaskState::Waiting { .. });
-        self.task(id).dependants.iter().copied().filter(waits).collect()
-    }
-
-    /// What earlier ends mean for tasks that were just made or un-skipped: skipped, ready, or waiting on.
-    pub(super) fn place(&mut self, ids: &[TaskId]) {
-        for id in ids.iter().copied() {
-            let TaskState::Waiting { pending } = self.task(id).state else {
-                continue;
-            };
-            let cause = self.task(id).needs.iter().find_map(|need| self.task(*need).blocks_as());
-            if let Some(cause) = cause {
-                self.end(id, TaskEvent::DependencyFailed { cause }, false);
-            } else if pending == 0 {
-                self.set_state(id, TaskState::Ready);
-                self.admit(id);
-            }
-        }
-    }
-
-    /// A finished run goes on.
-    pub(super) fn reopen(&mut self, id: RunId) {
-        let run = self.run_mut(id);
-        if run.state == RunState::Finished {
-            run.state = RunState::Active;
-            run.finished_at = None;
-            self.emit(id, None, Happened::RunReopened);
-        }
-    }
-
-    /// The end of every command: those who waited for a running task go on, and runs with nothing left finish.
-    pub(super) fn follow_up(&mut self) {
-        for left in std::mem::take(&mut self.left_running) {
-            let waiters = self.conflicts.get(&left).cloned().unwrap_or_default();
-            for waiter in waiters {
-                self.release(waiter);
-            }
-        }
-        for id in std::mem::take(&mut self.touched) {
-            let now = self.now;
-            let run = self.run_mut(id);
-            if run.spec.standing || run.state == RunState::Finished || run.counts.open() > 0 {
-                continue;
-            }
-            run.state = RunState::Finished;
-            run.finished_at = Some(now);
-            let succeeded = run.counts.succeeded;
-            let failed = run.counts.total() - succeeded;
-            self.emit(id, None, Happened::RunFinished { succeeded, failed });
-        }
-    }
-
-    /// Counts everything again. The rules are those that a task's state alone must obey; [`super::MemoryStore::check`].
-    pub(super) fn check(&self) -> Vec<Fault> {
-        let mut faults = Vec::new();
-        let mut fault = |rule: &str, detail: String| {
-            faults.push(Fault {
-                rule: rule.to_owned(),
-                detail,
-            });
-        };
-        for (id, run) in &self.runs {
-            let mut counts = Counts::default();
-            for task in &run.tasks {
-                *counter(&mut counts, &self.task(*task).state) += 1;
-            }
-            if counts != run.counts {
-                fault("counts equal a recount", format!("{id}: {:?}, {counts:?}", run.counts));
-            }
-            let finished = run.state == RunState::Finished;
-            if finished != run.finished_at.is_some() || (!run.spec.standing && finished != (counts.open() == 0)) {
-                fault("a run is finished when all is done", format!("{id}: {counts:?}"));
-            }
-        }
-        for (id, task) in &self.tasks {
-            let paused = self.runs[&task.run].state != RunState::Active;
-            let wrong = match &task.state {
-                TaskState::Waiting { pending } => {
-                    *pending == 0
-                        || *pending != self.missing(*id)
-                        || task.needs.iter().any(|need| self.task(*need).blocks_as().is_some())
-                }
-                TaskState::Ready => paused || (task.spec.approval && !task.approved),
-                TaskState::Running => !self.running.contains(id),
-                TaskState::Held(Held::Paused) => !paused,
-                TaskState::Held(Held::Approval { question }) => !self.questions.contains_key(question),
-                TaskState::Held(Held::Conflict { .. }) => {
-                    task.conflict_with.is_none_or(|with| !self.running.contains(&with))
-                }
-                TaskState::Held(held) => held.until().is_some_and(|until| !self.wakes.contains(&(until, *id))),
-                TaskState::Done { .. } => task.done_at.is_none() || task.cancel_requested,
-            };
-            if wrong {
-                fault("a state has what it needs", format!("{id} {:?}", task.state));
-            }
-        }
-        faults
-    }
 }
 
 /// Where a state is counted.
-fn counter<'c>(counts: &'c mut Counts, state: &TaskState) -> &'c mut u64 {
+pub(super) fn counter<'c>(counts: &'c mut Counts, state: &TaskState) -> &'c mut u64 {
     match state {
         TaskState::Waiting { .. } => &mut counts.waiting,
         TaskState::Ready => &mut counts.ready,
