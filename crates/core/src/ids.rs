@@ -107,7 +107,7 @@ pub type AttemptNumber = u32;
 pub type Fence = u64;
 
 /// The right to write about one running task. Every write of a worker carries it.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub struct Lease {
     /// The task that is leased.
     pub task: TaskId,

@@ -17,4 +17,5 @@ pub mod store;
 pub mod task;
 pub mod time;
 pub mod usage;
+pub mod verdict;
 pub mod write_set;

@@ -1,1 +1,95 @@
-//! Wheelhouse engine.
+//! The runtime of Wheelhouse: claims tasks, has agents do them, settles what came out, and survives being killed.
+//!
+//! Entered by [`run`], once per process, by the holder of the state directory's lock ([`lock::StateLock`]). All
+//! decisions are made by the pure [`dispatch::Dispatcher`]; [`supervise`] is the only room that spawns anything.
+//! The engine knows stores and agents through core's ports alone, prints nothing and reads no environment.
+
+mod attempt;
+pub mod dispatch;
+pub mod fault;
+pub mod lock;
+pub mod nudge;
+mod prepare;
+mod run_loop;
+mod supervise;
+mod verify;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use wheelhouse_core::agent::Roster;
+use wheelhouse_core::ids::AgentName;
+use wheelhouse_core::store::{Cap, Failure, Store};
+
+pub use dispatch::{Ending, StopSignal, Until};
+pub use prepare::{HANDOVER_MAX, RESULT_MAX, SUMMARY_MAX, log_path};
+pub use run_loop::run;
+
+/// The longest text of one report kept in the history, in bytes.
+pub const REPORT_MAX: usize = 2_000;
+/// How many reports of one try are kept in the history; the log has them all.
+pub const REPORTS_MAX: u32 = 200;
+/// How many tasks one planner task may add.
+pub const PLANNED_MAX: usize = 500;
+
+/// What an engine works with and within.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where tasks work.
+    pub project: PathBuf,
+    /// Where the state lives (`.wheelhouse`).
+    pub state_dir: PathBuf,
+    /// How many tries run at a time.
+    pub parallel_max: u32,
+    /// Limits over agents and accounts.
+    pub caps: Vec<Cap>,
+    /// The environment every agent is given, before the task's own: an allowlist, already applied.
+    pub env: BTreeMap<String, String>,
+    /// Who does what a planner's tasks leave open.
+    pub default_agent: AgentName,
+    /// How many bytes of each output are kept; the middle of more is dropped.
+    pub output_max: u64,
+    /// Milliseconds between asking an agent's process to end and killing it.
+    pub grace_ms: u64,
+    /// Whether open runs of an engine that is gone go on at once (`resume`, `serve`) or wait for `resume`.
+    pub go_on: bool,
+    /// When the engine ends by itself.
+    pub until: Until,
+    /// Where the process kills itself, for tests of bad days.
+    pub fault: Option<fault::Fault>,
+}
+
+/// The world as the engine sees it.
+pub struct Ports {
+    /// The durable truth.
+    pub store: Box<dyn Store>,
+    /// The agents.
+    pub roster: Arc<dyn Roster>,
+    /// Feeds the retry jitter and the owner's name.
+    pub seed: u64,
+    /// Takes lines for people: the disk is full, a command was refused.
+    pub notice: Arc<dyn Fn(String) + Send + Sync>,
+}
+
+/// The engine could not start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The store failed.
+    #[error("the store failed")]
+    Store(#[from] Failure),
+    /// The state directory could not be used.
+    #[error("cannot {what} in {}", path.display())]
+    State {
+        /// What was to be done.
+        what: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The store failed in a way that no repetition mends.
+    #[error("{0}")]
+    Broken(String),
+}

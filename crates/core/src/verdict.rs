@@ -1,0 +1,81 @@
+//! Verdict blocks: how an agent states its judgement in a form that a machine can read.
+//!
+//! The block is the one that Clavain's agents write; it stands at the end of an answer:
+//!
+//! ```text
+//! --- VERDICT ---
+//! STATUS: pass|fail|warn|error|retry
+//! FILES: N changed
+//! FINDINGS: N (P0: n, P1: n, P2: n)
+//! SUMMARY: one line
+//! ---
+//! ```
+
+/// The longest block taken, in bytes; it is six lines.
+const BLOCK_MAX: usize = 2_000;
+
+/// The last valid block of a text, without its fences. Scans back: what an agent quotes or drafts earlier does not
+/// count. A block without a valid `STATUS` is no verdict.
+pub fn last_block(text: &str) -> Option<String> {
+    let mut end = text.len();
+    while let Some(start) = text[..end].rfind("--- VERDICT ---") {
+        if let Some(block) = block_at(&text[start..]) {
+            return Some(block);
+        }
+        end = start;
+    }
+    None
+}
+
+fn block_at(text: &str) -> Option<String> {
+    let mut lines = Vec::new();
+    let mut bytes = 0;
+    for line in text.lines().skip(1) {
+        let line = line.trim();
+        if line == "---" || line.starts_with("```") {
+            break;
+        }
+        bytes += line.len();
+        if bytes > BLOCK_MAX {
+            return None;
+        }
+        if !line.is_empty() {
+            lines.push(line);
+        }
+    }
+    let status = lines
+        .iter()
+        .find_map(|line| line.strip_prefix("STATUS:"))?
+        .trim()
+        .to_ascii_lowercase();
+    ["pass", "fail", "warn", "error", "retry"]
+        .contains(&status.as_str())
+        .then(|| lines.join("\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_valid_block_counts() {
+        let text = "I will end with --- VERDICT ---\nbla\n\n--- VERDICT ---\nSTATUS: fail\nSUMMARY: draft\n---\n\
+                    more\n--- VERDICT ---\nSTATUS: pass\nFILES: 2 changed\nSUMMARY: fine\n---\n\n--- VERDICT ---\nSTATUS: maybe\n---\n";
+        assert_eq!(
+            last_block(text).unwrap(),
+            "STATUS: pass\nFILES: 2 changed\nSUMMARY: fine"
+        );
+    }
+
+    #[test]
+    fn no_block_is_no_verdict() {
+        for text in [
+            "",
+            "STATUS: pass",
+            "--- VERDICT ---",
+            "--- VERDICT ---\nSTATUS: great\n---",
+        ] {
+            assert_eq!(last_block(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,372 @@
+//! One try of a task, from the claim to its end: prepare, do, time, check. Reports to the dispatcher, decides nothing
+//! about what follows.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use wheelhouse_core::agent::{AgentEvent, Assignment, BoxFuture, Ended, Inbox, Order, Reply, Sink, ToolStatus};
+use wheelhouse_core::ids::{Lease, TaskKey};
+use wheelhouse_core::outcome::Outcome;
+use wheelhouse_core::plan;
+use wheelhouse_core::spec::TaskSpec;
+use wheelhouse_core::store::{AttemptStart, Check, Claimed, TaskResult};
+use wheelhouse_core::usage::{Cost, Usage};
+use wheelhouse_core::verdict;
+
+use crate::dispatch::Input;
+use crate::prepare::{self, World, bounded};
+use crate::{PLANNED_MAX, REPORT_MAX, REPORTS_MAX, fault, verify};
+
+/// How many events of an agent may wait to be looked at; texts beyond it are in the log only.
+const EVENTS_MAX: usize = 1_024;
+/// How long beyond its grace an agent that was told to stop may take before its future is dropped, which kills it.
+const STOP_EXTRA: Duration = Duration::from_secs(10);
+
+/// A try that ended without an agent's word.
+pub(crate) fn failed(outcome: Outcome, detail: String) -> Box<Ended> {
+    Box::new(Ended {
+        outcome,
+        detail,
+        result: TaskResult::default(),
+        outputs: Vec::new(),
+        usage: Usage::default(),
+        cost: Cost::Free,
+        session: None,
+    })
+}
+
+/// Does the try. Every way out is an [`Ended`].
+pub(crate) async fn attempt(
+    world: Arc<World>,
+    claimed: Arc<Claimed>,
+    orders: mpsc::Receiver<Order>,
+    inputs: mpsc::Sender<Input>,
+) -> (Box<Ended>, Vec<TaskSpec>) {
+    match attempt_inner(&world, &claimed, orders, &inputs).await {
+        Ok(work) => work,
+        Err(ended) => (ended, Vec::new()),
+    }
+}
+
+async fn attempt_inner(
+    world: &World,
+    claimed: &Claimed,
+    orders: mpsc::Receiver<Order>,
+    inputs: &mpsc::Sender<Input>,
+) -> Result<(Box<Ended>, Vec<TaskSpec>), Box<Ended>> {
+    let fault = world.settings.fault.as_ref();
+    let spec = &claimed.spec;
+    let assignment = prepare::assignment(world, claimed).await?;
+    let agent = world
+        .roster
+        .agent(&claimed.agent)
+        .ok_or_else(|| missing_agent(world, claimed))?;
+    fault::pass(fault, "before-start");
+    let limits = Limits {
+        idle: Duration::from_millis(spec.idle_timeout_ms),
+        wall: Duration::from_millis(spec.timeout_ms),
+        grace: Duration::from_millis(assignment.grace_ms),
+    };
+    let line = Line {
+        lease: claimed.lease,
+        inputs: inputs.clone(),
+        reports: 0,
+        fault: world.settings.fault.clone(),
+    };
+    let mut ended = watch(agent.as_ref(), assignment.clone(), limits, orders, line).await;
+    let output = || {
+        ended
+            .outputs
+            .first()
+            .map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+    };
+    if ended.result.verdict.is_none() {
+        ended.result.verdict = output().as_deref().and_then(verdict::last_block);
+    }
+    if !ended.outcome.is_success() {
+        return Ok((Box::new(ended), Vec::new()));
+    }
+    let new_tasks = if spec.planner {
+        planned(world, claimed, &output().unwrap_or_default()).await?
+    } else {
+        Vec::new()
+    };
+    if !spec.verify.is_empty() {
+        fault::pass(fault, "before-verify");
+        let checks = verify::checks(world, &assignment, &spec.verify, limits.wall).await;
+        judge(&mut ended, checks);
+    }
+    let new_tasks = if ended.outcome.is_success() {
+        new_tasks
+    } else {
+        Vec::new()
+    };
+    Ok((Box::new(ended), new_tasks))
+}
+
+fn missing_agent(world: &World, claimed: &Claimed) -> Box<Ended> {
+    let names: Vec<String> = world.roster.names().iter().map(ToString::to_string).collect();
+    let detail = format!(
+        "there is no agent `{}` here; there are: {}. `wheelhouse doctor` says what is missing",
+        claimed.agent,
+        names.join(", ")
+    );
+    failed(Outcome::Unavailable, detail)
+}
+
+fn judge(ended: &mut Ended, checks: Result<Vec<Check>, String>) {
+    match checks {
+        Ok(checks) => {
+            if let Some(check) = checks.iter().find(|check| !check.passed()) {
+                ended.outcome = Outcome::GateFailed;
+                ended.detail = match check.exit_code {
+                    Some(code) => format!("the check `{}` failed with exit {code}", check.command),
+                    None => format!("the check `{}` had to be stopped", check.command),
+                };
+            }
+            ended.result.checks = checks;
+        }
+        Err(why) => {
+            ended.outcome = Outcome::Unavailable;
+            ended.detail = why;
+        }
+    }
+}
+
+async fn planned(world: &World, claimed: &Claimed, output: &str) -> Result<Vec<TaskSpec>, Box<Ended>> {
+    let run = claimed.run;
+    let existing = world
+        .read(move |reader| {
+            let mut keys: Vec<TaskKey> = Vec::new();
+            loop {
+                let page = reader.tasks(run, keys.len() as u64, 1_000)?;
+                if page.is_empty() {
+                    return Ok(keys);
+                }
+                keys.extend(page.into_iter().map(|task| task.key));
+            }
+        })
+        .await?;
+    let names = world.roster.names();
+    let context = plan::Context {
+        agents: &names,
+        default_agent: &world.settings.default_agent,
+        ..plan::Context::default()
+    };
+    let malformed = |why: String| failed(Outcome::Malformed, why);
+    let tasks = plan::tasks_from_output(output, &existing, &context)
+        .map_err(|problems| malformed(format!("the tasks it returned are not usable:\n{problems}")))?;
+    if tasks.len() > PLANNED_MAX {
+        return Err(malformed(format!(
+            "it returned {} tasks; a planner may add {PLANNED_MAX} at the most",
+            tasks.len()
+        )));
+    }
+    Ok(tasks)
+}
+
+#[derive(Clone, Copy)]
+struct Limits {
+    idle: Duration,
+    wall: Duration,
+    grace: Duration,
+}
+
+/// Has the agent do it while the timers run. Idle and wall are ours: no vendor's timer is trusted.
+async fn watch(
+    agent: &dyn wheelhouse_core::agent::Agent,
+    assignment: Assignment,
+    limits: Limits,
+    mut orders: mpsc::Receiver<Order>,
+    mut line: Line,
+) -> Ended {
+    let birth = Instant::now();
+    let (events, mut reports) = mpsc::channel(EVENTS_MAX);
+    let pulse = Arc::new(Pulse {
+        birth,
+        last_ms: AtomicU64::new(0),
+        events,
+    });
+    let (to_agent, inbox) = mpsc::unbounded_channel();
+    let sink: Arc<dyn Sink> = Arc::clone(&pulse) as Arc<dyn Sink>;
+    let mut work = agent.attempt(assignment, Box::new(Queue(inbox)), sink);
+    let mut cut: Option<Outcome> = None;
+    let mut deadline = birth + limits.idle.min(limits.wall);
+    let mut ordered = true;
+    loop {
+        tokio::select! {
+            biased;
+            ended = &mut work => return classify(ended, cut, limits),
+            order = orders.recv(), if ordered => match order {
+                Some(order) => {
+                    if matches!(order, Order::Stop | Order::Kill) && cut.is_none() {
+                        cut = Some(Outcome::Killed);
+                        deadline = Instant::now() + limits.grace + STOP_EXTRA;
+                    }
+                    // The agent may be at its end already.
+                    let _ = to_agent.send(order);
+                }
+                None => ordered = false,
+            },
+            Some(event) = reports.recv() => {
+                if let Some(answer) = line.tell(event).await {
+                    let _ = to_agent.send(answer);
+                }
+            }
+            () = tokio::time::sleep_until(deadline) => {
+                if cut.is_some() {
+                    // It was told to stop and did not: dropping the future kills what it started.
+                    drop(work);
+                    let outcome = cut.unwrap_or(Outcome::Killed);
+                    return *failed(outcome, "it ignored the order to stop and was killed".to_owned());
+                }
+                let idle_end = birth + pulse.last() + limits.idle;
+                let wall_end = birth + limits.wall;
+                let now = Instant::now();
+                cut = if wall_end <= now {
+                    Some(Outcome::TimedOut)
+                } else if idle_end <= now {
+                    Some(Outcome::Stalled)
+                } else {
+                    None
+                };
+                deadline = if cut.is_some() {
+                    let _ = to_agent.send(Order::Stop);
+                    now + limits.grace + STOP_EXTRA
+                } else {
+                    idle_end.min(wall_end)
+                };
+            }
+        }
+    }
+}
+
+/// What we cut short did not end by itself; whatever else it says about its end, the reason is ours.
+fn classify(mut ended: Ended, cut: Option<Outcome>, limits: Limits) -> Ended {
+    match cut {
+        Some(outcome @ (Outcome::TimedOut | Outcome::Stalled)) if !ended.outcome.is_success() => {
+            let (what, limit) = match outcome {
+                Outcome::TimedOut => ("was not done", limits.wall),
+                _ => ("gave no sign of life", limits.idle),
+            };
+            ended.detail = format!(
+                "it {what} within {} and was stopped",
+                wheelhouse_core::time::human(limit)
+            );
+            ended.outcome = outcome;
+            ended
+        }
+        Some(_) | None => ended,
+    }
+}
+
+/// Where the agent's events go: the time of the last one is a number, the rest waits in a bounded queue.
+struct Pulse {
+    birth: Instant,
+    last_ms: AtomicU64,
+    events: mpsc::Sender<AgentEvent>,
+}
+
+impl Pulse {
+    fn last(&self) -> Duration {
+        Duration::from_millis(self.last_ms.load(Ordering::Relaxed))
+    }
+}
+
+impl Sink for Pulse {
+    fn event(&self, event: AgentEvent) {
+        let since = u64::try_from(self.birth.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.last_ms.store(since, Ordering::Relaxed);
+        match event {
+            AgentEvent::Alive | AgentEvent::Text(_) | AgentEvent::Thought(_) => {}
+            // Beyond the limit an event is lost to the history; the raw log has it.
+            event => drop(self.events.try_send(event)),
+        }
+    }
+}
+
+struct Queue(mpsc::UnboundedReceiver<Order>);
+
+impl Inbox for Queue {
+    fn next(&mut self) -> BoxFuture<'_, Option<Order>> {
+        Box::pin(self.0.recv())
+    }
+}
+
+/// The line from a try to the dispatcher.
+struct Line {
+    lease: Lease,
+    inputs: mpsc::Sender<Input>,
+    reports: u32,
+    fault: Option<fault::Fault>,
+}
+
+impl Line {
+    /// Passes on what the history wants; gives back what the agent must be told.
+    async fn tell(&mut self, event: AgentEvent) -> Option<Order> {
+        let report = match event {
+            AgentEvent::Started { session, process } => {
+                let start = AttemptStart { session, process };
+                let lease = self.lease;
+                let _ = self.inputs.send(Input::AttemptStarted { lease, start }).await;
+                fault::pass(self.fault.as_ref(), "after-start");
+                None
+            }
+            AgentEvent::Tool {
+                status: ToolStatus::Started,
+                ..
+            } => None,
+            AgentEvent::Tool {
+                name, status, detail, ..
+            } => {
+                let status = match status {
+                    ToolStatus::Started | ToolStatus::Succeeded => "",
+                    ToolStatus::Failed => " (failed)",
+                    ToolStatus::Denied => " (denied)",
+                };
+                Some(("tool", format!("{name}{status} {detail}")))
+            }
+            AgentEvent::Permission { request, tool, detail } => {
+                self.report(
+                    "permission",
+                    format!("{tool} {detail}: denied, nobody may be asked in this version"),
+                )
+                .await;
+                let answer = Reply::Deny("not allowed in this run".to_owned());
+                return Some(Order::Answer { request, answer });
+            }
+            AgentEvent::Question { request, text } => {
+                self.report("question", text).await;
+                let answer =
+                    Reply::Words("Nobody can answer now; decide yourself and say what you assumed.".to_owned());
+                return Some(Order::Answer { request, answer });
+            }
+            AgentEvent::Notice(text) => Some(("notice", text)),
+            AgentEvent::Child { id, detail } => Some(("child", format!("{id} {detail}"))),
+            AgentEvent::Limit { what, .. } => Some(("limit", what)),
+            AgentEvent::Plan(items) => Some(("plan", items.join("; "))),
+            AgentEvent::Raw(text) => Some(("unknown", text)),
+            AgentEvent::Usage(_) | AgentEvent::Alive | AgentEvent::Text(_) | AgentEvent::Thought(_) => None,
+        };
+        if let Some((kind, text)) = report {
+            self.report(kind, text).await;
+        }
+        None
+    }
+
+    async fn report(&mut self, kind: &str, text: String) {
+        if self.reports >= REPORTS_MAX {
+            return;
+        }
+        self.reports += 1;
+        let report = Input::AttemptReported {
+            lease: self.lease,
+            kind: kind.to_owned(),
+            text: bounded(&text, REPORT_MAX),
+        };
+        let _ = self.inputs.send(report).await;
+    }
+}

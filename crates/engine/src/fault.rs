@@ -1,0 +1,58 @@
+//! Labelled points at which an engine can be told to kill itself, as `kill -9` would.
+//!
+//! Only tests of bad days ask for it. The points name every step between two durable facts.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Every point, in the order a task meets them.
+pub const POINTS: [&str; 9] = [
+    "started",
+    "before-commit",
+    "after-commit",
+    "after-claim",
+    "before-start",
+    "after-start",
+    "before-verify",
+    "after-end",
+    "before-end",
+];
+
+/// Dies at the n-th passage of a point.
+#[derive(Clone, Debug)]
+pub struct Fault {
+    point: String,
+    left: std::sync::Arc<AtomicU64>,
+}
+
+impl Fault {
+    /// Reads `point` or `point:n` (the n-th passage, from 1). The error lists the points.
+    pub fn parse(text: &str) -> Result<Fault, String> {
+        let (point, count) = text.split_once(':').unwrap_or((text, "1"));
+        let count: u64 = count
+            .parse()
+            .map_err(|_| format!("`{count}` is not a number of passages"))?;
+        if !POINTS.contains(&point) {
+            return Err(format!("there is no point `{point}`; there are: {}", POINTS.join(", ")));
+        }
+        Ok(Fault {
+            point: point.to_owned(),
+            left: std::sync::Arc::new(AtomicU64::new(count.max(1))),
+        })
+    }
+}
+
+/// Passes a point; does not come back when the fault strikes.
+pub(crate) fn pass(fault: Option<&Fault>, point: &str) {
+    let Some(fault) = fault else { return };
+    debug_assert!(POINTS.contains(&point), "{point} is not listed");
+    if fault.point == point && fault.left.fetch_sub(1, Ordering::SeqCst) == 1 {
+        die();
+    }
+}
+
+/// SIGKILL to ourselves: no destructor, no flush, no exit handler runs.
+fn die() -> ! {
+    let pid = std::process::id().to_string();
+    let _ = std::process::Command::new("kill").args(["-KILL", &pid]).status();
+    std::process::abort()
+}

@@ -1,0 +1,318 @@
+//! Turns a claimed task into an assignment: templates filled in, results of other tasks fetched, directories and
+//! environment made ready. Reads the store; changes nothing in it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use wheelhouse_core::agent::{Assignment, Ended, Input, Roster};
+use wheelhouse_core::ids::ArtifactHash;
+use wheelhouse_core::ids::{RunId, TaskId, TaskKey};
+use wheelhouse_core::outcome::Outcome;
+use wheelhouse_core::plan::template::{self, Mode};
+use wheelhouse_core::spec::{Isolation, RunSpec, TaskSpec, Work};
+use wheelhouse_core::store::{Claimed, Failure, Reader, TaskResult};
+
+use crate::attempt::failed;
+use crate::{Settings, supervise};
+
+/// The longest summary that flows into another task, in bytes.
+pub const SUMMARY_MAX: usize = 4_000;
+/// The longest full result that flows into another task, in bytes; the rest is behind its artifact.
+pub const RESULT_MAX: usize = 64_000;
+/// The longest account of the try before, in bytes.
+pub const HANDOVER_MAX: usize = 4_000;
+
+/// What all tries of an engine share.
+pub(crate) struct World {
+    pub(crate) settings: Settings,
+    pub(crate) roster: Arc<dyn Roster>,
+    reader: Arc<Mutex<Box<dyn Reader>>>,
+    runs: Mutex<HashMap<RunId, Arc<RunSpec>>>,
+    pub(crate) store_id: String,
+}
+
+impl World {
+    pub(crate) fn new(settings: Settings, roster: Arc<dyn Roster>, reader: Box<dyn Reader>, store_id: String) -> World {
+        World {
+            settings,
+            roster,
+            reader: Arc::new(Mutex::new(reader)),
+            runs: Mutex::new(HashMap::new()),
+            store_id,
+        }
+    }
+
+    /// Asks the store, away from the async threads. A store that cannot be read fails the try as a crash of ours.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&mut dyn Reader) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Box<Ended>> {
+        let reader = Arc::clone(&self.reader);
+        let answer = supervise::blocking(move || {
+            let mut reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
+            ask(&mut **reader)
+        })
+        .await;
+        match answer {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(failure)) => Err(failed(
+                Outcome::Crashed,
+                format!("the store could not be read: {failure}"),
+            )),
+            Err(panic) => Err(failed(Outcome::Crashed, panic)),
+        }
+    }
+
+    async fn run_spec(&self, run: RunId) -> Result<Arc<RunSpec>, Box<Ended>> {
+        let known = self
+            .runs
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&run)
+            .cloned();
+        if let Some(spec) = known {
+            return Ok(spec);
+        }
+        let spec = self.read(move |reader| reader.run_spec(run)).await?;
+        let spec = spec
+            .map(Arc::new)
+            .ok_or_else(|| failed(Outcome::Crashed, format!("run {run} is gone")))?;
+        self.runs
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(run, Arc::clone(&spec));
+        Ok(spec)
+    }
+}
+
+/// Everything the agent is given, or why the try ends before it began.
+pub(crate) async fn assignment(world: &World, claimed: &Claimed) -> Result<Assignment, Box<Ended>> {
+    let spec = &claimed.spec;
+    let settings = &world.settings;
+    let input = input(world, claimed).await?;
+    Ok(Assignment {
+        run: claimed.run,
+        task: claimed.lease.task,
+        key: spec.key.clone(),
+        attempt: claimed.attempt,
+        agent: claimed.agent.clone(),
+        input,
+        model: spec.model.clone(),
+        role: spec.role.clone(),
+        cwd: directory(settings, spec)?,
+        env: environment(world, claimed),
+        session: claimed.session.clone(),
+        log: Some(log_path(&settings.state_dir, claimed.run, &spec.key, claimed.attempt)),
+        output_max: settings.output_max,
+        grace_ms: settings.grace_ms,
+    })
+}
+
+/// Where the raw output of a try goes: `logs/r7/draft.1.log` in the state directory.
+pub fn log_path(state_dir: &Path, run: RunId, key: &TaskKey, attempt: u32) -> PathBuf {
+    state_dir
+        .join("logs")
+        .join(run.to_string())
+        .join(format!("{key}.{attempt}.log"))
+}
+
+fn directory(settings: &Settings, spec: &TaskSpec) -> Result<PathBuf, Box<Ended>> {
+    if spec.isolation == Isolation::Worktree {
+        return Err(failed(
+            Outcome::Unavailable,
+            format!(
+                "`{}` asks for `isolation: worktree`, which this version does not have; set `isolation: none`",
+                spec.key
+            ),
+        ));
+    }
+    let directory = match &spec.cwd {
+        Some(below) => settings.project.join(below),
+        None => settings.project.clone(),
+    };
+    if directory.is_dir() {
+        return Ok(directory);
+    }
+    let missing = format!("the working directory {} is not there", directory.display());
+    Err(failed(Outcome::Unavailable, missing))
+}
+
+/// The allowlisted base, the task's own, and ours, which win. The idempotency key stays the same when a try is
+/// repeated because the engine died, so that an effect outside can be recognised as done.
+fn environment(world: &World, claimed: &Claimed) -> BTreeMap<String, String> {
+    let Claimed { run, attempt, spec, .. } = claimed;
+    let mut env = world.settings.env.clone();
+    env.extend(spec.env.clone());
+    let ours = [
+        ("WHEELHOUSE_STORE", world.store_id.clone()),
+        ("WHEELHOUSE_RUN", run.to_string()),
+        ("WHEELHOUSE_TASK", spec.key.to_string()),
+        ("WHEELHOUSE_ATTEMPT", attempt.to_string()),
+        (
+            "WHEELHOUSE_IDEMPOTENCY_KEY",
+            format!("{}/{run}/{}/{attempt}", world.store_id, spec.key),
+        ),
+    ];
+    env.extend(ours.map(|(name, value)| (name.to_owned(), value)));
+    env
+}
+
+async fn input(world: &World, claimed: &Claimed) -> Result<Input, Box<Ended>> {
+    let (text, mode) = match &claimed.spec.work {
+        Work::Exec(text) => (text, Mode::Shell),
+        Work::Prompt(text) => (text, Mode::Prompt),
+    };
+    let mut filled = if text.contains("{{") {
+        fill(world, claimed, text.clone(), mode).await?
+    } else {
+        text.clone()
+    };
+    match mode {
+        Mode::Shell => Ok(Input::Command(filled)),
+        Mode::Prompt => {
+            if claimed.attempt > 1 {
+                filled.push_str(&handover(world, claimed.lease.task).await?);
+            }
+            Ok(Input::Prompt(filled))
+        }
+    }
+}
+
+async fn fill(world: &World, claimed: &Claimed, text: String, mode: Mode) -> Result<String, Box<Ended>> {
+    let run = world.run_spec(claimed.run).await?;
+    let run_id = claimed.run;
+    let state_dir = world.settings.state_dir.clone();
+    let filled = world
+        .read(move |reader| {
+            // The first failure of the store ends the rendering; the template sees a missing value until then.
+            let failure = std::cell::RefCell::new(None);
+            let reader = std::cell::RefCell::new(reader);
+            let lookup = |task: &str, field: &str| {
+                let fetched = fetch(&mut **reader.borrow_mut(), &state_dir, run_id, task, field);
+                fetched.unwrap_or_else(|error| {
+                    failure.borrow_mut().get_or_insert(error);
+                    None
+                })
+            };
+            let rendered = template::render(&text, &run.vars, &lookup, mode);
+            match failure.into_inner() {
+                Some(error) => Err(error),
+                None => Ok(rendered),
+            }
+        })
+        .await?;
+    filled.map_err(|error| failed(Outcome::Malformed, format!("its text cannot be filled in: {error}")))
+}
+
+/// One field of another task's result, bounded.
+fn fetch(
+    reader: &mut dyn Reader,
+    state_dir: &Path,
+    run: RunId,
+    task: &str,
+    field: &str,
+) -> Result<Option<String>, Failure> {
+    let Some(view) = reader.task_by_key(run, &TaskKey(task.to_owned()))? else {
+        return Ok(None);
+    };
+    let Some(result) = reader.result(view.id)? else {
+        return Ok(None);
+    };
+    let TaskResult {
+        summary,
+        verdict,
+        files,
+        artifacts,
+        rehearsed,
+        ..
+    } = result;
+    let output = artifacts.first();
+    let text = match field {
+        "verdict" => verdict,
+        "files" => Some(files.join("\n")),
+        "artifact" => match output {
+            Some(artifact) => materialise(reader, state_dir, &artifact.hash)?,
+            None => None,
+        },
+        "result" => match output {
+            Some(artifact) => reader
+                .artifact(&artifact.hash)?
+                .map(|bytes| bounded(&String::from_utf8_lossy(&bytes), RESULT_MAX)),
+            None => Some(bounded(&summary, SUMMARY_MAX)),
+        },
+        _ => Some(bounded(&summary, SUMMARY_MAX)),
+    };
+    Ok(text.map(|text| match (rehearsed, field) {
+        (true, "summary" | "result") if !text.starts_with("[rehearsed]") => format!("[rehearsed] {text}"),
+        _ => text,
+    }))
+}
+
+/// Puts an artifact where an agent can read it, and says where. Content-addressed, so a file that is there is right.
+fn materialise(reader: &mut dyn Reader, state_dir: &Path, hash: &ArtifactHash) -> Result<Option<String>, Failure> {
+    let failure = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::StorageFull => Failure::Full(Box::new(error)),
+        _ => Failure::Io(Box::new(error)),
+    };
+    let directory = state_dir.join("artifacts");
+    let path = directory.join(&hash.0);
+    if !path.exists() {
+        let Some(bytes) = reader.artifact(hash)? else {
+            return Ok(None);
+        };
+        std::fs::create_dir_all(&directory).map_err(failure)?;
+        let half = directory.join(format!("{}.{}.part", hash.0, std::process::id()));
+        std::fs::write(&half, bytes)
+            .and_then(|()| std::fs::rename(&half, &path))
+            .map_err(failure)?;
+    }
+    Ok(Some(path.display().to_string()))
+}
+
+/// What the next try is told about the one before: the class, our checks, its last words. Bounded, and marked as
+/// what it is.
+async fn handover(world: &World, task: TaskId) -> Result<String, Box<Ended>> {
+    let (attempts, result) = world
+        .read(move |reader| Ok((reader.attempts(task)?, reader.result(task)?)))
+        .await?;
+    let Some(outcome) = attempts.iter().rev().find_map(|attempt| attempt.outcome.clone()) else {
+        return Ok(String::new());
+    };
+    let mut told = format!("\n\nAn earlier try of this task ended as {outcome}.");
+    if let Some(result) = result {
+        for check in result.checks.iter().filter(|check| !check.passed()) {
+            told.push_str(&format!(
+                "\nThe check `{}` failed ({}):\n{}",
+                check.command,
+                check
+                    .exit_code
+                    .map_or("stopped".to_owned(), |code| format!("exit {code}")),
+                check.tail
+            ));
+        }
+        let words = template::untrusted("earlier-try", "summary", &result.summary);
+        told.push_str(&format!("\nIts last words:\n{words}"));
+    }
+    Ok(bounded(&told, HANDOVER_MAX))
+}
+
+/// The text up to so many bytes, cut at a character, with a word about the cut.
+pub(crate) fn bounded(text: &str, bytes_max: usize) -> String {
+    if text.len() <= bytes_max {
+        return text.to_owned();
+    }
+    let end = text.floor_char_boundary(bytes_max);
+    format!("{}\n[… {} more bytes]", &text[..end], text.len() - end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cut_is_said_and_keeps_characters_whole() {
+        assert_eq!(bounded("short", 10), "short");
+        assert_eq!(bounded("aé", 2), "a\n[… 2 more bytes]");
+    }
+}
