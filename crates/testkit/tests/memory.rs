@@ -12,7 +12,7 @@ wheelhouse_testkit::conformance_suite!(Memory);
 
 #[test]
 fn random_traces_leave_the_model_sound_and_equal_to_its_successors() {
-    for seed in 0..200 {
+    for seed in 0..100 {
         let clock = TestClock::new();
         let (mut a, mut b) = (MemoryStore::new(clock.clone()), MemoryStore::new(clock.clone()));
         let compared = compare(&mut a, &mut b, &clock, seed, 150);

@@ -20,7 +20,9 @@ use super::traffic::random_commands;
 use crate::memory::TestClock;
 
 /// How often everything that can be read is compared; the answers are compared at every step.
-const LOOK_EVERY: u64 = 10;
+const LOOK_EVERY: u64 = 15;
+/// How much of the trace is told with a difference: everything since the last look, and a little before it.
+const TRACE_TOLD: usize = 18;
 
 /// Plays `steps` random steps to both stores, which must be fresh and tell the time by `clock`. `b` is lost and
 /// opened again now and then. An error says where they part and what led there; the seed reproduces it.
@@ -57,7 +59,7 @@ pub fn compare(a: &mut dyn Bench, b: &mut dyn Bench, clock: &TestClock, seed: u6
 
 /// Says what went wrong with the part of the trace that led there.
 fn explain(seed: u64, diff: &str, trace: &[String]) -> String {
-    let from = trace.len().saturating_sub(12);
+    let from = trace.len().saturating_sub(TRACE_TOLD);
     format!("seed {seed}: {diff}\nafter\n{}", trace[from..].join("\n"))
 }
 
