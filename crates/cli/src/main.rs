@@ -1,2 +1,62 @@
-//! The one binary.
-fn main() {}
+//! `wheelhouse`: the one binary, and the only place that reads the environment, wires the crates together, and prints.
+//!
+//! Two of its commands are programs of their own that the engine starts: `keep` owns the processes of agents, and
+//! `rehearse` is the stand-in for an agent. They are taken out first; everything else goes through [`command`].
+
+mod app;
+mod args;
+mod command;
+mod compat;
+mod config;
+mod exit;
+mod failure;
+mod feed;
+mod follow;
+mod gather;
+mod host;
+mod json;
+mod moment;
+mod nearest;
+mod orphans;
+mod place;
+mod plans;
+mod probe;
+mod region;
+mod roster;
+mod show;
+mod state;
+mod terminal;
+mod work;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::app::App;
+use crate::args::Cli;
+use crate::terminal::Terminal;
+
+fn main() -> ExitCode {
+    // These two are started by ourselves with exactly these words, in environments that are not ours to judge.
+    let first = std::env::args_os().nth(1);
+    match first.as_ref().and_then(|word| word.to_str()) {
+        Some("keep") => return wheelhouse_agents::keep::main(),
+        Some("rehearse") => return wheelhouse_agents::rehearsal::main(),
+        _ => {}
+    }
+    let cli = Cli::parse();
+    let outcome = App::new(&cli.global).and_then(|app| command::dispatch(&app, &cli.command));
+    let exit = match outcome {
+        Ok(exit) => exit,
+        Err(failure) => {
+            let terminal = Terminal::new(&cli.global, &app::environment());
+            terminal.failure(&failure);
+            if cli.global.json && !failure.message.is_empty() {
+                // stderr has it already; a stdout that fails as well leaves nothing to do.
+                let _ = terminal.print_json(&json::failure(&failure));
+            }
+            failure.exit
+        }
+    };
+    ExitCode::from(exit.code)
+}

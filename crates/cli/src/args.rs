@@ -1,0 +1,363 @@
+//! The command line as types: what can be typed, and nothing about what it does.
+//!
+//! `main` parses these and hands each command to its module in [`crate::command`]. `docs/cli.md`, the man page and
+//! the completions are generated from here, so the texts are the reference.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+/// Runs plans of work by coding agents and commands: in parallel, checked, recorded; killed at any moment it goes
+/// on where it was.
+#[derive(Parser, Debug)]
+#[command(name = "wheelhouse", version, max_term_width = 100, propagate_version = true, disable_help_subcommand = true)]
+#[command(after_help = "Start with `wheelhouse doctor`, then `wheelhouse run PLAN`. Exit codes: docs/exit-codes.md.")]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Args, Debug, Clone, Default)]
+pub(crate) struct Global {
+    /// Print one JSON document (or JSON lines where it streams) on stdout; see docs/json.md
+    #[arg(long, global = true, help_heading = "Everywhere")]
+    pub(crate) json: bool,
+    /// Work as if started in DIR
+    #[arg(short = 'C', long = "project", value_name = "DIR", global = true, help_heading = "Everywhere")]
+    pub(crate) project: Option<PathBuf>,
+    /// Keep the state in DIR in place of `.wheelhouse` of the project
+    #[arg(long, value_name = "DIR", env = "WHEELHOUSE_STATE_DIR", global = true, help_heading = "Everywhere")]
+    pub(crate) state_dir: Option<PathBuf>,
+    /// Set a configuration key for this command, such as `retry=0` (repeatable)
+    #[arg(long = "set", value_name = "KEY=VALUE", global = true, help_heading = "Everywhere")]
+    pub(crate) set: Vec<String>,
+    /// Say nothing on stderr but warnings and errors
+    #[arg(short, long, global = true, help_heading = "Everywhere")]
+    pub(crate) quiet: bool,
+    /// When to use colour
+    #[arg(long, value_name = "WHEN", default_value = "auto", global = true, help_heading = "Everywhere")]
+    pub(crate) color: Color,
+}
+
+/// When to use colour.
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Color {
+    /// On a terminal, unless NO_COLOR is set.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// Everything one can ask for.
+#[derive(Subcommand, Debug)]
+pub(crate) enum Command {
+    /// Prepare this project: the state directory and a commented `wheelhouse.toml`
+    Init,
+    /// Look at what this machine has and lacks for the work
+    Doctor,
+    /// Run a plan to its end and report
+    Run(Run),
+    /// Check, show or describe plans
+    #[command(subcommand)]
+    Plan(Plan),
+    /// Add to the standing queue
+    #[command(subcommand)]
+    Task(Task),
+    /// Show in one screen what runs, what waits and on what, and what it cost
+    Status(Status),
+    /// Show the status live
+    Watch(Watch),
+    /// Print the raw output of a task
+    Logs(Logs),
+    /// Print what a task produced
+    Result(ResultOf),
+    /// Print the history
+    Events(Events),
+    /// Let nothing more of a run start
+    Pause(Target),
+    /// Go on: with every unfinished run, or with a paused one
+    Resume(Resume),
+    /// Stop a run or a task
+    Cancel(Target),
+    /// Try a failed task again, or all failed tasks of a run
+    Retry(Target),
+    /// Answer a question; without arguments, list the open ones
+    Answer(Answer),
+    /// Approve what waits for approval
+    Approve(Decision),
+    /// Deny what waits for approval
+    Deny(Decision),
+    /// Run the engine in the foreground
+    Serve(Serve),
+    /// Remove old finished runs and what belongs to them
+    Gc(Gc),
+    /// Check the stored state
+    Fsck,
+    /// Show the configuration
+    #[command(subcommand)]
+    Config(Config),
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the manual page
+    Man,
+    /// Keep the processes of agents (started by the engine)
+    #[command(hide = true)]
+    Keep,
+    /// Stand in for an agent (started by the engine)
+    #[command(hide = true)]
+    Rehearse {
+        /// Passed through
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+        rest: Vec<std::ffi::OsString>,
+    },
+    /// Print a generated page of the documentation
+    #[command(hide = true)]
+    Docs {
+        /// Which page
+        page: DocsPage,
+    },
+}
+
+/// A generated page.
+#[derive(ValueEnum, Debug, Clone, Copy)]
+pub(crate) enum DocsPage {
+    /// docs/cli.md
+    Cli,
+    /// docs/exit-codes.md
+    ExitCodes,
+    /// docs/configuration.md
+    Configuration,
+}
+
+/// `run`
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  wheelhouse run examples/quickstart.yaml
+  wheelhouse run review.yaml --var area=src/auth --max-parallel 2
+  wheelhouse run review.yaml --detach --json
+  wheelhouse run --compat-dir .claude")]
+pub(crate) struct Run {
+    /// The plan: YAML, JSON, a task queue, a `---TASK---` file; `-` reads stdin
+    #[arg(required_unless_present = "compat_dir")]
+    pub(crate) plan: Option<PathBuf>,
+    /// Set a variable of the plan (repeatable)
+    #[arg(long = "var", value_name = "KEY=VALUE")]
+    pub(crate) vars: Vec<String>,
+    /// Submit, make sure an engine runs, print the run's id and return at once
+    #[arg(short, long)]
+    pub(crate) detach: bool,
+    /// At most N tasks at a time
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_parallel: Option<u32>,
+    /// Let the stand-in `rehearsal` do the work of every agent: costs nothing, labelled rehearsed
+    #[arg(long)]
+    pub(crate) rehearse: bool,
+    /// Take tasks from DIR/orchestrator-queue.json (also while running) and keep DIR/orchestrator-status.json and
+    /// DIR/orchestrator/results/ up to date
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["plan", "detach"])]
+    pub(crate) compat_dir: Option<PathBuf>,
+}
+
+/// `plan …`
+#[derive(Subcommand, Debug)]
+pub(crate) enum Plan {
+    /// Say every problem of a plan, with file, line and column
+    Check {
+        /// The plans; `-` reads stdin
+        #[arg(required = true)]
+        plans: Vec<PathBuf>,
+        /// Set a variable of the plan (repeatable)
+        #[arg(long = "var", value_name = "KEY=VALUE")]
+        vars: Vec<String>,
+    },
+    /// Show a plan as the engine would see it: layers, agents, needs
+    Show {
+        /// The plan; `-` reads stdin
+        plan: PathBuf,
+        /// Set a variable of the plan (repeatable)
+        #[arg(long = "var", value_name = "KEY=VALUE")]
+        vars: Vec<String>,
+        /// Print the graph for Graphviz
+        #[arg(long)]
+        dot: bool,
+    },
+    /// Print the JSON Schema of plans
+    Schema,
+}
+
+/// `task …`
+#[derive(Subcommand, Debug)]
+pub(crate) enum Task {
+    /// Add a task to the standing queue
+    Add(TaskAdd),
+}
+
+/// `task add`
+#[derive(Args, Debug)]
+pub(crate) struct TaskAdd {
+    /// What to do: a prompt, or a command with `--agent exec`; `-` reads stdin
+    pub(crate) text: String,
+    /// Who does it
+    #[arg(long, value_name = "AGENT")]
+    pub(crate) agent: Option<String>,
+    /// Not before this task of the queue is done (repeatable)
+    #[arg(long, value_name = "ID")]
+    pub(crate) after: Vec<String>,
+    /// Higher runs sooner
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub(crate) priority: Option<i32>,
+    /// Its name in the queue; made from the text when absent
+    #[arg(long, value_name = "ID")]
+    pub(crate) id: Option<String>,
+}
+
+/// `status`
+#[derive(Args, Debug)]
+pub(crate) struct Status {
+    /// A run (`r7`) or a task (`draft`, `r7/draft`)
+    #[arg(value_name = "RUN|TASK")]
+    pub(crate) what: Option<String>,
+}
+
+/// `watch`
+#[derive(Args, Debug)]
+pub(crate) struct Watch {
+    /// A run (`r7`); all runs when absent
+    #[arg(value_name = "RUN")]
+    pub(crate) run: Option<String>,
+}
+
+/// `logs`
+#[derive(Args, Debug)]
+pub(crate) struct Logs {
+    /// Go on printing until the task is done
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// A task (`draft`, `r7/draft`)
+    pub(crate) task: String,
+    /// Of this try; the last one when absent
+    #[arg(long, value_name = "N")]
+    pub(crate) attempt: Option<u32>,
+}
+
+/// `result`
+#[derive(Args, Debug)]
+pub(crate) struct ResultOf {
+    /// A task (`draft`, `r7/draft`)
+    pub(crate) task: String,
+    /// The whole output, byte for byte, in place of the summary
+    #[arg(long)]
+    pub(crate) full: bool,
+    /// With `--full`: this artifact in place of `output`
+    #[arg(long, value_name = "NAME", requires = "full")]
+    pub(crate) artifact: Option<String>,
+}
+
+/// `events`
+#[derive(Args, Debug)]
+pub(crate) struct Events {
+    /// Only what came after this cursor
+    #[arg(long, value_name = "CURSOR")]
+    pub(crate) since: Option<u64>,
+    /// Only of this run
+    #[arg(long, value_name = "RUN")]
+    pub(crate) run: Option<String>,
+    /// Go on printing until interrupted, or until the run is finished
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+}
+
+/// `pause`, `cancel`, `retry`
+#[derive(Args, Debug)]
+pub(crate) struct Target {
+    /// A run (`r7`) or a task (`draft`, `r7/draft`)
+    #[arg(value_name = "RUN|TASK")]
+    pub(crate) what: String,
+}
+
+/// `resume`
+#[derive(Args, Debug)]
+pub(crate) struct Resume {
+    /// A paused run (`r7`), or a task of it; every unfinished run when absent
+    #[arg(value_name = "RUN|TASK")]
+    pub(crate) what: Option<String>,
+    /// Make sure an engine runs and return at once
+    #[arg(short, long)]
+    pub(crate) detach: bool,
+    /// At most N tasks at a time
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_parallel: Option<u32>,
+}
+
+/// `answer`
+#[derive(Args, Debug)]
+pub(crate) struct Answer {
+    /// The question (`q3`), or the task that asks
+    pub(crate) id: Option<String>,
+    /// The answer
+    #[arg(requires = "id")]
+    pub(crate) answer: Vec<String>,
+}
+
+/// `approve`, `deny`
+#[derive(Args, Debug)]
+pub(crate) struct Decision {
+    /// The question (`q3`), or the task that waits
+    pub(crate) id: String,
+}
+
+/// `serve`
+#[derive(Args, Debug)]
+pub(crate) struct Serve {
+    /// End when nothing can go on without a person
+    #[arg(long)]
+    pub(crate) until_idle: bool,
+    /// Leave the session of the terminal (what starts an engine in the background asks for it)
+    #[arg(long, hide = true)]
+    pub(crate) own_session: bool,
+    /// At most N tasks at a time
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_parallel: Option<u32>,
+}
+
+/// `gc`
+#[derive(Args, Debug)]
+pub(crate) struct Gc {
+    /// Only say what would be removed
+    #[arg(short = 'n', long)]
+    pub(crate) dry_run: bool,
+}
+
+/// `config …`
+#[derive(Subcommand, Debug)]
+pub(crate) enum Config {
+    /// Show every key with its value
+    Show {
+        /// Say where each value comes from
+        #[arg(long)]
+        origin: bool,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,104 @@
+//! `answer`, `approve`, `deny`: what a person says to a question.
+
+use serde_json::json;
+use wheelhouse_core::store::{Command, QuestionView};
+
+use crate::app::App;
+use crate::args;
+use crate::exit;
+use crate::failure::{Failure, Outcome};
+use crate::host;
+use crate::json::{self as wire, task_name};
+use crate::moment::now;
+use crate::show::words;
+use crate::state::{self, State};
+use crate::terminal::{one_line, wrap};
+
+/// Answers a question, or lists the open ones.
+pub(crate) fn answer(app: &App, args: &args::Answer) -> Outcome {
+    let Some(id) = &args.id else { return list(app) };
+    if args.answer.is_empty() {
+        let mut reader = state::expect(&app.place)?;
+        let question = state::question(reader.as_mut(), id)?;
+        return Err(Failure::usage(format!("there is no answer to {}", question.id)).hint(how(&question)));
+    }
+    give(app, id, &args.answer.join(" "))
+}
+
+/// Says `approve` or `deny`.
+pub(crate) fn decide(app: &App, id: &str, word: &str) -> Outcome {
+    give(app, id, word)
+}
+
+fn give(app: &App, id: &str, answer: &str) -> Outcome {
+    let mut state = State::expect(&app.place)?;
+    let question = state::question(state.reader.as_mut(), id)?;
+    if let Some(given) = &question.answer {
+        return Err(Failure::new(
+            exit::REFUSED,
+            format!("{} was answered before: {}", question.id, one_line(given)),
+        ));
+    }
+    let resolution = question
+        .kind
+        .resolve(answer)
+        .map_err(|error| Failure::usage(format!("{}: {error}", question.id)).hint(how(&question)))?;
+    state.change(Command::Answer {
+        question: question.id,
+        answer: answer.to_owned(),
+        resolution,
+    })?;
+    host::tell_engine(app);
+    let task = task_name(question.run, &question.key);
+    if app.terminal.json {
+        let question = state.reader.question(question.id)?.unwrap_or(question);
+        app.terminal.print_json(&json!({ "question": wire::Question::from(&question) }))?;
+    } else {
+        app.terminal.print(&format!("{} of {task} is answered: {}\n", question.id, one_line(answer)))?;
+    }
+    Ok(exit::OK)
+}
+
+/// The command that answers it.
+fn how(question: &QuestionView) -> String {
+    match question.kind.choices() {
+        [] => format!("`wheelhouse answer {} \"your words\"`", question.id),
+        ["approve", "deny"] => format!("`wheelhouse approve {0}` or `wheelhouse deny {0}`", question.id),
+        choices => {
+            let commands: Vec<String> =
+                choices.iter().map(|choice| format!("`wheelhouse answer {} {choice}`", question.id)).collect();
+            commands.join(" or ")
+        }
+    }
+}
+
+fn list(app: &App) -> Outcome {
+    let questions = match state::look(&app.place)? {
+        Some(mut reader) => reader.open_questions()?,
+        None => Vec::new(),
+    };
+    if app.terminal.json {
+        let documents: Vec<wire::Question> = questions.iter().map(wire::Question::from).collect();
+        app.terminal.print_json(&json!({ "questions": documents }))?;
+        return Ok(exit::OK);
+    }
+    let paint = app.terminal.out.paint;
+    let mut text = String::new();
+    for question in &questions {
+        text.push_str(&format!(
+            "{} {} {}\n",
+            paint.warm(&question.id.to_string()),
+            paint.strong(&task_name(question.run, &question.key)),
+            paint.dim(&format!("asked at {}", words::clock(question.asked_at, now())))
+        ));
+        for line in wrap(&one_line(&question.text), app.terminal.out.width.saturating_sub(2)) {
+            text.push_str(&format!("  {line}\n"));
+        }
+        text.push_str(&format!("  {}\n", how(question)));
+    }
+    if questions.is_empty() {
+        text.push_str("nobody asks anything\n");
+    }
+    app.terminal.print(&text)?;
+    Ok(exit::OK)
+}

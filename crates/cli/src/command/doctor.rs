@@ -1,0 +1,339 @@
+//! `doctor`: what this machine has and lacks for the work. It says yes only to what it has looked at, and names the
+//! next command for each gap.
+
+use std::path::Path;
+
+use serde_json::json;
+use wheelhouse_core::ids::AgentName;
+
+use crate::app::App;
+use crate::exit;
+use crate::failure::Outcome;
+use crate::host;
+use crate::probe::{self, Answer};
+use crate::roster::{self, BACKENDS};
+use crate::show::doc::{Cell, Table, Tone};
+use crate::show::status::Engine;
+use crate::show::words;
+use crate::state;
+
+/// Less free space than this is worth a word.
+const SPACE_LOW: u64 = 1 << 30;
+/// Less free space than this stops work.
+const SPACE_NONE: u64 = 64 << 20;
+/// The oldest git whose worktrees are good enough.
+const GIT_MIN: (u32, u32) = (2, 40);
+
+/// How a thing is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Health {
+    /// Looked at, and fine.
+    Good,
+    /// Missing or poor; work is possible without it.
+    Gap,
+    /// Nothing can be done before this is mended.
+    Broken,
+}
+
+/// One thing that was looked at.
+struct Finding {
+    area: &'static str,
+    name: String,
+    health: Health,
+    found: String,
+    next: Option<String>,
+}
+
+impl Finding {
+    fn new(area: &'static str, name: &str, health: Health, found: impl Into<String>) -> Finding {
+        Finding {
+            area,
+            name: name.to_owned(),
+            health,
+            found: found.into(),
+            next: None,
+        }
+    }
+
+    fn next(mut self, next: impl Into<String>) -> Finding {
+        self.next = Some(next.into());
+        self
+    }
+}
+
+/// Looks.
+pub(crate) fn doctor(app: &App) -> Outcome {
+    let mut findings = vec![system(), processes(), shell(), git(app), configuration(app)];
+    findings.extend(stored(app));
+    findings.extend(agents(app));
+    let auto = auto(app);
+    let broken = findings.iter().any(|finding| finding.health == Health::Broken);
+    if app.terminal.json {
+        let documents: Vec<_> = findings.iter().map(document).collect();
+        let auto = auto.as_ref().map(AgentName::as_str);
+        app.terminal.print_json(&json!({ "ready": !broken, "auto": auto, "findings": documents }))?;
+    } else {
+        print(app, &findings, auto)?;
+    }
+    Ok(if broken { exit::TASKS_FAILED } else { exit::OK })
+}
+
+fn document(finding: &Finding) -> serde_json::Value {
+    let health = match finding.health {
+        Health::Good => "good",
+        Health::Gap => "gap",
+        Health::Broken => "broken",
+    };
+    json!({
+        "area": finding.area,
+        "name": finding.name,
+        "health": health,
+        "found": finding.found,
+        "next": finding.next,
+    })
+}
+
+fn print(app: &App, findings: &[Finding], auto: Option<AgentName>) -> Result<(), crate::failure::Failure> {
+    let surface = app.terminal.out;
+    let mut text = String::new();
+    let mut area = "";
+    let mut table = Table::default();
+    let flush = |area: &str, table: &Table, text: &mut String| {
+        if table.rows.is_empty() {
+            return;
+        }
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        text.push_str(&format!("{}\n", surface.paint.strong(area)));
+        for line in table.text_of(usize::MAX, surface.paint) {
+            for line in crate::terminal::wrap(&line, surface.width) {
+                text.push_str(&format!("{line}\n"));
+            }
+        }
+    };
+    for finding in findings {
+        if finding.area != area {
+            flush(area, &table, &mut text);
+            area = finding.area;
+            table = Table::new(&["", "", ""]);
+        }
+        let mark = match finding.health {
+            Health::Good => Cell::toned("✓", Tone::Good),
+            Health::Gap => Cell::toned("–", Tone::Warm),
+            Health::Broken => Cell::toned("✗", Tone::Bad),
+        };
+        table.row([mark, finding.name.as_str().into(), finding.found.as_str().into()]);
+    }
+    flush(area, &table, &mut text);
+    if let Some(auto) = auto {
+        text.push_str(&format!("\n`auto` is {auto} here.\n"));
+    }
+    let next: Vec<String> = findings
+        .iter()
+        .filter_map(|finding| Some(format!("  {}: {}", finding.name, finding.next.as_ref()?)))
+        .collect();
+    if !next.is_empty() {
+        text.push_str(&format!("\n{}\n", surface.paint.strong("next")));
+        for line in next {
+            for line in crate::terminal::wrap(&line, surface.width) {
+                text.push_str(&format!("{line}\n"));
+            }
+        }
+    }
+    app.terminal.print(&text)
+}
+
+const MACHINE: &str = "machine";
+
+fn system() -> Finding {
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let found = format!("{} {} on {}", std::env::consts::OS, kernel.trim(), std::env::consts::ARCH);
+    if std::env::consts::OS == "linux" {
+        Finding::new(MACHINE, "system", Health::Good, found)
+    } else {
+        Finding::new(MACHINE, "system", Health::Gap, found).next(
+            "only Linux lets the keeper end processes that leave their group; elsewhere such a process can outlive its task",
+        )
+    }
+}
+
+/// What the keeper of processes needs from the kernel. Asked by doing it: this process becomes the one that orphaned
+/// descendants fall to, which changes nothing for a process without children.
+fn processes() -> Finding {
+    let adopts = probe::adopts_orphans();
+    let sees = Path::new("/proc/self/stat").exists();
+    match (adopts, sees) {
+        (true, true) => Finding::new(MACHINE, "processes", Health::Good, "whole process trees can be ended (subreaper, /proc)"),
+        (adopts, sees) => {
+            let missing = match (adopts, sees) {
+                (false, true) => "the kernel offers no child subreaper",
+                (true, false) => "/proc is not mounted",
+                _ => "neither a child subreaper nor /proc",
+            };
+            Finding::new(MACHINE, "processes", Health::Gap, missing)
+                .next("processes that leave their group may outlive their task; mount /proc or use a newer kernel")
+        }
+    }
+}
+
+fn shell() -> Finding {
+    let shell = Path::new("/bin/sh");
+    if shell.exists() {
+        Finding::new(MACHINE, "shell", Health::Good, "/bin/sh")
+    } else {
+        Finding::new(MACHINE, "shell", Health::Broken, "there is no /bin/sh")
+            .next("install a POSIX shell; `exec` tasks and checks run in it")
+    }
+}
+
+fn git(app: &App) -> Finding {
+    let advice = format!("install git {}.{} or newer; plans about repositories need it", GIT_MIN.0, GIT_MIN.1);
+    let Some(path) = app.program("git") else {
+        return Finding::new(MACHINE, "git", Health::Gap, "not on PATH").next(advice);
+    };
+    let answers = probe::versions(app, &[path]);
+    match answers.into_iter().next() {
+        Some(Answer::Said(line)) => match git_version(&line) {
+            Some(version) if version >= GIT_MIN => Finding::new(MACHINE, "git", Health::Good, line),
+            Some(_) => Finding::new(MACHINE, "git", Health::Gap, format!("{line}, which is old")).next(advice),
+            None => Finding::new(MACHINE, "git", Health::Gap, format!("said `{line}`")).next(advice),
+        },
+        Some(answer) => Finding::new(MACHINE, "git", Health::Gap, answer.words()).next(advice),
+        None => Finding::new(MACHINE, "git", Health::Gap, "could not be asked").next(advice),
+    }
+}
+
+fn git_version(line: &str) -> Option<(u32, u32)> {
+    let mut numbers = line.strip_prefix("git version ")?.split('.');
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
+const PROJECT: &str = "project";
+
+fn configuration(app: &App) -> Finding {
+    match app.settings(None) {
+        Ok(_) => Finding::new(PROJECT, "settings", Health::Good, "read without problems"),
+        Err(failure) => {
+            let count = failure.message.lines().count().saturating_sub(1).max(1);
+            Finding::new(PROJECT, "settings", Health::Broken, words::count(count as u64, "problem"))
+                .next("`wheelhouse config show` says which")
+        }
+    }
+}
+
+/// The state directory, without making one.
+fn stored(app: &App) -> Vec<Finding> {
+    let place = &app.place;
+    let dir = &place.state_dir;
+    let mut findings = Vec::new();
+    if !dir.is_dir() {
+        findings.push(
+            Finding::new(PROJECT, "state", Health::Gap, format!("none yet in {}", place.project.display()))
+                .next("`wheelhouse init` prepares the project; `wheelhouse run PLAN` does it by itself"),
+        );
+        findings.push(space(&place.project));
+        return findings;
+    }
+    findings.push(match probe::is_writable(dir) {
+        Ok(()) => match probe::others_may_read(dir) {
+            false => Finding::new(PROJECT, "state", Health::Good, format!("{}, for its owner alone", dir.display())),
+            true => Finding::new(PROJECT, "state", Health::Gap, format!("others may read {}", dir.display()))
+                .next(format!("chmod 700 {}", dir.display())),
+        },
+        Err(error) => Finding::new(PROJECT, "state", Health::Broken, format!("cannot write to {}: {error}", dir.display()))
+            .next("give this user write access, or choose another `--state-dir`"),
+    });
+    findings.push(database(app));
+    findings.push(space(dir));
+    let engine = match host::engine(dir) {
+        Engine::Running(pid) => format!("running{}", pid.map(|pid| format!(" (process {pid})")).unwrap_or_default()),
+        Engine::Absent => "not running; `run` and `resume` bring their own".to_owned(),
+    };
+    findings.push(Finding::new(PROJECT, "engine", Health::Good, engine));
+    findings
+}
+
+fn database(app: &App) -> Finding {
+    let found = state::look(&app.place).and_then(|reader| match reader {
+        Some(mut reader) => Ok(Some(reader.runs(u32::MAX)?.len())),
+        None => Ok(None),
+    });
+    match found {
+        Ok(Some(runs)) => Finding::new(PROJECT, "store", Health::Good, format!("opens; {}", words::count(runs as u64, "run"))),
+        Ok(None) => Finding::new(PROJECT, "store", Health::Good, "none yet; the first run makes it"),
+        Err(failure) => Finding::new(PROJECT, "store", Health::Broken, failure.message).next("`wheelhouse fsck`"),
+    }
+}
+
+fn space(dir: &Path) -> Finding {
+    let Some(free) = probe::free_space(dir) else {
+        return Finding::new(PROJECT, "disk", Health::Gap, "the free space could not be asked");
+    };
+    let found = format!("{} MiB free", words::thousands(free >> 20));
+    match free {
+        0..SPACE_NONE => Finding::new(PROJECT, "disk", Health::Broken, found).next("make room; `wheelhouse gc` removes old runs"),
+        SPACE_NONE..SPACE_LOW => Finding::new(PROJECT, "disk", Health::Gap, found).next("`wheelhouse gc` removes old runs"),
+        _ => Finding::new(PROJECT, "disk", Health::Good, found),
+    }
+}
+
+const AGENTS: &str = "agents";
+
+/// Which agents there are, by asking each program for its version. A login is never looked at, and never claimed.
+fn agents(app: &App) -> Vec<Finding> {
+    let with_program: Vec<_> = BACKENDS
+        .iter()
+        .filter_map(|backend| Some((backend, backend.program?)))
+        .map(|(backend, program)| (backend, program, app.program(program)))
+        .collect();
+    let found: Vec<_> = with_program.iter().filter_map(|(_, _, path)| path.clone()).collect();
+    let mut answers = probe::versions(app, &found).into_iter();
+    let mut findings = Vec::new();
+    for (backend, program, path) in with_program {
+        let Some(path) = path else {
+            let finding = Finding::new(AGENTS, backend.name, Health::Gap, format!("no `{program}` on PATH"));
+            findings.push(match backend.is_built_in() {
+                true => finding.next(format!("install `{program}` and log in")),
+                false => finding,
+            });
+            continue;
+        };
+        let said = answers.next().map_or_else(|| "not asked".to_owned(), |answer| answer.words());
+        let at = path.display();
+        findings.push(if backend.is_built_in() {
+            Finding::new(AGENTS, backend.name, Health::Good, format!("{said} ({at}); its login was not looked at"))
+        } else {
+            Finding::new(AGENTS, backend.name, Health::Gap, format!("found: {said} ({at}); backend not built in yet"))
+        });
+    }
+    for backend in BACKENDS.iter().filter(|backend| backend.program.is_none() && backend.is_built_in()) {
+        let about = if backend.name == roster::REHEARSAL {
+            "built in; makes things up at no cost, and says so"
+        } else {
+            "built in; runs commands"
+        };
+        findings.push(Finding::new(AGENTS, backend.name, Health::Good, about));
+    }
+    findings
+}
+
+fn auto(app: &App) -> Option<AgentName> {
+    let settings = app.settings(None).ok()?;
+    Some(match settings.default_agent.as_str() {
+        roster::AUTO => app.default_agent(&settings),
+        _ => roster::auto(|program| app.program(program).is_some()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn git_says_its_version_in_several_ways() {
+        assert_eq!(git_version("git version 2.39.5"), Some((2, 39)));
+        assert_eq!(git_version("git version 2.50.1 (Apple Git-155)"), Some((2, 50)));
+        assert_eq!(git_version("something else"), None);
+    }
+}

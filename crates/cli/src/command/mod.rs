@@ -1,0 +1,56 @@
+//! The commands: one module each, every one a function from the surroundings and its arguments to an exit code.
+
+mod add;
+mod answer;
+mod change;
+mod config;
+mod docs;
+mod doctor;
+mod events;
+mod fsck;
+mod gc;
+mod init;
+mod logs;
+mod plan;
+mod result;
+mod resume;
+pub(crate) mod run;
+mod serve;
+mod status;
+mod watch;
+
+use crate::app::App;
+use crate::args::{Command, Task};
+use crate::failure::Outcome;
+
+/// Does what was asked.
+pub(crate) fn dispatch(app: &App, command: &Command) -> Outcome {
+    match command {
+        Command::Init => init::init(app),
+        Command::Doctor => doctor::doctor(app),
+        Command::Run(args) => run::run(app, args),
+        Command::Plan(args) => plan::plan(app, args),
+        Command::Task(Task::Add(args)) => add::add(app, args),
+        Command::Status(args) => status::status(app, args),
+        Command::Watch(args) => watch::watch(app, args),
+        Command::Logs(args) => logs::logs(app, args),
+        Command::Result(args) => result::result(app, args),
+        Command::Events(args) => events::events(app, args),
+        Command::Pause(args) => change::pause(app, &args.what),
+        Command::Resume(args) => resume::resume(app, args),
+        Command::Cancel(args) => change::cancel(app, &args.what),
+        Command::Retry(args) => change::retry(app, &args.what),
+        Command::Answer(args) => answer::answer(app, args),
+        Command::Approve(args) => answer::decide(app, &args.id, "approve"),
+        Command::Deny(args) => answer::decide(app, &args.id, "deny"),
+        Command::Serve(args) => serve::serve(app, args),
+        Command::Gc(args) => gc::gc(app, args),
+        Command::Fsck => fsck::fsck(app),
+        Command::Config(args) => config::config(app, args),
+        Command::Completions { shell } => docs::completions(app, *shell),
+        Command::Man => docs::man(app),
+        Command::Docs { page } => docs::docs(app, *page),
+        // The two programs of their own were taken out by `main` before anything was set up.
+        Command::Keep | Command::Rehearse { .. } => Ok(crate::exit::OK),
+    }
+}

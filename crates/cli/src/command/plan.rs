@@ -1,0 +1,174 @@
+//! `plan check`, `plan show`, `plan schema`: plans looked at without running them.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use wheelhouse_core::plan::{self, Checked};
+use wheelhouse_core::spec::{TaskSpec, Work};
+
+use crate::app::App;
+use crate::args;
+use crate::config::Settings;
+use crate::exit;
+use crate::failure::{Failure, Outcome};
+use crate::plans::{self, Cast, CheckFailure};
+use crate::show::words;
+
+/// Looks at plans.
+pub(crate) fn plan(app: &App, args: &args::Plan) -> Outcome {
+    match args {
+        args::Plan::Check { plans, vars } => check(app, plans, vars),
+        args::Plan::Show { plan, vars, dot } => show(app, plan, vars, *dot),
+        args::Plan::Schema => schema(app),
+    }
+}
+
+fn check(app: &App, paths: &[PathBuf], vars: &[String]) -> Outcome {
+    let settings = app.settings(None)?;
+    let mut worst = exit::OK;
+    let mut documents = Vec::new();
+    for path in paths {
+        let (document, is_sound) = check_one(app, &settings, path, vars)?;
+        documents.push(document);
+        if !is_sound {
+            worst = exit::USAGE;
+        }
+    }
+    if app.terminal.json {
+        app.terminal.print_json(&json!({ "plans": documents }))?;
+    }
+    Ok(worst)
+}
+
+fn check_one(app: &App, settings: &Settings, path: &Path, vars: &[String]) -> Result<(Value, bool), Failure> {
+    let text = plans::load(app, path)?;
+    match plans::check(app, settings, &text, vars, Cast::AsWritten) {
+        Ok(checked) => {
+            if !app.terminal.json {
+                for warning in &checked.warnings {
+                    app.terminal.print(&format!("{warning}\n"))?;
+                }
+                let count = words::count(checked.tasks.len() as u64, "task");
+                app.terminal.print(&format!("{}: sound, {count}\n", text.name))?;
+            }
+            Ok((
+                json!({
+                    "file": text.name,
+                    "sound": true,
+                    "name": checked.run.name,
+                    "tasks": checked.tasks.len(),
+                    "problems": checked.warnings,
+                }),
+                true,
+            ))
+        }
+        Err(CheckFailure::Problems(problems)) => {
+            if !app.terminal.json {
+                app.terminal.print(&format!("{problems}\n"))?;
+                if let Some(hint) = plans::not_built_in(&problems.0) {
+                    app.terminal.say(&format!("hint: {hint}"));
+                }
+            }
+            Ok((
+                json!({ "file": text.name, "sound": false, "name": null, "tasks": null, "problems": problems }),
+                false,
+            ))
+        }
+        Err(CheckFailure::Other(failure)) => Err(failure),
+    }
+}
+
+fn show(app: &App, path: &Path, vars: &[String], dot: bool) -> Outcome {
+    let settings = app.settings(None)?;
+    let text = plans::load(app, path)?;
+    let checked = plans::check(app, &settings, &text, vars, Cast::AsWritten);
+    let checked = plans::accept(app, &text.name, checked)?;
+    if dot {
+        app.terminal.print(&plan::show::dot(&checked.run.name, &checked.tasks))?;
+    } else if app.terminal.json {
+        app.terminal.print_json(&document(&checked))?;
+    } else {
+        let paint = app.terminal.out.paint;
+        app.terminal.print(&format!("{}: ", paint.strong(&checked.run.name)))?;
+        app.terminal.print(&plan::show::text(&checked.tasks))?;
+    }
+    Ok(exit::OK)
+}
+
+/// The plan with every default applied, as the engine gets it.
+fn document(checked: &Checked) -> Value {
+    let layers: Vec<Vec<&str>> = plan::show::layers(&checked.tasks)
+        .iter()
+        .map(|layer| layer.iter().map(|place| checked.tasks[*place].key.as_str()).collect())
+        .collect();
+    let chain: Vec<&str> =
+        plan::show::critical_path(&checked.tasks, &|_| 1).iter().map(|key| key.as_str()).collect();
+    json!({
+        "name": checked.run.name,
+        "source": checked.run.source,
+        "vars": checked.run.vars,
+        "budget_nano": checked.run.budget.map(|budget| budget.cost_nano),
+        "layers": layers,
+        "longest_chain": chain,
+        "tasks": checked.tasks.iter().map(task_document).collect::<Vec<_>>(),
+    })
+}
+
+fn task_document(task: &TaskSpec) -> Value {
+    let TaskSpec {
+        key,
+        work,
+        agent,
+        fallback,
+        model,
+        role,
+        needs,
+        priority,
+        files,
+        verify,
+        isolation,
+        timeout_ms,
+        idle_timeout_ms,
+        retry_max,
+        on_failure,
+        planner,
+        approval,
+        env,
+        cwd,
+        budget,
+    } = task;
+    let (kind, text) = match work {
+        Work::Exec(command) => ("exec", command),
+        Work::Prompt(prompt) => ("prompt", prompt),
+    };
+    json!({
+        "id": key.as_str(),
+        "work": { "kind": kind, "text": text },
+        "agent": agent.as_str(),
+        "fallback": fallback.iter().map(|agent| agent.as_str()).collect::<Vec<_>>(),
+        "model": model,
+        "role": role,
+        "needs": needs.iter().map(|key| key.as_str()).collect::<Vec<_>>(),
+        "priority": priority,
+        "files": files,
+        "verify": verify,
+        "isolation": isolation,
+        "timeout_ms": timeout_ms,
+        "idle_timeout_ms": idle_timeout_ms,
+        "retry_max": retry_max,
+        "on_failure": on_failure,
+        "plan": planner,
+        "approval": approval,
+        "env": env,
+        "cwd": cwd,
+        "budget_nano": budget.map(|budget| budget.cost_nano),
+    })
+}
+
+/// The schema is a page of its own and looks the same for people and programs.
+fn schema(app: &App) -> Outcome {
+    let text = serde_json::to_string_pretty(&plan::schema())
+        .map_err(|error| Failure::new(exit::IO, format!("cannot write JSON: {error}")))?;
+    app.terminal.print(&format!("{text}\n"))?;
+    Ok(exit::OK)
+}

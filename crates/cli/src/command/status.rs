@@ -1,0 +1,123 @@
+//! `status`: the screen over everything, one run, or one task.
+
+use serde_json::json;
+
+use crate::app::App;
+use crate::args;
+use crate::exit;
+use crate::failure::Outcome;
+use crate::gather;
+use crate::host;
+use crate::json as wire;
+use crate::moment::now;
+use crate::show::doc::{Block, Page, Table};
+use crate::show::status::{self, Engine};
+use crate::show::{report, task};
+use crate::state::{self, Named};
+use crate::work;
+
+/// How many tasks `status RUN` lists.
+const TASKS_MAX: usize = 500;
+
+/// Shows how things stand.
+pub(crate) fn status(app: &App, args: &args::Status) -> Outcome {
+    match &args.what {
+        None => everything(app),
+        Some(what) => {
+            let mut reader = state::expect(&app.place)?;
+            match state::named(reader.as_mut(), what)? {
+                Named::Run(run) => one_run(app, gather::report(reader.as_mut(), run, now())?),
+                Named::Task(found) => one_task(app, &gather::detail(reader.as_mut(), found)?),
+            }
+        }
+    }
+}
+
+fn everything(app: &App) -> Outcome {
+    let engine = host::engine(&app.place.state_dir);
+    let screen = match state::look(&app.place)? {
+        Some(mut reader) => gather::screen(reader.as_mut())?,
+        None => gather::Screen::default(),
+    };
+    if app.terminal.json {
+        app.terminal.print_json(&document(&screen, engine))?;
+    } else {
+        let surface = app.terminal.out;
+        let lines = status::lines(&screen, engine, now(), surface.width, surface.paint);
+        app.terminal.print(&format!("{}\n", lines.join("\n")))?;
+    }
+    Ok(exit::OK)
+}
+
+/// The screen as a document.
+pub(crate) fn document(screen: &gather::Screen, engine: Engine) -> serde_json::Value {
+    let open = screen.open.iter().map(|rows| {
+        let tasks: Vec<wire::Task> = rows.rows.iter().map(wire::Task::from).collect();
+        json!({ "run": wire::Run::from(&rows.run), "tasks": tasks })
+    });
+    let finished: Vec<wire::Run> = screen.finished.iter().map(wire::Run::from).collect();
+    let questions: Vec<wire::Question> = screen.questions.iter().map(wire::Question::from).collect();
+    json!({
+        "engine": engine_document(engine),
+        "open": open.collect::<Vec<_>>(),
+        "open_more": screen.open_more,
+        "finished": finished,
+        "finished_more": screen.finished_more,
+        "questions": questions,
+    })
+}
+
+fn engine_document(engine: Engine) -> serde_json::Value {
+    match engine {
+        Engine::Running(pid) => json!({ "running": true, "pid": pid }),
+        Engine::Absent => json!({ "running": false, "pid": null }),
+    }
+}
+
+fn one_run(app: &App, gathered: gather::Report) -> Outcome {
+    if app.terminal.json {
+        let mut reader = state::expect(&app.place)?;
+        let document = work::run_document(reader.as_mut(), &gathered)?;
+        app.terminal.print_json(&document)?;
+        return Ok(exit::OK);
+    }
+    let surface = app.terminal.out;
+    let mut text = status::head_lines(&gathered.run, gathered.now, surface.width, surface.paint).join("\n");
+    text.push_str("\n\n");
+    let mut table = Table::new(&["", "state", "task", "agent", ""]);
+    for task in gathered.tasks.iter().take(TASKS_MAX) {
+        let mut row = status::task_row(task, gathered.now);
+        let known = gathered.details.iter().find(|detail| detail.task.id == task.id);
+        let result = known.and_then(|detail| detail.result.as_ref());
+        if result.is_some_and(|result| result.rehearsed) {
+            let note = &mut row[4].text;
+            *note = if note.is_empty() { "rehearsed".to_owned() } else { format!("{note}, rehearsed") };
+        }
+        table.row(row);
+    }
+    let mut page = Page::default();
+    page.push(Block::Table(table));
+    if gathered.tasks.len() > TASKS_MAX {
+        page.text(format!("… and {} more: `--json` lists them all", gathered.tasks.len() - TASKS_MAX));
+    }
+    report::attention(&gathered, &mut page);
+    text.push_str(&page.text_of(surface.width, surface.paint));
+    app.terminal.print(&text)?;
+    Ok(exit::OK)
+}
+
+fn one_task(app: &App, detail: &gather::Detail) -> Outcome {
+    if app.terminal.json {
+        let attempts: Vec<wire::Attempt> = detail.attempts.iter().map(wire::Attempt::from).collect();
+        app.terminal.print_json(&json!({
+            "task": wire::Task::from(&detail.task),
+            "work": { "kind": if detail.is_command { "exec" } else { "prompt" }, "text": detail.work },
+            "attempts": attempts,
+            "result": detail.result.as_ref().map(wire::TaskResultDoc::from),
+        }))?;
+    } else {
+        let surface = app.terminal.out;
+        app.terminal.print(&task::page(detail, now()).text_of(surface.width, surface.paint))?;
+    }
+    Ok(exit::OK)
+}

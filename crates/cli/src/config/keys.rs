@@ -1,0 +1,331 @@
+//! Every configuration key there is: its name, what it takes, its default and what it does.
+//!
+//! The one list that reading, `config show`, the commented `wheelhouse.toml` of `init` and `docs/configuration.md` are
+//! made from. A `*` in a name stands for a name that the user chooses.
+
+use std::time::Duration;
+
+use wheelhouse_core::spec::RETRY_MAX;
+use wheelhouse_core::time::parse_duration;
+
+use super::layer::Raw;
+
+/// One key.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Key {
+    /// Its dotted name; `*` for a name of the user's choice.
+    pub(crate) pattern: &'static str,
+    /// What it takes.
+    pub(crate) kind: Kind,
+    /// Its default as TOML; none for keys that have no value until somebody sets one.
+    pub(crate) default: Option<&'static str>,
+    /// What it does, in one sentence.
+    pub(crate) about: &'static str,
+}
+
+/// What a key takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A whole number within bounds.
+    Count {
+        /// The smallest.
+        min: u64,
+        /// The largest.
+        max: u64,
+    },
+    /// A number of bytes, as a number or with KiB, MiB, GiB.
+    Bytes,
+    /// A duration such as `90s`.
+    Span,
+    /// Text.
+    Text,
+    /// A list of names.
+    Names,
+}
+
+/// What a key holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Value {
+    /// A whole number.
+    Count(u64),
+    /// A number of bytes.
+    Bytes(u64),
+    /// A duration.
+    Span(Duration),
+    /// Text.
+    Text(String),
+    /// A list.
+    Names(Vec<String>),
+}
+
+/// All of them, in the order they are shown.
+pub(crate) const KEYS: &[Key] = &[
+    Key {
+        pattern: "parallel_max",
+        kind: Kind::Count { min: 1, max: 10_000 },
+        default: Some("4"),
+        about: "How many tasks run at a time, over all runs.",
+    },
+    Key {
+        pattern: "default_agent",
+        kind: Kind::Text,
+        default: Some("\"auto\""),
+        about: "Who does a task that names no agent; `auto` is the first real agent found here, else `rehearsal`.",
+    },
+    Key {
+        pattern: "timeout",
+        kind: Kind::Span,
+        default: Some("\"30m\""),
+        about: "The wall timer of a task whose plan sets none: one try may take so long.",
+    },
+    Key {
+        pattern: "idle_timeout",
+        kind: Kind::Span,
+        default: Some("\"5m\""),
+        about: "The idle timer of a task whose plan sets none: one try may show no sign of life for so long.",
+    },
+    Key {
+        pattern: "retry",
+        kind: Kind::Count {
+            min: 0,
+            max: RETRY_MAX as u64,
+        },
+        default: Some("1"),
+        about: "How often a task whose plan does not say is tried again on the same agent.",
+    },
+    Key {
+        pattern: "output_max",
+        kind: Kind::Bytes,
+        default: Some("\"8MiB\""),
+        about: "How much of each output of a task is kept; the middle of more is dropped.",
+    },
+    Key {
+        pattern: "grace",
+        kind: Kind::Span,
+        default: Some("\"5s\""),
+        about: "Time between asking an agent's process to end and killing it.",
+    },
+    Key {
+        pattern: "env.pass",
+        kind: Kind::Names,
+        default: Some(
+            "[\"PATH\", \"HOME\", \"USER\", \"LOGNAME\", \"SHELL\", \"LANG\", \"LC_ALL\", \"LC_CTYPE\", \"TERM\", \"TZ\", \"TMPDIR\"]",
+        ),
+        about: "The environment variables that agents and commands are given; nothing else is passed on.",
+    },
+    Key {
+        pattern: "retention.days",
+        kind: Kind::Count { min: 0, max: 36_500 },
+        default: Some("30"),
+        about: "How long `wheelhouse gc` keeps finished runs, in days.",
+    },
+    Key {
+        pattern: "agents.*.backend",
+        kind: Kind::Text,
+        default: None,
+        about: "The backend of a named agent; `wheelhouse doctor` lists them.",
+    },
+    Key {
+        pattern: "agents.*.command",
+        kind: Kind::Text,
+        default: None,
+        about: "The program behind a named agent; for `exec` the shell that commands are given to with `-c`.",
+    },
+    Key {
+        pattern: "agents.*.parallel_max",
+        kind: Kind::Count { min: 1, max: 10_000 },
+        default: None,
+        about: "How many tasks of this agent run at a time.",
+    },
+    Key {
+        pattern: "agents.*.account",
+        kind: Kind::Text,
+        default: None,
+        about: "The account this agent works on; agents of one account share its limit.",
+    },
+    Key {
+        pattern: "agents.*.env.*",
+        kind: Kind::Text,
+        default: None,
+        about: "An environment variable for this agent; it wins over `env.pass` and over plans.",
+    },
+    Key {
+        pattern: "accounts.*.parallel_max",
+        kind: Kind::Count { min: 1, max: 10_000 },
+        default: None,
+        about: "How many tasks run at a time over all agents of this account.",
+    },
+];
+
+/// The key that a path names, if there is one.
+pub(crate) fn find(path: &[String]) -> Option<&'static Key> {
+    KEYS.iter().find(|key| matches(key.pattern, path))
+}
+
+fn matches(pattern: &str, path: &[String]) -> bool {
+    let parts: Vec<&str> = pattern.split('.').collect();
+    parts.len() == path.len() && parts.iter().zip(path).all(|(part, name)| *part == "*" || part == name)
+}
+
+/// The names that could stand at `path`, for messages about a wrong one: each key with the user's own names filled in.
+pub(crate) fn candidates(path: &[String]) -> Vec<String> {
+    let fill = |key: &Key| {
+        key.pattern
+            .split('.')
+            .enumerate()
+            .map(|(place, part)| match path.get(place) {
+                Some(name) if part == "*" => name.as_str(),
+                _ => part,
+            })
+            .collect::<Vec<_>>()
+            .join(".")
+    };
+    KEYS.iter().map(fill).collect()
+}
+
+impl Kind {
+    /// Reads what a layer holds, or says what would do.
+    pub(crate) fn read(self, raw: &Raw) -> Result<Value, String> {
+        match self {
+            Kind::Count { min, max } => raw
+                .number()
+                .filter(|number| (min..=max).contains(number))
+                .map(Value::Count)
+                .ok_or_else(|| format!("{raw} is not a whole number from {min} to {max}")),
+            Kind::Bytes => match raw {
+                Raw::Integer(_) => raw.number(),
+                Raw::Text(text) => bytes(text),
+                Raw::List(_) | Raw::Other(_) => None,
+            }
+            .map(Value::Bytes)
+            .ok_or_else(|| format!("{raw} is not a size; write a number and a unit, such as `512KiB` or `8MiB`")),
+            Kind::Span => match raw {
+                Raw::Text(text) => parse_duration(text).map(Value::Span).map_err(|error| error.to_string()),
+                Raw::Integer(_) | Raw::List(_) | Raw::Other(_) => Err(format!(
+                    "{raw} is not a duration; write a number and a unit in quotes, such as \"90s\" or \"20m\""
+                )),
+            },
+            Kind::Text => match raw {
+                Raw::Text(text) => Ok(Value::Text(text.clone())),
+                Raw::Integer(_) | Raw::List(_) | Raw::Other(_) => Err(format!("{raw} is not text in quotes")),
+            },
+            Kind::Names => match raw {
+                Raw::List(names) => Ok(Value::Names(names.clone())),
+                // From the environment or the command line, where there are no brackets.
+                Raw::Text(text) => Ok(Value::Names(
+                    text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect(),
+                )),
+                Raw::Integer(_) | Raw::Other(_) => Err(format!("{raw} is not a list of names such as [\"PATH\"]")),
+            },
+        }
+    }
+
+    /// What it takes, for the reference.
+    pub(crate) fn describe(self) -> String {
+        match self {
+            Kind::Count { min, max } => format!("whole number, {min} to {max}"),
+            Kind::Bytes => "size, such as `8MiB`".to_owned(),
+            Kind::Span => "duration, such as `90s` or `20m`".to_owned(),
+            Kind::Text => "text".to_owned(),
+            Kind::Names => "list of names".to_owned(),
+        }
+    }
+}
+
+fn bytes(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let number: u64 = text[..digits].parse().ok()?;
+    let unit: u64 = match text[digits..].trim() {
+        "" | "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        "kB" | "KB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        _ => return None,
+    };
+    number.checked_mul(unit)
+}
+
+impl Value {
+    /// The value as TOML.
+    pub(crate) fn toml(&self) -> String {
+        match self {
+            Value::Count(number) => number.to_string(),
+            Value::Bytes(number) => match number {
+                n if *n > 0 && n % (1 << 30) == 0 => format!("\"{}GiB\"", n >> 30),
+                n if *n > 0 && n % (1 << 20) == 0 => format!("\"{}MiB\"", n >> 20),
+                n if *n > 0 && n % (1 << 10) == 0 => format!("\"{}KiB\"", n >> 10),
+                n => n.to_string(),
+            },
+            Value::Span(span) => format!("\"{}\"", span_text(*span)),
+            Value::Text(text) => toml::Value::String(text.clone()).to_string(),
+            Value::Names(names) => toml::Value::from(names.clone()).to_string(),
+        }
+    }
+
+    /// The value as JSON.
+    pub(crate) fn json(&self) -> serde_json::Value {
+        match self {
+            Value::Count(number) | Value::Bytes(number) => (*number).into(),
+            Value::Span(span) => span_text(*span).into(),
+            Value::Text(text) => text.clone().into(),
+            Value::Names(names) => names.clone().into(),
+        }
+    }
+}
+
+/// The shortest way to write the duration so that it can be read back.
+fn span_text(span: Duration) -> String {
+    let mut left = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+    let mut text = String::new();
+    for (unit_ms, unit) in [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s"), (1, "ms")] {
+        if left >= unit_ms {
+            text.push_str(&format!("{}{unit}", left / unit_ms));
+            left %= unit_ms;
+        }
+    }
+    if text.is_empty() { "0s".to_owned() } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_and_written_back() {
+        for (text, number, back) in [
+            ("8MiB", 8 << 20, "\"8MiB\""),
+            ("512 KiB", 512 << 10, "\"512KiB\""),
+            ("1000", 1000, "1000"),
+            ("2MB", 2_000_000, "2000000"),
+        ] {
+            assert_eq!(bytes(text), Some(number), "{text}");
+            assert_eq!(Value::Bytes(number).toml(), back);
+        }
+        for text in ["", "MiB", "8 parsecs", "-1", "99999999999GiB"] {
+            assert_eq!(bytes(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn durations_are_written_as_they_are_read() {
+        for text in ["90s", "20m", "2h30m", "500ms", "1d", "0s"] {
+            let span = parse_duration(text).unwrap();
+            assert_eq!(parse_duration(&span_text(span)), Ok(span), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_default_is_what_its_key_takes() {
+        for key in KEYS {
+            if let Some(default) = key.default {
+                let raw = super::super::layer::value(default).unwrap();
+                let value = key.kind.read(&raw).unwrap();
+                assert_eq!(value.toml(), default, "{}", key.pattern);
+            }
+        }
+    }
+}

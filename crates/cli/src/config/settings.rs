@@ -1,0 +1,271 @@
+//! Settings: the merged values as the program uses them, one field a key.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::keys::Value;
+use super::layer::Origin;
+use super::{Merged, Problem};
+use crate::nearest;
+
+/// Everything configured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Settings {
+    /// `parallel_max`
+    pub(crate) parallel_max: u32,
+    /// `default_agent`
+    pub(crate) default_agent: String,
+    /// `timeout`
+    pub(crate) timeout: Duration,
+    /// `idle_timeout`
+    pub(crate) idle_timeout: Duration,
+    /// `retry`
+    pub(crate) retry: u32,
+    /// `output_max`, in bytes
+    pub(crate) output_max: u64,
+    /// `grace`
+    pub(crate) grace: Duration,
+    /// `env.pass`
+    pub(crate) env_pass: Vec<String>,
+    /// `retention.days`
+    pub(crate) retention: Duration,
+    /// `agents.*`
+    pub(crate) agents: BTreeMap<String, AgentSettings>,
+    /// `accounts.*.parallel_max`
+    pub(crate) accounts: BTreeMap<String, u32>,
+}
+
+/// One named agent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct AgentSettings {
+    /// `backend`
+    pub(crate) backend: String,
+    /// `command`
+    pub(crate) command: Option<String>,
+    /// `parallel_max`
+    pub(crate) parallel_max: Option<u32>,
+    /// `account`
+    pub(crate) account: Option<String>,
+    /// `env`
+    pub(crate) env: BTreeMap<String, String>,
+}
+
+impl Merged {
+    /// The settings, or what does not fit together. `backends` are those an agent may have; agents of these names
+    /// exist without being configured.
+    pub(crate) fn settings(&self, backends: &[String]) -> Result<Settings, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let agents = self.agents(backends, &mut problems);
+        let settings = Settings {
+            parallel_max: narrow(self.count("parallel_max")),
+            default_agent: self.text("default_agent"),
+            timeout: self.span("timeout"),
+            idle_timeout: self.span("idle_timeout"),
+            retry: narrow(self.count("retry")),
+            output_max: self.count("output_max"),
+            grace: self.span("grace"),
+            env_pass: self.names("env.pass"),
+            retention: Duration::from_secs(self.count("retention.days").saturating_mul(86_400)),
+            accounts: self.accounts(),
+            agents,
+        };
+        self.check(&settings, &mut problems);
+        if problems.is_empty() {
+            Ok(settings)
+        } else {
+            Err(problems)
+        }
+    }
+
+    fn agents(&self, backends: &[String], problems: &mut Vec<Problem>) -> BTreeMap<String, AgentSettings> {
+        let mut agents: BTreeMap<String, AgentSettings> = BTreeMap::new();
+        let mut first: BTreeMap<&str, &Origin> = BTreeMap::new();
+        for (path, (value, origin)) in &self.values {
+            let path: Vec<&str> = path.iter().map(String::as_str).collect();
+            let ["agents", name, rest @ ..] = path.as_slice() else { continue };
+            first.entry(name).or_insert(origin);
+            let agent = agents.entry((*name).to_owned()).or_default();
+            match (rest, value) {
+                (["backend"], Value::Text(backend)) => {
+                    if !backends.contains(backend) {
+                        problems.push(Problem {
+                            origin: origin.clone(),
+                            message: no_backend(backend, backends),
+                        });
+                    }
+                    agent.backend.clone_from(backend);
+                }
+                (["command"], Value::Text(command)) => agent.command = Some(command.clone()),
+                (["parallel_max"], Value::Count(number)) => agent.parallel_max = Some(narrow(*number)),
+                (["account"], Value::Text(account)) => agent.account = Some(account.clone()),
+                (["env", variable], Value::Text(text)) => {
+                    agent.env.insert((*variable).to_owned(), text.clone());
+                }
+                _ => {}
+            }
+        }
+        for (name, agent) in &mut agents {
+            if !agent.backend.is_empty() {
+                continue;
+            }
+            // `[agents.exec]` may limit the built-in agent of that name without repeating what it is.
+            if backends.contains(name) {
+                agent.backend.clone_from(name);
+            } else if let Some(origin) = first.get(name.as_str()) {
+                problems.push(Problem {
+                    origin: (*origin).clone(),
+                    message: format!(
+                        "agent `{name}` has no backend; add `backend = \"…\"`, one of {}",
+                        nearest::list(backends, usize::MAX)
+                    ),
+                });
+            }
+        }
+        agents
+    }
+
+    fn accounts(&self) -> BTreeMap<String, u32> {
+        let account = |(path, (value, _)): (&Vec<String>, &(Value, Origin))| match (path.as_slice(), value) {
+            ([accounts, name, _], Value::Count(number)) if accounts == "accounts" => {
+                Some((name.clone(), narrow(*number)))
+            }
+            _ => None,
+        };
+        self.values.iter().filter_map(account).collect()
+    }
+
+    fn check(&self, settings: &Settings, problems: &mut Vec<Problem>) {
+        for (name, agent) in &settings.agents {
+            let Some(account) = &agent.account else { continue };
+            if !settings.accounts.contains_key(account) {
+                let exist: Vec<String> = settings.accounts.keys().cloned().collect();
+                let near = nearest::name(account, &exist).map(|near| format!(" (or did you mean `{near}`?)"));
+                problems.push(Problem {
+                    origin: self.origin(&["agents", name, "account"]),
+                    message: format!(
+                        "agent `{name}` works on account `{account}`, which has no limit; add `[accounts.{account}]` \
+                         with `parallel_max = …`{}",
+                        near.unwrap_or_default()
+                    ),
+                });
+            }
+        }
+        for variable in &settings.env_pass {
+            if variable.is_empty() || variable.contains(['=', '\0']) {
+                problems.push(Problem {
+                    origin: self.origin(&["env", "pass"]),
+                    message: format!("`env.pass`: `{variable}` is not the name of an environment variable"),
+                });
+            }
+        }
+    }
+
+    /// Where the value at that path comes from.
+    pub(crate) fn origin(&self, path: &[&str]) -> Origin {
+        let path: Vec<String> = path.iter().map(|part| (*part).to_owned()).collect();
+        self.values.get(&path).map_or(Origin::Default, |(_, origin)| origin.clone())
+    }
+
+    fn value(&self, name: &str) -> Option<&Value> {
+        let path: Vec<String> = name.split('.').map(str::to_owned).collect();
+        self.values.get(&path).map(|(value, _)| value)
+    }
+
+    // Every key read below has a default of its kind (a test of `keys` holds that), so the fallbacks are never met.
+
+    fn count(&self, name: &str) -> u64 {
+        match self.value(name) {
+            Some(Value::Count(number) | Value::Bytes(number)) => *number,
+            _ => 0,
+        }
+    }
+
+    fn span(&self, name: &str) -> Duration {
+        match self.value(name) {
+            Some(Value::Span(span)) => *span,
+            _ => Duration::ZERO,
+        }
+    }
+
+    fn text(&self, name: &str) -> String {
+        match self.value(name) {
+            Some(Value::Text(text)) => text.clone(),
+            _ => String::new(),
+        }
+    }
+
+    fn names(&self, name: &str) -> Vec<String> {
+        match self.value(name) {
+            Some(Value::Names(names)) => names.clone(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+fn no_backend(asked: &str, backends: &[String]) -> String {
+    let near = nearest::name(asked, backends).map(|near| format!("; did you mean `{near}`?"));
+    format!(
+        "there is no backend `{asked}`{}",
+        near.unwrap_or_else(|| format!("; there is {}", nearest::list(backends, usize::MAX)))
+    )
+}
+
+/// Counts are bounded by their keys far below this.
+fn narrow(number: u64) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{keys, layer, merge};
+    use super::*;
+
+    fn settings(text: &str) -> Result<Settings, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let leaves = layer::file("wheelhouse.toml".as_ref(), text, &mut problems);
+        let merged = merge(leaves, &mut problems);
+        assert_eq!(problems, []);
+        merged.settings(&["exec".to_owned(), "rehearsal".to_owned()])
+    }
+
+    /// Every key arrives in a field: setting it to something else than its default changes the settings.
+    #[test]
+    fn every_key_has_a_reader() {
+        let base = "[agents.a]\nbackend = \"exec\"\n[accounts.x]\nparallel_max = 9\n";
+        let before = settings(base).unwrap();
+        for key in keys::KEYS {
+            let line = match key.pattern {
+                "parallel_max" => "parallel_max = 7",
+                "default_agent" => "default_agent = \"exec\"",
+                "timeout" => "timeout = \"7s\"",
+                "idle_timeout" => "idle_timeout = \"7s\"",
+                "retry" => "retry = 2",
+                "output_max" => "output_max = 7",
+                "grace" => "grace = \"7s\"",
+                "env.pass" => "env.pass = []",
+                "retention.days" => "retention.days = 7",
+                "agents.*.backend" => "agents.b.backend = \"exec\"",
+                "agents.*.command" => "agents.exec.command = \"/bin/dash\"",
+                "agents.*.parallel_max" => "agents.exec.parallel_max = 7",
+                "agents.*.account" => "agents.exec.account = \"x\"",
+                "agents.*.env.*" => "agents.exec.env.X = \"7\"",
+                "accounts.*.parallel_max" => "accounts.y.parallel_max = 7",
+                other => panic!("no line for {other}"),
+            };
+            let after = settings(&format!("{line}\n{base}")).unwrap();
+            assert_ne!(before, after, "{}", key.pattern);
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_together_is_named() {
+        let text = "[agents.a]\nparallel_max = 2\n[agents.b]\nbackend = \"exce\"\naccount = \"z\"\n";
+        let problems = settings(text).unwrap_err();
+        let lines: Vec<String> = problems.iter().map(|p| format!("{}: {}", p.origin, p.message)).collect();
+        insta::assert_snapshot!(lines.join("\n"), @r#"
+        wheelhouse.toml:4: there is no backend `exce`; did you mean `exec`?
+        wheelhouse.toml:2: agent `a` has no backend; add `backend = "…"`, one of `exec` and `rehearsal`
+        wheelhouse.toml:5: agent `b` works on account `z`, which has no limit; add `[accounts.z]` with `parallel_max = …`
+        "#);
+    }
+}

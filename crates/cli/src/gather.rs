@@ -1,0 +1,187 @@
+//! Gathers from the store what a page shows, within limits, so that a page about a huge run stays a page.
+//!
+//! Called by commands; the pages in [`crate::show`] take what is gathered and read nothing.
+
+use wheelhouse_core::ids::RunId;
+use wheelhouse_core::outcome::Outcome;
+use wheelhouse_core::spec::{TaskSpec, Work};
+use wheelhouse_core::store::{AttemptView, QuestionView, Reader, RunState, RunView, TaskResult, TaskView};
+use wheelhouse_core::task::TaskState;
+use wheelhouse_core::time::Millis;
+
+use crate::failure::Failure;
+
+/// How many runs the screen shows that are not finished.
+const OPEN_RUNS_MAX: usize = 8;
+/// How many finished runs the screen shows.
+const FINISHED_RUNS_MAX: usize = 5;
+/// How many runs are looked at.
+const RUNS_MAX: u32 = 1_000;
+/// How many tasks the screen shows of a run in each state, in this order.
+const SCREEN_ROWS: [(&str, u32); 4] = [("running", 12), ("held", 8), ("ready", 3), ("waiting", 5)];
+/// How many failed tasks the screen shows of a run.
+const FAILED_ROWS_MAX: usize = 5;
+/// In a run of more tasks than this the screen does not look for the failed ones; `status RUN` does.
+const FAILED_SCAN_MAX: u64 = 2_000;
+/// How many tasks are read at a time.
+const PAGE: u32 = 1_000;
+/// How many tasks a report tells of in detail.
+pub(crate) const REPORT_TASKS_MAX: usize = 300;
+
+/// What the status screen shows.
+#[derive(Debug, Default)]
+pub(crate) struct Screen {
+    /// The runs that are not finished, newest first, or the one asked for.
+    pub(crate) open: Vec<RunRows>,
+    /// How many more of them there are.
+    pub(crate) open_more: usize,
+    /// The newest finished runs.
+    pub(crate) finished: Vec<RunView>,
+    /// How many more of them there are.
+    pub(crate) finished_more: usize,
+    /// Everything that waits for a person.
+    pub(crate) questions: Vec<QuestionView>,
+}
+
+/// A run with the tasks worth a row.
+#[derive(Debug)]
+pub(crate) struct RunRows {
+    /// The run.
+    pub(crate) run: RunView,
+    /// Its tasks: running, held, ready, waiting, failed.
+    pub(crate) rows: Vec<TaskView>,
+}
+
+/// The screen over all runs.
+pub(crate) fn screen(reader: &mut dyn Reader) -> Result<Screen, Failure> {
+    let runs = reader.runs(RUNS_MAX)?;
+    // A standing queue without anything to do is no news.
+    let is_open =
+        |run: &RunView| run.state != RunState::Finished && !(run.standing && run.counts.total() == 0);
+    let (open, finished): (Vec<_>, Vec<_>) = runs.into_iter().partition(is_open);
+    let (open_total, finished_total) = (open.len(), finished.len());
+    let open = open
+        .into_iter()
+        .take(OPEN_RUNS_MAX)
+        .map(|run| run_rows(reader, run))
+        .collect::<Result<Vec<_>, Failure>>()?;
+    Ok(Screen {
+        open_more: open_total - open.len(),
+        open,
+        finished: finished.into_iter().take(FINISHED_RUNS_MAX).collect(),
+        finished_more: finished_total.saturating_sub(FINISHED_RUNS_MAX),
+        questions: reader.open_questions()?,
+    })
+}
+
+/// The screen of one run.
+pub(crate) fn screen_of(reader: &mut dyn Reader, run: RunView) -> Result<Screen, Failure> {
+    let questions = reader.open_questions()?;
+    Ok(Screen {
+        questions: questions.into_iter().filter(|question| question.run == run.id).collect(),
+        open: vec![run_rows(reader, run)?],
+        open_more: 0,
+        finished: Vec::new(),
+        finished_more: 0,
+    })
+}
+
+fn run_rows(reader: &mut dyn Reader, run: RunView) -> Result<RunRows, Failure> {
+    let mut rows = Vec::new();
+    for (state, most) in SCREEN_ROWS {
+        rows.extend(reader.tasks_in(run.id, state, most)?);
+    }
+    if run.counts.failed > 0 && run.counts.total() <= FAILED_SCAN_MAX {
+        let done = reader.tasks_in(run.id, "done", u32::try_from(FAILED_SCAN_MAX).unwrap_or(u32::MAX))?;
+        rows.extend(done.into_iter().filter(failed).take(FAILED_ROWS_MAX));
+    }
+    Ok(RunRows { run, rows })
+}
+
+/// Whether the task is done and its own work is what failed.
+pub(crate) fn failed(task: &TaskView) -> bool {
+    match &task.state {
+        TaskState::Done { outcome } => {
+            !outcome.is_success() && !matches!(outcome, Outcome::Skipped { .. } | Outcome::Cancelled)
+        }
+        TaskState::Waiting { .. } | TaskState::Ready | TaskState::Running | TaskState::Held(_) => false,
+    }
+}
+
+/// Every task of a run, in the order of the plan.
+pub(crate) fn tasks(reader: &mut dyn Reader, run: RunId) -> Result<Vec<TaskView>, Failure> {
+    let mut all = Vec::new();
+    loop {
+        let page = reader.tasks(run, all.len() as u64, PAGE)?;
+        let last = page.len() < PAGE as usize;
+        all.extend(page);
+        if last {
+            return Ok(all);
+        }
+    }
+}
+
+/// Everything about one run.
+#[derive(Debug)]
+pub(crate) struct Report {
+    /// The run.
+    pub(crate) run: RunView,
+    /// All its tasks, without detail.
+    pub(crate) tasks: Vec<TaskView>,
+    /// The first of them ([`REPORT_TASKS_MAX`]), then the failed ones among the rest, with detail.
+    pub(crate) details: Vec<Detail>,
+    /// What waits for a person.
+    pub(crate) questions: Vec<QuestionView>,
+    /// When it was gathered.
+    pub(crate) now: Millis,
+}
+
+/// Everything about one task.
+#[derive(Debug)]
+pub(crate) struct Detail {
+    /// The task.
+    pub(crate) task: TaskView,
+    /// What it was told to do, in one line.
+    pub(crate) work: String,
+    /// Whether it is a command.
+    pub(crate) is_command: bool,
+    /// Its tries.
+    pub(crate) attempts: Vec<AttemptView>,
+    /// What its last try produced.
+    pub(crate) result: Option<TaskResult>,
+}
+
+/// Gathers the report of a run.
+pub(crate) fn report(reader: &mut dyn Reader, run: RunView, now: Millis) -> Result<Report, Failure> {
+    let tasks = tasks(reader, run.id)?;
+    let (first, rest) = tasks.split_at(tasks.len().min(REPORT_TASKS_MAX));
+    let chosen = first.iter().chain(rest.iter().filter(|task| failed(task)).take(REPORT_TASKS_MAX));
+    let details = chosen
+        .map(|task| detail(reader, task.clone()))
+        .collect::<Result<Vec<_>, Failure>>()?;
+    let questions = reader.open_questions()?;
+    Ok(Report {
+        questions: questions.into_iter().filter(|question| question.run == run.id).collect(),
+        run,
+        tasks,
+        details,
+        now,
+    })
+}
+
+/// Gathers everything about one task.
+pub(crate) fn detail(reader: &mut dyn Reader, task: TaskView) -> Result<Detail, Failure> {
+    let spec: Option<TaskSpec> = reader.spec(task.id)?;
+    let (work, is_command) = match spec.map(|spec| spec.work) {
+        Some(Work::Exec(command)) => (command, true),
+        Some(Work::Prompt(prompt)) => (prompt, false),
+        None => (String::new(), false),
+    };
+    Ok(Detail {
+        attempts: reader.attempts(task.id)?,
+        result: reader.result(task.id)?,
+        task,
+        work,
+        is_command,
+    })
+}

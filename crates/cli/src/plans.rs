@@ -1,0 +1,220 @@
+//! Reads plan files with the names and defaults of the configuration, and prints what is wrong with them.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use wheelhouse_core::ids::AgentName;
+use wheelhouse_core::plan::{self, Checked, Context, Defaults, PLAN_BYTES_MAX, Problem, Problems, Severity, Source};
+use wheelhouse_core::spec::{TaskSpec, Work};
+
+use crate::app::App;
+use crate::config::Settings;
+use crate::exit;
+use crate::failure::Failure;
+use crate::roster::{self, BACKENDS};
+
+/// The name that stands for stdin.
+const STDIN: &str = "-";
+
+/// Who does the work of a plan.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Cast {
+    /// Those that the plan names.
+    AsWritten,
+    /// The stand-in, whoever the plan names.
+    Rehearsal,
+}
+
+/// A plan's text and where it is from.
+#[derive(Clone, Debug)]
+pub(crate) struct Text {
+    /// For messages.
+    pub(crate) name: String,
+    /// The words.
+    pub(crate) text: String,
+    /// What prompt files are relative to.
+    pub(crate) dir: PathBuf,
+}
+
+/// Reads `path`; `-` is stdin.
+pub(crate) fn load(app: &App, path: &Path) -> Result<Text, Failure> {
+    if path == Path::new(STDIN) {
+        let mut bytes = Vec::new();
+        std::io::stdin()
+            .lock()
+            .take(PLAN_BYTES_MAX as u64 + 1)
+            .read_to_end(&mut bytes)
+            .map_err(|error| Failure::new(exit::IO, format!("cannot read the plan from stdin: {error}")))?;
+        return Ok(Text {
+            name: "stdin".to_owned(),
+            text: text_of("stdin", bytes)?,
+            dir: app.here.clone(),
+        });
+    }
+    let file = app.here.join(path);
+    let name = path.display().to_string();
+    let bytes = std::fs::read(&file).map_err(|error| {
+        let failure = Failure::io("read the plan", path, &error);
+        if error.kind() == std::io::ErrorKind::NotFound { similar(failure, &file) } else { failure }
+    })?;
+    let dir = file.parent().unwrap_or(Path::new("/")).to_path_buf();
+    Ok(Text {
+        text: text_of(&name, bytes)?,
+        name,
+        dir,
+    })
+}
+
+fn text_of(name: &str, bytes: Vec<u8>) -> Result<String, Failure> {
+    String::from_utf8(bytes).map_err(|error| {
+        let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        Failure::usage(format!("{name}:{line}: the plan is not UTF-8 text")).hint("save it as UTF-8")
+    })
+}
+
+/// The plans beside a file that is not there.
+fn similar(failure: Failure, file: &Path) -> Failure {
+    let Some(dir) = file.parent() else { return failure };
+    let Ok(entries) = std::fs::read_dir(dir) else { return failure };
+    let names: Vec<String> = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    let asked = file.file_name().unwrap_or_default().to_string_lossy();
+    match crate::nearest::name(&asked, &names) {
+        Some(near) => failure.hint(format!("did you mean {}?", dir.join(near).display())),
+        None => failure,
+    }
+}
+
+/// Checks a plan. Warnings are part of what comes back.
+pub(crate) fn check(
+    app: &App,
+    settings: &Settings,
+    text: &Text,
+    vars: &[String],
+    cast: Cast,
+) -> Result<Checked, CheckFailure> {
+    let vars = variables(vars).map_err(CheckFailure::Other)?;
+    let source = Source {
+        name: &text.name,
+        text: &text.text,
+        format: None,
+    };
+    let mut checked = with_context(app, settings, &text.dir, &vars, cast, |context| plan::read(&source, context))
+        .map_err(CheckFailure::Problems)?;
+    if cast == Cast::Rehearsal {
+        checked.tasks.iter_mut().for_each(rehearse);
+    }
+    Ok(checked)
+}
+
+/// Why a plan cannot be had.
+#[derive(Debug)]
+pub(crate) enum CheckFailure {
+    /// It has problems.
+    Problems(Problems),
+    /// It never came to that.
+    Other(Failure),
+}
+
+/// Calls `read` with everything plans are read against.
+pub(crate) fn with_context<T>(
+    app: &App,
+    settings: &Settings,
+    dir: &Path,
+    vars: &BTreeMap<String, String>,
+    cast: Cast,
+    read: impl FnOnce(&Context<'_>) -> T,
+) -> T {
+    let mut agents = roster::agent_names(settings);
+    if cast == Cast::Rehearsal {
+        let known = BACKENDS.iter().map(|backend| AgentName(backend.name.to_owned()));
+        agents.extend(known.filter(|name| !agents.contains(name)).collect::<Vec<_>>());
+    }
+    let default_agent = match cast {
+        Cast::AsWritten => app.default_agent(settings),
+        Cast::Rehearsal => AgentName(roster::REHEARSAL.to_owned()),
+    };
+    let read_file = |path: &str| {
+        let file = dir.join(path);
+        std::fs::read_to_string(&file).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => format!("there is no file {}", file.display()),
+            _ => format!("{} cannot be read: {error}", file.display()),
+        })
+    };
+    let ms = |span: std::time::Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+    read(&Context {
+        agents: &agents,
+        default_agent: &default_agent,
+        vars,
+        read_file: &read_file,
+        defaults: Defaults {
+            timeout_ms: ms(settings.timeout),
+            idle_timeout_ms: ms(settings.idle_timeout),
+            retry_max: settings.retry,
+        },
+    })
+}
+
+pub(crate) fn rehearse(task: &mut TaskSpec) {
+    match task.work {
+        Work::Exec(_) => {}
+        Work::Prompt(_) => {
+            task.agent = AgentName(roster::REHEARSAL.to_owned());
+            task.model = None;
+        }
+    }
+    task.fallback.clear();
+}
+
+/// Reads `KEY=VALUE`s.
+fn variables(vars: &[String]) -> Result<BTreeMap<String, String>, Failure> {
+    vars.iter()
+        .map(|text| match text.split_once('=') {
+            Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+            _ => Err(Failure::usage(format!(
+                "`--var {text}` is not KEY=VALUE; write for example `--var area=src/auth`"
+            ))),
+        })
+        .collect()
+}
+
+/// The plan to work with: warnings are said, problems are a failure.
+pub(crate) fn accept(app: &App, name: &str, checked: Result<Checked, CheckFailure>) -> Result<Checked, Failure> {
+    match checked {
+        Ok(checked) => {
+            for warning in &checked.warnings {
+                app.terminal.say(&warning.to_string());
+            }
+            Ok(checked)
+        }
+        Err(CheckFailure::Problems(problems)) => Err(refusal(name, &problems)),
+        Err(CheckFailure::Other(failure)) => Err(failure),
+    }
+}
+
+/// All problems of a plan as one failure.
+pub(crate) fn refusal(name: &str, problems: &Problems) -> Failure {
+    let count = match problems.errors() {
+        1 => "a problem".to_owned(),
+        more => format!("{more} problems"),
+    };
+    let mut failure = Failure::usage(format!("{name} has {count}; nothing was started\n\n{problems}"));
+    if let Some(hint) = not_built_in(&problems.0) {
+        failure = failure.hint(hint);
+    }
+    failure.problems = serde_json::to_value(problems).ok();
+    failure
+}
+
+/// What to say when a plan names an agent that is known and cannot be driven yet.
+pub(crate) fn not_built_in(problems: &[Problem]) -> Option<String> {
+    let known = |problem: &&Problem| {
+        problem.severity == Severity::Error
+            && BACKENDS.iter().any(|backend| !backend.is_built_in() && backend.name == problem.found)
+    };
+    let name = &problems.iter().find(known)?.found;
+    Some(format!(
+        "this version knows `{name}` and cannot drive it yet; `wheelhouse run --rehearse …` lets the stand-in do its tasks"
+    ))
+}

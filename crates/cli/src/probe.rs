@@ -1,0 +1,132 @@
+//! Looks at the machine: programs, disk, kernel. Each look has an end, whatever the machine does.
+
+use std::fs::File;
+use std::io::{Read, Seek};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+
+use crate::app::App;
+use crate::roster;
+use crate::terminal::one_line;
+
+/// How long a program has to say its version.
+const VERSION_DEADLINE: Duration = Duration::from_secs(10);
+/// How often it is looked whether it did.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// How much of what it says is read.
+const SAID_MAX: u64 = 4 << 10;
+
+/// What a program answered to `--version`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Answer {
+    /// Its first line.
+    Said(String),
+    /// It ended with an error.
+    Failed(String),
+    /// It did not answer in time and was ended.
+    Silent,
+    /// It could not be started.
+    NotStarted(String),
+}
+
+impl Answer {
+    /// The answer as part of a sentence.
+    pub(crate) fn words(&self) -> String {
+        match self {
+            Answer::Said(line) if line.is_empty() => "says no version".to_owned(),
+            Answer::Said(line) => line.clone(),
+            Answer::Failed(how) => format!("`--version` failed ({how})"),
+            Answer::Silent => format!("`--version` did not answer within {} s", VERSION_DEADLINE.as_secs()),
+            Answer::NotStarted(why) => format!("cannot be started: {why}"),
+        }
+    }
+}
+
+/// Asks programs for their versions, all at the same time. They get the environment that agents get by default.
+pub(crate) fn versions(app: &App, programs: &[PathBuf]) -> Vec<Answer> {
+    let env = match app.settings(None) {
+        Ok(settings) => roster::passed_env(&settings, &app.env),
+        Err(_) => app.env.iter().filter(|(name, _)| *name == "PATH").map(|(k, v)| (k.clone(), v.clone())).collect(),
+    };
+    let asked: Vec<_> = programs
+        .iter()
+        .map(|program| {
+            let words = File::from(memfd_create(c"version", MFdFlags::MFD_CLOEXEC)?);
+            let child = Command::new(program)
+                .arg("--version")
+                .env_clear()
+                .envs(&env)
+                .stdin(Stdio::null())
+                .stdout(words.try_clone()?)
+                .stderr(Stdio::null())
+                .process_group(0)
+                .spawn()?;
+            Ok::<_, std::io::Error>((child, words))
+        })
+        .collect();
+    let deadline = Instant::now() + VERSION_DEADLINE;
+    asked
+        .into_iter()
+        .map(|asked| match asked {
+            Ok((child, words)) => answer(child, words, deadline),
+            Err(error) => Answer::NotStarted(error.to_string()),
+        })
+        .collect()
+}
+
+fn answer(mut child: Child, mut words: File, deadline: Instant) -> Answer {
+    loop {
+        match child.try_wait() {
+            Ok(Some(status)) if status.success() => break,
+            Ok(Some(status)) => return Answer::Failed(status.to_string()),
+            Ok(None) if Instant::now() < deadline => std::thread::sleep(LOOK_EVERY),
+            Ok(None) | Err(_) => {
+                // The group was made for it, so nothing else is in it.
+                let _ = killpg(Pid::from_raw(child.id().cast_signed()), Signal::SIGKILL);
+                let _ = child.wait();
+                return Answer::Silent;
+            }
+        }
+    }
+    let mut said = Vec::new();
+    let read = words.rewind().and_then(|()| words.take(SAID_MAX).read_to_end(&mut said));
+    match read {
+        Ok(_) => Answer::Said(one_line(String::from_utf8_lossy(&said).lines().next().unwrap_or_default())),
+        Err(error) => Answer::Failed(error.to_string()),
+    }
+}
+
+/// Whether the kernel lets a process adopt its orphaned descendants. Tried on this process, which has none.
+pub(crate) fn adopts_orphans() -> bool {
+    #[cfg(target_os = "linux")]
+    return nix::sys::prctl::set_child_subreaper(true).is_ok()
+        && nix::sys::prctl::get_child_subreaper().is_ok_and(|adopts| adopts)
+        && nix::sys::prctl::set_child_subreaper(false).is_ok();
+    #[cfg(not(target_os = "linux"))]
+    false
+}
+
+/// How many bytes this user may still write where `path` is.
+pub(crate) fn free_space(path: &Path) -> Option<u64> {
+    let found = nix::sys::statvfs::statvfs(path).ok()?;
+    Some(found.blocks_available().saturating_mul(found.fragment_size()))
+}
+
+/// Tries to write a file there; it is gone afterwards.
+pub(crate) fn is_writable(dir: &Path) -> std::io::Result<()> {
+    let file = dir.join(format!(".probe.{}.tmp", std::process::id()));
+    std::fs::write(&file, b"probe")?;
+    std::fs::remove_file(&file)
+}
+
+/// Whether anybody but the owner may look into the directory.
+pub(crate) fn others_may_read(dir: &Path) -> bool {
+    std::fs::metadata(dir).is_ok_and(|meta| meta.permissions().mode() & 0o077 != 0)
+}

@@ -1,0 +1,248 @@
+//! The agents there are: backends known to this version, and the agents that the configuration makes of them.
+//!
+//! [`BACKENDS`] is the registry: adding a backend is one line here, its module in the agents crate and its page in
+//! the docs. What is found on the machine but not built in yet is said so, never pretended.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use wheelhouse_agents::exec::Exec;
+use wheelhouse_agents::keep::Keeper;
+use wheelhouse_agents::rehearsal::Rehearsal;
+use wheelhouse_core::agent::{Agent, Assignment, BoxFuture, Capabilities, Ended, Inbox, Roster, Sink};
+use wheelhouse_core::ids::AgentName;
+use wheelhouse_core::store::Cap;
+
+use crate::config::{AgentSettings, Settings};
+
+/// The agent that runs commands.
+pub(crate) const EXEC: &str = "exec";
+/// The stand-in.
+pub(crate) const REHEARSAL: &str = "rehearsal";
+/// The name that stands for the first real agent there is.
+pub(crate) const AUTO: &str = "auto";
+
+/// A kind of agent.
+pub(crate) struct Backend {
+    /// Its name; an agent of this name exists without being configured.
+    pub(crate) name: &'static str,
+    /// The program it drives, when it needs one on the machine.
+    pub(crate) program: Option<&'static str>,
+    /// How an agent of this kind is made; absent while this version cannot.
+    build: Option<fn(&Hands, &AgentSettings) -> Arc<dyn Agent>>,
+}
+
+/// Every backend, real agents in the order in which `auto` prefers them.
+pub(crate) const BACKENDS: &[Backend] = &[
+    Backend { name: "claude", program: Some("claude"), build: None },
+    Backend { name: "codex", program: Some("codex"), build: None },
+    Backend { name: "gemini", program: Some("gemini"), build: None },
+    Backend { name: "opencode", program: Some("opencode"), build: None },
+    Backend { name: EXEC, program: None, build: Some(exec) },
+    Backend { name: REHEARSAL, program: None, build: Some(rehearsal) },
+];
+
+/// What backends are built with.
+pub(crate) struct Hands {
+    /// Keeps their processes.
+    pub(crate) keeper: Arc<Keeper>,
+    /// This program.
+    pub(crate) exe: PathBuf,
+}
+
+fn exec(hands: &Hands, settings: &AgentSettings) -> Arc<dyn Agent> {
+    let exec = Exec::new(Arc::clone(&hands.keeper));
+    match &settings.command {
+        Some(shell) => Arc::new(exec.with_shell(PathBuf::from(shell))),
+        None => Arc::new(exec),
+    }
+}
+
+fn rehearsal(hands: &Hands, settings: &AgentSettings) -> Arc<dyn Agent> {
+    let exe = settings.command.as_ref().map_or_else(|| hands.exe.clone(), PathBuf::from);
+    Arc::new(Rehearsal::new(Arc::clone(&hands.keeper), exe))
+}
+
+impl Backend {
+    /// Whether this version can drive it.
+    pub(crate) fn is_built_in(&self) -> bool {
+        self.build.is_some()
+    }
+}
+
+/// The backends an agent may be configured with.
+pub(crate) fn backend_names() -> Vec<String> {
+    let built_in = BACKENDS.iter().filter(|backend| backend.is_built_in());
+    built_in.map(|backend| backend.name.to_owned()).collect()
+}
+
+/// The agents a plan may name: one per backend, and the configured ones.
+pub(crate) fn agent_names(settings: &Settings) -> Vec<AgentName> {
+    let mut names = backend_names();
+    names.extend(settings.agents.keys().filter(|name| !names.contains(name)).cloned().collect::<Vec<_>>());
+    names.into_iter().map(AgentName).collect()
+}
+
+/// Who `auto` is: the first real agent of `found` programs that this version can drive, else the stand-in.
+pub(crate) fn auto(found: impl Fn(&str) -> bool) -> AgentName {
+    let real = BACKENDS
+        .iter()
+        .filter(|backend| backend.is_built_in())
+        .find(|backend| backend.program.is_some_and(&found));
+    AgentName(real.map_or(REHEARSAL, |backend| backend.name).to_owned())
+}
+
+/// The limits over agents and accounts that the configuration sets.
+pub(crate) fn caps(settings: &Settings) -> Vec<Cap> {
+    let single = settings.agents.iter().filter_map(|(name, agent)| {
+        Some(Cap {
+            agents: vec![AgentName(name.clone())],
+            running_max: agent.parallel_max?,
+        })
+    });
+    let shared = settings.accounts.iter().map(|(account, running_max)| Cap {
+        agents: settings
+            .agents
+            .iter()
+            .filter(|(_, agent)| agent.account.as_ref() == Some(account))
+            .map(|(name, _)| AgentName(name.clone()))
+            .collect(),
+        running_max: *running_max,
+    });
+    single.chain(shared).filter(|cap| !cap.agents.is_empty()).collect()
+}
+
+/// The environment that agents are given: what the allowlist names and the environment has.
+pub(crate) fn passed_env(settings: &Settings, env: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let passed = settings.env_pass.iter().filter_map(|name| Some((name.clone(), env.get(name)?.clone())));
+    passed.collect()
+}
+
+/// The agents, ready to work.
+pub(crate) struct Crew {
+    agents: BTreeMap<AgentName, Arc<dyn Agent>>,
+}
+
+impl Crew {
+    /// Builds every agent that this version can drive.
+    pub(crate) fn new(settings: &Settings, hands: &Hands) -> Crew {
+        let none = AgentSettings::default();
+        let mut agents: BTreeMap<AgentName, Arc<dyn Agent>> = BTreeMap::new();
+        for name in agent_names(settings) {
+            let own = settings.agents.get(name.as_str()).unwrap_or(&none);
+            let kind = if own.backend.is_empty() { name.as_str() } else { own.backend.as_str() };
+            let backend = BACKENDS.iter().find(|backend| backend.name == kind);
+            let Some(build) = backend.and_then(|backend| backend.build) else { continue };
+            let agent = build(hands, own);
+            let agent: Arc<dyn Agent> = if own.env.is_empty() {
+                agent
+            } else {
+                Arc::new(WithEnv {
+                    agent,
+                    env: own.env.clone(),
+                })
+            };
+            agents.insert(name, agent);
+        }
+        Crew { agents }
+    }
+}
+
+impl Roster for Crew {
+    fn agent(&self, name: &AgentName) -> Option<Arc<dyn Agent>> {
+        self.agents.get(name).cloned()
+    }
+
+    fn names(&self) -> Vec<AgentName> {
+        self.agents.keys().cloned().collect()
+    }
+}
+
+/// An agent with an environment of its own. It wins over the allowlist and over plans: a login directory or key that
+/// belongs to the agent is not for a plan to change.
+struct WithEnv {
+    agent: Arc<dyn Agent>,
+    env: BTreeMap<String, String>,
+}
+
+impl Agent for WithEnv {
+    fn capabilities(&self) -> Capabilities {
+        self.agent.capabilities()
+    }
+
+    fn attempt(
+        &self,
+        mut assignment: Assignment,
+        inbox: Box<dyn Inbox>,
+        sink: Arc<dyn Sink>,
+    ) -> BoxFuture<'static, Ended> {
+        assignment.env.extend(self.env.clone());
+        self.agent.attempt(assignment, inbox, sink)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings() -> Settings {
+        let agent = |account: Option<&str>, parallel_max| AgentSettings {
+            backend: EXEC.to_owned(),
+            account: account.map(str::to_owned),
+            parallel_max,
+            ..AgentSettings::default()
+        };
+        Settings {
+            parallel_max: 4,
+            default_agent: AUTO.to_owned(),
+            timeout: std::time::Duration::ZERO,
+            idle_timeout: std::time::Duration::ZERO,
+            retry: 0,
+            output_max: 0,
+            grace: std::time::Duration::ZERO,
+            env_pass: vec!["PATH".to_owned(), "ABSENT".to_owned()],
+            retention: std::time::Duration::ZERO,
+            agents: BTreeMap::from([
+                ("a".to_owned(), agent(Some("x"), Some(1))),
+                ("b".to_owned(), agent(Some("x"), None)),
+                ("c".to_owned(), agent(None, None)),
+            ]),
+            accounts: BTreeMap::from([("x".to_owned(), 3), ("unused".to_owned(), 9)]),
+        }
+    }
+
+    #[test]
+    fn limits_become_caps_over_agents_and_accounts() {
+        let caps = caps(&settings());
+        let shown: Vec<(Vec<&str>, u32)> = caps
+            .iter()
+            .map(|cap| (cap.agents.iter().map(AgentName::as_str).collect(), cap.running_max))
+            .collect();
+        assert_eq!(shown, [(vec!["a"], 1), (vec!["a", "b"], 3)]);
+    }
+
+    #[test]
+    fn only_what_the_allowlist_names_is_passed_on() {
+        let env = BTreeMap::from([
+            ("PATH".to_owned(), "/bin".to_owned()),
+            ("SECRET".to_owned(), "s".to_owned()),
+        ]);
+        assert_eq!(
+            passed_env(&settings(), &env),
+            BTreeMap::from([("PATH".to_owned(), "/bin".to_owned())])
+        );
+    }
+
+    #[test]
+    fn auto_is_the_stand_in_where_no_agent_can_be_driven() {
+        assert_eq!(auto(|_| false).as_str(), REHEARSAL);
+    }
+
+    #[test]
+    fn configured_names_join_the_built_in_ones() {
+        let names = agent_names(&settings());
+        let names: Vec<&str> = names.iter().map(AgentName::as_str).collect();
+        assert_eq!(names, ["exec", "rehearsal", "a", "b", "c"]);
+    }
+}
