@@ -91,6 +91,11 @@ pub(crate) async fn assignment(world: &World, claimed: &Claimed) -> Result<Assig
     let spec = &claimed.spec;
     let settings = &world.settings;
     let input = input(world, claimed).await?;
+    let log = log_path(&settings.state_dir, claimed.run, &spec.key, claimed.attempt);
+    if let Some(directory) = log.parent() {
+        // Without it the backend notices that it cannot write the log, and says so; the try goes on.
+        let _ = std::fs::create_dir_all(directory);
+    }
     Ok(Assignment {
         run: claimed.run,
         task: claimed.lease.task,
@@ -103,7 +108,7 @@ pub(crate) async fn assignment(world: &World, claimed: &Claimed) -> Result<Assig
         cwd: directory(settings, spec)?,
         env: environment(world, claimed),
         session: claimed.session.clone(),
-        log: Some(log_path(&settings.state_dir, claimed.run, &spec.key, claimed.attempt)),
+        log: Some(log),
         output_max: settings.output_max,
         grace_ms: settings.grace_ms,
     })
