@@ -14,12 +14,73 @@ use super::timeline::{Vendor, Violation};
 /// This many violations of one request are kept.
 const VIOLATIONS_MAX: usize = 50;
 
+/// Every rule that can be broken: its code, and what it says. In the order of the alphabet.
+pub const VIOLATIONS: [(&str, &str); 32] = [
+    ("accept", "the accept header contradicts what is asked for"),
+    ("alt_sse", "Gemini: streamGenerateContent without alt=sse"),
+    (
+        "alternation",
+        "the conversation begins with the model, or the assistant speaks twice in a row",
+    ),
+    ("auth_form", "the key comes twice, or not as `Bearer KEY`"),
+    ("auth_missing", "no key in the header this API takes it from"),
+    ("body_json", "the body is not a JSON object; always answered with 400"),
+    ("cache_control", "Anthropic: more than four cache breakpoints"),
+    ("call_id", "a tool call without an id"),
+    ("call_id_duplicate", "two tool calls with one id"),
+    (
+        "call_input",
+        "the input of a tool call is not an object (or not the JSON text of one)",
+    ),
+    (
+        "call_without_result",
+        "a tool call that the next message does not answer",
+    ),
+    ("content_type", "the content type is not application/json"),
+    ("empty_content", "a message without content"),
+    ("empty_text", "a text block without text"),
+    ("field_missing", "a field that must be there is not, or is empty"),
+    ("field_type", "a field is of the wrong type"),
+    ("http", "not HTTP/1.1, or past a limit; always refused"),
+    (
+        "order",
+        "an order of the test itself cannot be read: a marker or a fault's name; always answered with 400",
+    ),
+    ("part_kind", "a part of a kind that does not belong there"),
+    ("result_misplaced", "the result of a call comes twice or too late"),
+    ("result_without_call", "a result that answers no call before it"),
+    ("results_first", "Anthropic: a tool_result stands after other content"),
+    ("role", "a role that does not exist"),
+    ("stream_options", "OpenAI Chat: stream_options without stream"),
+    (
+        "thinking_budget",
+        "Anthropic: the thinking budget is not below max_tokens",
+    ),
+    (
+        "thinking_signature",
+        "Anthropic: a thinking block without its signature",
+    ),
+    (
+        "thought_signature",
+        "Gemini 3: a function call since the prompt without its thoughtSignature",
+    ),
+    ("tool_duplicate", "two tools of one name"),
+    ("tool_name", "a tool or a call without a proper name"),
+    ("tool_schema", "the input schema of a tool is not of an object"),
+    ("unknown_path", "a path that no API has; always answered with 404"),
+    ("version", "Anthropic: anthropic-version is not 2023-06-01"),
+];
+
 /// Collects what a request breaks.
 #[derive(Debug, Default)]
 pub(crate) struct Findings(Vec<Violation>);
 
 impl Findings {
     pub(crate) fn add(&mut self, code: &str, detail: impl Into<String>) {
+        debug_assert!(
+            VIOLATIONS.iter().any(|(known, _)| *known == code),
+            "`{code}` is in no list"
+        );
         if self.0.len() < VIOLATIONS_MAX {
             self.0.push(Violation {
                 code: code.to_owned(),

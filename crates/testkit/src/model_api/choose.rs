@@ -343,3 +343,81 @@ fn matches_glob(glob: &str, text: &str) -> bool {
     }
     glob[g..].iter().all(|&c| c == '*')
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::ask::PastResult;
+    use super::*;
+
+    #[test]
+    fn globs_match_as_in_a_shell() {
+        for (glob, text, matches) in [
+            ("*", "", true),
+            ("gpt-*", "gpt-5.5", true),
+            ("gpt-*", "a gpt-5.5", false),
+            ("*-5?5", "gpt-5.5", true),
+            ("*-5?5", "gpt-5.55", false),
+            ("*a*b*", "xxaxxbxx", true),
+            ("*a*b*", "xxbxxaxx", false),
+            ("exact", "exact", true),
+            ("exact", "exactly", false),
+        ] {
+            assert_eq!(matches_glob(glob, text), matches, "{glob} {text}");
+        }
+    }
+
+    #[test]
+    fn counts_and_closings_are_written_out() {
+        let replies = [Reply::text("a").fault("500x2").unwrap().then("b"), Reply::text("c")];
+        let said: Vec<String> = unrolled(&replies)
+            .into_iter()
+            .map(|reply| {
+                let Some(Text::Whole(text)) = reply.text else { panic!() };
+                let fault = reply.fault.map(|fault| fault.to_string()).unwrap_or_default();
+                format!("{text} {fault}").trim().to_owned()
+            })
+            .collect();
+        assert_eq!(said, ["a 500x2", "a 500x2", "a", "b", "c"]);
+    }
+
+    #[test]
+    fn progress_is_read_from_what_was_called() {
+        let replies = [
+            Reply::act(Act::Edit {
+                path: "a".to_owned(),
+                content: "x".to_owned(),
+            }),
+            Reply::act(Act::Run("ls".to_owned())),
+            Reply::text("done"),
+        ];
+        let round = |name: &str, text: &str| {
+            vec![PastCall {
+                id: String::new(),
+                name: name.to_owned(),
+                result: Some(PastResult {
+                    text: text.to_owned(),
+                    failed: false,
+                }),
+            }]
+        };
+        let unread = || round("Write", "File has not been read yet. Read it first.");
+        let read = || round("Read", "1 old");
+        for (rounds, done, read_first) in [
+            (vec![], 0, false),
+            (vec![unread()], 0, true),
+            (vec![unread(), read()], 0, false),
+            (vec![unread(), read(), round("Write", "ok")], 1, false),
+            // Refused again although it was read: the act counts as done, the closing text says that it failed.
+            (vec![unread(), read(), unread()], 1, false),
+            (vec![round("Write", "ok"), round("Bash", "a")], 2, false),
+            (
+                vec![round("Write", "ok"), round("Bash", "a"), round("Bash", "b")],
+                2,
+                false,
+            ),
+        ] {
+            let at = progress(&replies, &rounds);
+            assert_eq!((at.done, at.read_first), (done, read_first), "{rounds:?}");
+        }
+    }
+}

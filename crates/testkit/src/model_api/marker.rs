@@ -47,13 +47,14 @@ pub(crate) fn read(text: &str) -> Option<Orders> {
     found.then_some(orders)
 }
 
-const NAMES: [&str; 12] = [
+/// The names of the markers.
+pub const MARKERS: [&str; 12] = [
     "fault", "say", "think", "edit", "run", "tool", "usage", "delay", "pace", "hold", "long", "shred",
 ];
 
 /// Splits off `NAME:`. A word that is no marker name is ordinary text: prompts may hold `[[` of their own.
 fn marker_name(text: &str) -> Option<(&'static str, &str)> {
-    NAMES
+    MARKERS
         .into_iter()
         .find_map(|name| Some((name, text.strip_prefix(name)?.strip_prefix(':')?)))
 }

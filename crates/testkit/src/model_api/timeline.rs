@@ -54,7 +54,7 @@ pub enum Finished {
 /// A broken rule of the protocol.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Violation {
-    /// Which rule; the list is in `docs/fake-model-api.md`.
+    /// Which rule: a code of [`VIOLATIONS`](super::VIOLATIONS).
     pub code: String,
     /// Where and what.
     pub detail: String,

@@ -1,7 +1,7 @@
 //! Requests that break the protocol, one rule each.
 
 use serde_json::{Value, json};
-use wheelhouse_testkit::model_api::{Script, Vendor};
+use wheelhouse_testkit::model_api::{FAULT_NAMES, MARKERS, Script, VIOLATIONS, Vendor};
 
 use crate::client::{Ask, read, send};
 use crate::vendors::{VENDORS, ask, start};
@@ -210,4 +210,37 @@ fn a_body_that_is_no_json_object_is_always_refused() {
         assert_eq!(read(send(&api, request.as_bytes())).status, 400, "{body:?}");
         assert_eq!(api.violations()[0].1.code, "body_json", "{body:?}");
     }
+}
+
+#[test]
+fn every_rule_that_one_request_can_break_is_broken_above() {
+    // A transport error, an unknown path and a misread order have tests of their own; an id is missing like any field.
+    let elsewhere = [
+        "http",
+        "unknown_path",
+        "order",
+        "body_json",
+        "call_id",
+        "empty_content",
+        "field_type",
+    ];
+    let broken = broken();
+    for (code, _) in VIOLATIONS {
+        let covered = broken.iter().any(|(_, broken, _)| *broken == code) || elsewhere.contains(&code);
+        assert!(covered, "no request breaks `{code}`");
+    }
+}
+
+#[test]
+fn the_page_names_every_fault_marker_and_rule() {
+    let page = include_str!("../../../../docs/fake-model-api.md");
+    let faults = FAULT_NAMES.iter().map(|(name, _)| format!("| `{name}` |"));
+    let markers = MARKERS.iter().map(|name| format!("`[[{name}:"));
+    let rules = VIOLATIONS.iter().map(|(code, says)| format!("| `{code}` | {says} |"));
+    let missing: Vec<String> = faults
+        .chain(markers)
+        .chain(rules)
+        .filter(|line| !page.contains(line))
+        .collect();
+    assert_eq!(missing, [""; 0]);
 }
