@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use wheelhouse_agents::exec::Exec;
 use wheelhouse_agents::keep::{self, LEFTOVER_GRACE};
-use wheelhouse_core::agent::Order;
+use wheelhouse_core::agent::{Input, Order};
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::store::ProcessMark;
 
@@ -77,7 +77,7 @@ async fn a_stop_asks_first_and_what_answers_is_heard() {
 #[tokio::test]
 async fn what_was_stopped_hears_the_request_to_end() {
     let rig = rig();
-    let mut assignment = rig.assignment(wheelhouse_core::agent::Input::Command(format!(
+    let mut assignment = rig.assignment(Input::Command(format!(
         "trap 'exit 7' TERM; echo $$ > {}; kill -STOP $$; while :; do sleep 0.01; done",
         rig.path("main")
     )));
@@ -154,7 +154,10 @@ async fn a_tree_that_grows_is_ended_whole() {
 #[tokio::test]
 async fn a_dropped_try_is_killed() {
     let rig = rig();
-    let attempt = rig.attempt(&Exec::new(rig.keeper.clone()), &stubborn(&rig));
+    let mut assignment = rig.assignment(Input::Command(stubborn(&rig)));
+    // Nobody is left to wait for it, so there is no grace.
+    assignment.grace_ms = 600_000;
+    let attempt = support::attempt(&Exec::new(rig.keeper.clone()), assignment);
     let mut all = members(&rig).await;
     all.push(attempt.warden().await);
     attempt.ended.abort();
