@@ -1,8 +1,16 @@
 //! The agent port on real programs: one module per backend, the keeper that owns their processes, and the decoders
 //! of their streams. Everything outside this crate sees [`wheelhouse_core::agent`] alone.
 
+pub mod claude;
+pub mod codex;
+mod converse;
 pub mod decode;
 pub mod exec;
 pub mod keep;
 pub mod output;
+mod probe;
 pub mod rehearsal;
+mod report;
+mod sessions;
+
+pub use probe::Version;

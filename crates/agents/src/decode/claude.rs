@@ -51,6 +51,8 @@ pub struct Claude {
     /// What earlier turns of this process consumed.
     spent: Usage,
     turns: u64,
+    /// Whether a turn runs, by the CLI's own words.
+    in_turn: bool,
     unknown: u64,
 }
 
@@ -187,6 +189,11 @@ impl Claude {
         self.turns
     }
 
+    /// Whether the CLI is in a turn. It begins some by itself, when a child is done.
+    pub fn is_in_turn(&self) -> bool {
+        self.in_turn
+    }
+
     /// What goes on beside the conversation.
     pub fn background(&self) -> impl Iterator<Item = Background> + '_ {
         self.background.values().copied()
@@ -225,6 +232,7 @@ impl Claude {
                 let (id, usage) = message
                     .map(|message| (message.id.text(), message.usage))
                     .unwrap_or_default();
+                self.in_turn = true;
                 self.turn.stream = Stream::Open;
                 self.turn.told_text = 0;
                 self.turn.told_thought = 0;
@@ -490,6 +498,7 @@ impl Claude {
             events.push(AgentEvent::Alive);
         }
         let first = self.version.is_none();
+        self.in_turn = true;
         self.model = init.model.string();
         self.version = init.claude_code_version.string();
         self.api_key_source = init.api_key_source.string();

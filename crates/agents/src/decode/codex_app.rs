@@ -32,6 +32,9 @@ pub struct CodexApp {
     totals: Option<Totals>,
     counted: bool,
     error: Option<(Outcome, String)>,
+    /// Announced tries since anything came of one, and why.
+    retries: u32,
+    retried: Option<(Outcome, String)>,
     resets_at: Option<Millis>,
     asks: HashMap<String, Ask>,
     /// Paths of file changes that may be asked about, by item.
@@ -224,6 +227,11 @@ impl CodexApp {
         self.unknown
     }
 
+    /// How often the server has announced another try since anything came of one, and what for.
+    pub fn retrying(&self) -> (u32, Option<&(Outcome, String)>) {
+        (self.retries, self.retried.as_ref())
+    }
+
     /// Another turn begins: how long its prompt is.
     pub fn prompt(&mut self, bytes: usize) {
         self.prompt_bytes = bytes;
@@ -310,6 +318,7 @@ impl CodexApp {
         match method {
             "item/agentMessage/delta" => {
                 let delta = params.delta.text().unwrap_or_default();
+                self.retries = 0;
                 self.work.told += delta.len();
                 self.work.piece(&delta, events);
             }
@@ -378,6 +387,9 @@ impl CodexApp {
         let Some(item) = params.item.read::<Item<'_>>() else {
             return self.not_understood(line, events);
         };
+        if phase == Phase::Over {
+            self.retries = 0;
+        }
         if item.kind.is("fileChange") {
             let id = item.id.string().unwrap_or_default();
             match phase {
@@ -403,6 +415,8 @@ impl CodexApp {
         };
         let (outcome, message) = failed(&error, self.resets_at);
         if params.will_retry.truth() {
+            self.retries += 1;
+            self.retried = Some((outcome.clone(), message.clone()));
             let details = error.details.text().unwrap_or_default();
             events.push(AgentEvent::Notice(format!(
                 "the vendor's program tries again: {message} {details}"
@@ -535,6 +549,8 @@ impl CodexApp {
         self.counted = false;
         self.turn = None;
         self.error = None;
+        self.retries = 0;
+        self.retried = None;
         self.asks.clear();
         let spent = self.spent.map_or(usage, |spent| spent.plus(usage));
         self.spent = Some(spent);

@@ -22,6 +22,8 @@ pub struct CodexExec {
     prompt_bytes: usize,
     work: Work,
     error: Option<(Outcome, String)>,
+    /// Announced tries since anything came of one.
+    retries: u32,
     unknown: u64,
 }
 
@@ -122,6 +124,11 @@ impl CodexExec {
         self.unknown
     }
 
+    /// How often the program has announced another try since anything came of one.
+    pub fn retries(&self) -> u32 {
+        self.retries
+    }
+
     /// The process is gone and no end came. The class is the caller's.
     pub fn unfinished(&mut self, outcome: Outcome, detail: String) -> Turn {
         let usage = estimate(self.prompt_bytes, self.work.bytes);
@@ -141,7 +148,10 @@ impl CodexExec {
 
     fn item(&mut self, parsed: &Line<'_>, phase: Phase, line: &[u8], events: &mut Vec<AgentEvent>) -> Signal {
         match parsed.item.read::<Item<'_>>() {
-            Some(item) if self.work.item(&item, phase, events) => Signal::Quiet,
+            Some(item) if self.work.item(&item, phase, events) => {
+                self.retries = 0;
+                Signal::Quiet
+            }
             _ => self.not_understood(line, events),
         }
     }

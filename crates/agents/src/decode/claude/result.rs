@@ -82,6 +82,7 @@ impl Claude {
         let turn = std::mem::take(&mut self.turn);
         self.spent = self.sum(usage);
         self.turns += 1;
+        self.in_turn = false;
         self.asks.clear();
         events.push(AgentEvent::Usage(self.spent));
         Signal::TurnEnded(Box::new(Turn {
