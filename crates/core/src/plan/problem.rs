@@ -176,6 +176,11 @@ impl<'n> Reporter<'n> {
         help: impl Into<String>,
     ) {
         let nearest = self.nearest.among(found, exist);
+        let help = match (code, &nearest) {
+            // The list of all keys is long and the nearest one is nearly always meant.
+            ("unknown-key", Some(_)) => "Else take it out; `wheelhouse plan schema` has all keys".to_owned(),
+            _ => help.into(),
+        };
         self.error(code, at, found, message, help);
         if let Some(problem) = self.problems.last_mut() {
             problem.nearest = nearest;

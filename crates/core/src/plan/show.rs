@@ -203,7 +203,8 @@ fn wrapped(out: &mut String, names: &[&str], between: &str, indent: &str) {
     let mut column = out.lines().last().map_or(0, |line| line.chars().count());
     for (place, name) in names.iter().take(NAMES_MAX).enumerate() {
         let joint = if place == 0 { "" } else { between };
-        if column + joint.len() + name.len() > WIDTH && place > 0 {
+        // Room is left for the arrow that the line may end with.
+        if column + joint.len() + name.len() + between.len() > WIDTH && place > 0 {
             out.push_str(joint.trim_end());
             out.push('\n');
             out.push_str(indent);

@@ -14,6 +14,8 @@ use shell::Shell;
 
 /// The most a filled-in text may come to, in bytes.
 pub const RENDERED_BYTES_MAX: usize = 64 << 20;
+/// How long one `{{ … }}` may be, in bytes: how far reading looks for its end.
+const EXPRESSION_BYTES_MAX: usize = 1_024;
 
 /// What a text becomes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -177,6 +179,12 @@ impl std::error::Error for Error {}
 
 /// Every `{{ … }}` of a text, or everything that is wrong with them.
 pub fn check(text: &str) -> Result<Vec<Use>, Vec<Error>> {
+    let (uses, errors) = examine(text);
+    if errors.is_empty() { Ok(uses) } else { Err(errors) }
+}
+
+/// The sound ones and the broken ones of a text.
+pub(crate) fn examine(text: &str) -> (Vec<Use>, Vec<Error>) {
     let mut uses = Vec::new();
     let mut errors = Vec::new();
     for piece in pieces(text) {
@@ -186,7 +194,7 @@ pub fn check(text: &str) -> Result<Vec<Use>, Vec<Error>> {
             Piece::Bad(error) => errors.push(error),
         }
     }
-    if errors.is_empty() { Ok(uses) } else { Err(errors) }
+    (uses, errors)
 }
 
 /// Places of a command in which quoting would not hold: inside quotes, comments, here-documents, backquotes, right
@@ -360,8 +368,9 @@ struct Reader<'t> {
 
 impl<'t> Reader<'t> {
     fn new(text: &'t str, open: usize) -> Reader<'t> {
+        let end = text.floor_char_boundary(open.saturating_add(EXPRESSION_BYTES_MAX));
         Reader {
-            text,
+            text: &text[..end],
             open,
             at: open + 2,
         }

@@ -370,6 +370,8 @@ fn syntax(reporter: &mut Reporter, error: &ScanError) {
     let info = error.info();
     let help = if info.contains("nesting") || info.contains("limit") {
         "a plan is a list of tasks; it needs five levels"
+    } else if info.contains("bracket") {
+        "close each `[` by `]` and each `{` by `}`; text with brackets goes into quotes"
     } else {
         "text with `: `, ` #`, or a leading `{`, `[`, `*`, `&`, `!`, `%`, `@` or quote goes into quotes or below `|`; \
          indent with spaces"

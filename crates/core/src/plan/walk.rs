@@ -5,7 +5,7 @@
 
 use super::problem::{Place, Reporter, shortened};
 use super::tree::{Entry, Kind, Node, NodeId, Tree};
-use super::wire::{At, Budget, Defaults, Duration, NEEDS_ALIASES, Plan, Retry, Task, Usd};
+use super::wire::{At, Budget, Defaults, Duration, Given, NEEDS_ALIASES, Plan, Retry, Task, Usd};
 use super::{TASKS_MAX, TIMEOUT_MAX, USD_MAX};
 use crate::spec::{Isolation, OnFailure, RETRY_MAX};
 use crate::time::parse_duration;
@@ -39,6 +39,12 @@ impl<'a> Fields<'a> {
             taken: vec![false; entries.len()],
             known: Vec::new(),
         })
+    }
+
+    /// Whether a key is there with a value.
+    fn has(&self, key: &str) -> bool {
+        let entry = self.entries.iter().find(|entry| entry.key == key);
+        entry.is_some_and(|entry| !matches!(self.tree.node(entry.value).kind, Kind::Null))
     }
 
     /// The value of a key, unless it is null.
@@ -113,28 +119,27 @@ impl<'a> Walk<'a, '_, '_> {
                 .error("too-many-tasks", at, "", message, "split it into several plans");
         }
         let within = &items[..items.len().min(TASKS_MAX)];
-        within
-            .iter()
-            .enumerate()
-            .filter_map(|(place, id)| self.task(*id, place + 1))
-            .collect()
+        within.iter().filter_map(|id| self.task(*id)).collect()
     }
 
-    fn task(&mut self, id: NodeId, number: usize) -> Option<Task> {
+    fn task(&mut self, id: NodeId) -> Option<Task> {
         let node = self.tree.node(id);
-        self.about = format!("task {number}");
+        self.about = format!("the task on line {}", node.at.line);
         let Some(mut fields) = Fields::of(self.tree, node) else {
-            let message = format!("task {number} is {}, not a map", node.kind.describe());
+            let message = format!("a task is {}, not a map", node.kind.describe());
             let help = "write `- id: NAME` and the other keys below it";
             self.reporter
                 .error("wrong-type", node.at, &node.kind.shown(), message, help);
             return None;
         };
         let id = fields.take("id").and_then(|node| self.name(node, "id"));
-        match &id {
-            Some(id) => self.about = format!("task `{}`", shortened(&id.value)),
-            None => self.about = format!("task {number}"),
+        if let Some(id) = &id {
+            self.about = format!("task `{}`", shortened(&id.value));
         }
+        let given = Given {
+            id: fields.has("id"),
+            work: ["exec", "prompt", "prompt_file"].into_iter().any(|key| fields.has(key)),
+        };
         let mut task = Task {
             id,
             exec: fields.take("exec").and_then(|node| self.text(node, "exec")),
@@ -174,6 +179,7 @@ impl<'a> Walk<'a, '_, '_> {
                 .unwrap_or_default(),
             cwd: fields.take("cwd").and_then(|node| self.text(node, "cwd")),
             budget: fields.take("budget").and_then(|node| self.budget(node)),
+            given,
             at: node.at,
         };
         if self.lenient && task.exec.is_none() && task.prompt.is_none() && task.prompt_file.is_none() {

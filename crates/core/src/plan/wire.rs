@@ -132,9 +132,21 @@ pub(crate) struct Task {
     pub(crate) cwd: Option<At<String>>,
     /// Money it may spend.
     pub(crate) budget: Option<Budget>,
+    /// What was there and could not be read, so that it is not called missing.
+    #[schemars(skip)]
+    pub(crate) given: Given,
     /// Where the task begins.
     #[schemars(skip)]
     pub(crate) at: Place,
+}
+
+/// Keys that were there, readable or not.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Given {
+    /// `id`.
+    pub(crate) id: bool,
+    /// One of `exec`, `prompt` and `prompt_file`.
+    pub(crate) work: bool,
 }
 
 /// A limit on money.

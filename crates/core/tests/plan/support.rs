@@ -1,7 +1,5 @@
 //! A project with two agents, and short ways to read a plan in it.
 
-#![expect(clippy::panic, reason = "a test that cannot go on says what it read")]
-
 use std::collections::BTreeMap;
 
 use wheelhouse_core::ids::AgentName;

@@ -1,0 +1,339 @@
+//! From the wire types to specs: defaults applied, names resolved, files read, templates and edges checked.
+//!
+//! The last stage of every format. Goes on after each problem; what comes out is used only when there was none.
+
+mod edges;
+mod texts;
+mod values;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::problem::{Reporter, shortened};
+use super::walk::{listed, nowhere};
+use super::wire::{At, Budget, Defaults, Duration, Plan, Retry, Task};
+use super::{Context, ID_LETTERS_MAX, Manners, NAME_LETTERS_MAX};
+use crate::ids::{AgentName, TaskKey};
+use crate::spec::{BudgetLimit, Isolation, OnFailure, TaskSpec};
+use edges::TaskUse;
+
+/// The agent that runs commands.
+const EXEC: &str = "exec";
+/// The agent that the configuration names.
+const AUTO: &str = "auto";
+
+/// What becomes of a plan.
+pub(crate) struct Resolved {
+    pub(crate) name: Option<String>,
+    pub(crate) vars: BTreeMap<String, String>,
+    pub(crate) budget: Option<BudgetLimit>,
+    pub(crate) tasks: Vec<TaskSpec>,
+}
+
+/// Resolves one plan.
+pub(crate) struct Resolve<'a, 'n> {
+    /// The text the plan was read from, for places inside texts.
+    pub(crate) source: &'a str,
+    pub(crate) manners: Manners,
+    pub(crate) context: &'a Context<'a>,
+    /// Tasks the run has already.
+    pub(crate) existing: &'a [TaskKey],
+    existing_set: HashSet<&'a str>,
+    pub(crate) reporter: &'a mut Reporter<'n>,
+    vars: BTreeMap<String, String>,
+    prompt_files: HashMap<String, Result<String, String>>,
+    /// Each `{{ tasks.… }}` that was found: the task it is in, what it names, where.
+    uses: Vec<TaskUse>,
+}
+
+impl<'a, 'n> Resolve<'a, 'n> {
+    pub(crate) fn new(
+        source: &'a str,
+        manners: Manners,
+        context: &'a Context<'a>,
+        existing: &'a [TaskKey],
+        reporter: &'a mut Reporter<'n>,
+    ) -> Resolve<'a, 'n> {
+        Resolve {
+            source,
+            manners,
+            context,
+            existing,
+            existing_set: existing.iter().map(TaskKey::as_str).collect(),
+            reporter,
+            vars: BTreeMap::new(),
+            prompt_files: HashMap::new(),
+            uses: Vec::new(),
+        }
+    }
+
+    pub(crate) fn plan(mut self, plan: Plan) -> Resolved {
+        let Plan {
+            name,
+            defaults,
+            vars,
+            budget,
+            tasks,
+            at,
+        } = plan;
+        let name = name.and_then(|name| self.plan_name(name));
+        self.variables(vars);
+        let defaults = self.defaults(defaults.unwrap_or_default());
+        if tasks.is_empty() && self.manners.tasks_required && !self.reporter.has_errors() {
+            let message = "the plan has no tasks".to_owned();
+            let help = "add at least one: `- id: hello`, and below it `exec: echo hello`";
+            self.reporter.error("empty-plan", at, "", message, help);
+        }
+        let index = self.ids(&tasks);
+        let needs = self.edges(&tasks, &index);
+        let names: Vec<String> = tasks
+            .iter()
+            .map(|task| task.id.as_ref().map_or_else(String::new, |id| id.value.clone()))
+            .collect();
+        let specs = tasks
+            .into_iter()
+            .enumerate()
+            .filter_map(|(place, task)| self.task(place, task, &defaults, &needs.keys[place]))
+            .collect();
+        self.graph(&index, &names, needs);
+        Resolved {
+            name,
+            vars: self.vars,
+            budget: limit(budget),
+            tasks: specs,
+        }
+    }
+
+    fn plan_name(&mut self, name: At<String>) -> Option<String> {
+        let text = name.value.trim();
+        if text.is_empty() || text.chars().count() > NAME_LETTERS_MAX || text.chars().any(char::is_control) {
+            let message = format!("`{}` cannot be a plan's name", shortened(&name.value));
+            let help = format!("write 1 to {NAME_LETTERS_MAX} characters on one line");
+            self.reporter.error("bad-name", name.at, &name.value, message, help);
+            return None;
+        }
+        Some(text.to_owned())
+    }
+
+    fn variables(&mut self, vars: Vec<(At<String>, At<String>)>) {
+        for (name, value) in vars {
+            if !is_id(&name.value, |byte| {
+                byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')
+            }) {
+                let message = format!("`{}` cannot be a variable's name", shortened(&name.value));
+                let help = "use letters, digits, `_` and `-`, 64 at the most";
+                self.reporter.error("bad-name", name.at, &name.value, message, help);
+            }
+            self.vars.insert(name.value, value.value);
+        }
+        for (name, value) in self.context.vars {
+            if self.manners.vars_given || self.vars.contains_key(name) {
+                self.vars.insert(name.clone(), value.clone());
+                continue;
+            }
+            let message = format!("`--var {}`: the plan has no variable of that name", shortened(name));
+            let help = match self.vars.len() {
+                0 => "it has none; define it under `vars:`".to_owned(),
+                _ => format!("it has {}", listed(self.vars.keys().map(String::as_str).take(20))),
+            };
+            let exist = self.vars.keys().map(String::as_str);
+            self.reporter
+                .unknown("unknown-var", nowhere(), name, message, exist, help);
+        }
+    }
+
+    fn defaults(&mut self, defaults: Defaults) -> Settled {
+        let Defaults {
+            agent,
+            model,
+            isolation,
+            timeout,
+            idle_timeout,
+            retry,
+            on_failure,
+            env,
+        } = defaults;
+        let role = None;
+        let (agent, _) = self.agent(agent.as_ref(), role);
+        Settled {
+            agent: agent.unwrap_or_else(|| self.context.default_agent.clone()),
+            model: model.map(|model| model.value),
+            isolation: isolation.map(|one| one.value).unwrap_or_default(),
+            timeout_ms: timeout.map_or(
+                self.context.defaults.timeout_ms,
+                |At {
+                     value: Duration { ms }, ..
+                 }| ms,
+            ),
+            idle_timeout_ms: idle_timeout.map_or(
+                self.context.defaults.idle_timeout_ms,
+                |At {
+                     value: Duration { ms }, ..
+                 }| ms,
+            ),
+            retry_max: retry.map(
+                |At {
+                     value: Retry { max }, ..
+                 }| max,
+            ),
+            on_failure: on_failure.map(|one| one.value),
+            env: self.environment(env),
+        }
+    }
+
+    fn task(&mut self, place: usize, task: Task, defaults: &Settled, needs: &[TaskKey]) -> Option<TaskSpec> {
+        let Task {
+            id,
+            exec,
+            prompt,
+            prompt_file,
+            agent,
+            fallback,
+            model,
+            role,
+            needs: _,
+            priority,
+            files,
+            verify,
+            isolation,
+            timeout,
+            idle_timeout,
+            retry,
+            on_failure,
+            plan,
+            approval,
+            env,
+            cwd,
+            budget,
+            given,
+            at,
+        } = task;
+        let own = id.as_ref().map_or_else(
+            || format!("the task on line {}", at.line),
+            |id| format!("task `{}`", shortened(&id.value)),
+        );
+        let is_exec = exec.is_some();
+        if is_exec {
+            self.exec_only(&own, agent.as_ref(), &fallback, model.as_ref(), role.as_ref());
+        }
+        self.fallback_given(&own, on_failure.as_ref(), &fallback);
+        let at = (!given.work).then_some(at);
+        let work = self.work(place, &own, at, exec, prompt, prompt_file, needs);
+        let role = role.map(|role| self.with_vars(&role, &own, "role"));
+        let (agent, role) = if is_exec {
+            (AgentName(EXEC.to_owned()), role)
+        } else {
+            let (agent, role) = self.agent(agent.as_ref(), role);
+            (agent.unwrap_or_else(|| defaults.agent.clone()), role)
+        };
+        let fallback = if is_exec {
+            Vec::new()
+        } else {
+            self.chain(&agent, &fallback)
+        };
+        let mut environment = defaults.env.clone();
+        environment.extend(self.environment(env));
+        let retry_default = if is_exec { 0 } else { self.context.defaults.retry_max };
+        let files = self.globs(&own, files);
+        let verify = self.commands(&own, verify);
+        let cwd = cwd.and_then(|cwd| self.directory(&own, &cwd));
+        Some(TaskSpec {
+            key: TaskKey(id?.value),
+            work: work?,
+            agent,
+            fallback,
+            model: model
+                .map(|model| model.value)
+                .or_else(|| defaults.model.clone())
+                .filter(|_| !is_exec),
+            role,
+            needs: needs.to_vec(),
+            priority: priority.map_or(0, |one| one.value),
+            files,
+            verify,
+            isolation: isolation.map_or(defaults.isolation, |one| one.value),
+            timeout_ms: timeout.map_or(
+                defaults.timeout_ms,
+                |At {
+                     value: Duration { ms }, ..
+                 }| ms,
+            ),
+            idle_timeout_ms: idle_timeout.map_or(
+                defaults.idle_timeout_ms,
+                |At {
+                     value: Duration { ms }, ..
+                 }| ms,
+            ),
+            retry_max: retry
+                .map(|one| one.value.max)
+                .or(defaults.retry_max)
+                .unwrap_or(retry_default),
+            on_failure: on_failure.map(|one| one.value).or(defaults.on_failure),
+            planner: plan.is_some_and(|one| one.value),
+            approval: approval.is_some_and(|one| one.value),
+            env: environment,
+            cwd,
+            budget: limit(budget),
+        })
+    }
+
+    /// What has no meaning for a command.
+    fn exec_only(
+        &mut self,
+        own: &str,
+        agent: Option<&At<String>>,
+        fallback: &[At<String>],
+        model: Option<&At<String>>,
+        role: Option<&At<String>>,
+    ) {
+        let agent = agent.filter(|agent| ![EXEC, AUTO].contains(&agent.value.as_str()));
+        let given = [
+            ("agent", agent),
+            ("fallback", fallback.first()),
+            ("model", model),
+            ("role", role),
+        ];
+        for (key, value) in given {
+            let Some(value) = value else { continue };
+            let message = format!(
+                "{own} is a command; `{key}: {}` has no meaning for it",
+                shortened(&value.value)
+            );
+            let help = format!("take `{key}` out, or write `prompt` in place of `exec`");
+            self.reporter.error("exec-agent", value.at, &value.value, message, help);
+        }
+    }
+
+    fn fallback_given(&mut self, own: &str, on_failure: Option<&At<OnFailure>>, fallback: &[At<String>]) {
+        if let Some(on_failure) = on_failure
+            && on_failure.value == OnFailure::Fallback
+            && fallback.is_empty()
+        {
+            let message = format!("{own} has `on_failure: fallback` and no `fallback`");
+            let help = "name the next agents: `fallback: [AGENT]`";
+            self.reporter
+                .error("missing-fallback", on_failure.at, "fallback", message, help);
+        }
+    }
+}
+
+/// Defaults of the plan over those of the configuration.
+struct Settled {
+    agent: AgentName,
+    model: Option<String>,
+    isolation: Isolation,
+    timeout_ms: u64,
+    idle_timeout_ms: u64,
+    retry_max: Option<u32>,
+    on_failure: Option<OnFailure>,
+    env: BTreeMap<String, String>,
+}
+
+fn limit(budget: Option<Budget>) -> Option<BudgetLimit> {
+    budget.map(|Budget { usd }| BudgetLimit {
+        cost_nano: usd.value.cost_nano,
+    })
+}
+
+fn is_id(text: &str, letter: impl Fn(u8) -> bool) -> bool {
+    !text.is_empty() && text.len() <= ID_LETTERS_MAX && !text.starts_with(['-', '.']) && text.bytes().all(letter)
+}

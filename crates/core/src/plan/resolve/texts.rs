@@ -1,0 +1,321 @@
+//! Texts: what a task does, templates and the names in them, and where they stand.
+
+use super::Resolve;
+use super::edges::TaskUse;
+use crate::ids::TaskKey;
+use crate::plan::problem::{Place, shortened};
+use crate::plan::template::{self, ErrorKind, Name};
+use crate::plan::walk::listed;
+use crate::plan::wire::At;
+use crate::plan::{Prompts, TEXT_BYTES_MAX};
+use crate::spec::Work;
+
+impl Resolve<'_, '_> {
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the three sources of one text and whom it belongs to"
+    )]
+    pub(super) fn work(
+        &mut self,
+        place: usize,
+        own: &str,
+        nothing_at: Option<Place>,
+        exec: Option<At<String>>,
+        prompt: Option<At<String>>,
+        prompt_file: Option<At<String>>,
+        needs: &[TaskKey],
+    ) -> Option<Work> {
+        let given = [("exec", &exec), ("prompt", &prompt), ("prompt_file", &prompt_file)];
+        let given: Vec<(&str, Place)> = given
+            .into_iter()
+            .filter_map(|(key, value)| value.as_ref().map(|value| (key, value.at)))
+            .collect();
+        match given.as_slice() {
+            [_] => {}
+            [] => {
+                if let Some(at) = nothing_at {
+                    let message = format!("{own} has nothing to do");
+                    let help = "add one of `exec`, `prompt` and `prompt_file`";
+                    self.reporter.error("one-work", at, "", message, help);
+                }
+            }
+            [.., (_, last)] => {
+                let keys = listed(given.iter().map(|(key, _)| *key));
+                let message = format!("{own} has {keys}; it can have only one of them");
+                self.reporter
+                    .error("one-work", *last, "", message, "make two tasks of it, or take one out");
+            }
+        }
+        // Each one is checked all the same: everything is reported at once.
+        let exec = exec.and_then(|text| self.command_text(place, own, text));
+        let prompt = prompt.and_then(|text| self.prompt_text(place, own, text, needs));
+        let file = prompt_file.and_then(|path| self.prompt_from_file(place, own, &path));
+        exec.map(Work::Exec).or(prompt.or(file).map(Work::Prompt))
+    }
+
+    fn command_text(&mut self, place: usize, own: &str, text: At<String>) -> Option<String> {
+        self.says_something(own, "exec", &text)?;
+        if text.value.contains('\0') {
+            let message = format!("{own}: `exec` holds a NUL character");
+            self.reporter.error(
+                "bad-value",
+                text.at,
+                "",
+                message,
+                "a command cannot hold one; take it out",
+            );
+            return None;
+        }
+        let spots = Spots::inline(self.source, &text);
+        self.template(place, own, &text.value, &spots, None);
+        for error in template::check_shell(&text.value, &self.vars) {
+            self.template_error(own, &error, &spots, &text.value, None);
+        }
+        Some(text.value)
+    }
+
+    fn prompt_text(&mut self, place: usize, own: &str, text: At<String>, needs: &[TaskKey]) -> Option<String> {
+        self.says_something(own, "prompt", &text)?;
+        if self.manners.prompts == Prompts::Literal
+            || (self.manners.prompts == Prompts::TemplatesIfSound && template::check(&text.value).is_err())
+        {
+            return Some(self.with_results(template::literal(&text.value), needs));
+        }
+        let spots = Spots::inline(self.source, &text);
+        let before = self.uses.len();
+        self.template(place, own, &text.value, &spots, None);
+        if self.uses.len() > before {
+            return Some(text.value);
+        }
+        Some(self.with_results(text.value, needs))
+    }
+
+    /// The queue promises the results of the tasks a task waited for, without a word for it in the prompt.
+    fn with_results(&self, mut prompt: String, needs: &[TaskKey]) -> String {
+        if !self.manners.results_appended || needs.is_empty() {
+            return prompt;
+        }
+        prompt.push_str("\n\nResults of the tasks this one waited for:");
+        for need in needs {
+            prompt.push_str(&format!("\n{{{{ tasks[\"{need}\"].summary }}}}"));
+        }
+        prompt
+    }
+
+    fn prompt_from_file(&mut self, place: usize, own: &str, path: &At<String>) -> Option<String> {
+        self.says_something(own, "prompt_file", path)?;
+        self.stays_inside(own, "prompt_file", path)?;
+        if !self.prompt_files.contains_key(&path.value) {
+            let read = (self.context.read_file)(&path.value);
+            self.prompt_files.insert(path.value.clone(), read);
+        }
+        let text = match self.prompt_files.get(&path.value)? {
+            Ok(text) => text.clone(),
+            Err(why) => {
+                let message = format!(
+                    "{own}: the prompt file `{}` cannot be read: {why}",
+                    shortened(&path.value)
+                );
+                let help = "the path is relative to the directory of the plan";
+                self.reporter.error("prompt-file", path.at, &path.value, message, help);
+                return None;
+            }
+        };
+        let as_value = At {
+            value: text,
+            at: path.at,
+        };
+        self.says_something(own, &format!("prompt_file` `{}", shortened(&path.value)), &as_value)?;
+        let text = as_value.value;
+        let spots = Spots::of_file(&text);
+        self.template(place, own, &text, &spots, Some(&path.value));
+        Some(text)
+    }
+
+    pub(super) fn says_something(&mut self, own: &str, key: &str, text: &At<String>) -> Option<()> {
+        if text.value.trim().is_empty() {
+            let message = format!("{own}: `{key}` is empty");
+            self.reporter
+                .error("empty-text", text.at, "", message, "write what is to be done");
+            return None;
+        }
+        if text.value.len() > TEXT_BYTES_MAX {
+            let message = format!(
+                "{own}: `{key}` has {} bytes; the limit is {TEXT_BYTES_MAX}",
+                text.value.len()
+            );
+            let help = "put it into a file and name the file in the prompt";
+            self.reporter.error("too-large", text.at, "", message, help);
+            return None;
+        }
+        Some(())
+    }
+
+    /// Checks a template and notes the tasks it names.
+    fn template(&mut self, task: usize, own: &str, text: &str, spots: &Spots, file: Option<&str>) {
+        let (uses, errors) = template::examine(text);
+        for error in errors {
+            self.template_error(own, &error, spots, text, file);
+        }
+        for one in uses {
+            let at = spots.at(one.start);
+            match one.name {
+                Name::Literal(_) => {}
+                Name::Var(name) => self.known_var(own, &name, at, file),
+                Name::Task {
+                    task: name, explicit, ..
+                } => self.uses.push(TaskUse {
+                    task,
+                    name,
+                    explicit,
+                    at,
+                    file: file.map(str::to_owned),
+                }),
+            }
+        }
+        if template::statement(text).is_some() {
+            let message = format!("{own}: `{{% … %}}` is plain text here");
+            let help = "templates know `{{ … }}` only";
+            self.reporter
+                .warning("template-statement", spots.whole, "{%", message, help);
+            if let Some(file) = file {
+                self.reporter.in_file(file);
+            }
+        }
+    }
+
+    fn template_error(&mut self, own: &str, error: &template::Error, spots: &Spots, text: &str, file: Option<&str>) {
+        let code = match &error.kind {
+            ErrorKind::Unclosed | ErrorKind::Empty | ErrorKind::NotAName { .. } => "template-syntax",
+            ErrorKind::UnknownRoot { .. } => "template-name",
+            ErrorKind::UnknownField { .. } => "unknown-field",
+            ErrorKind::UnknownVar { .. } => "unknown-var",
+            ErrorKind::Shell { .. } => "template-shell",
+            ErrorKind::TooLong => "too-large",
+        };
+        let at = spots.at(error.at);
+        let found: String = text[error.at..].chars().take(60).collect();
+        self.reporter
+            .error(code, at, &found, format!("{own}: {error}"), error.kind.help());
+        if let Some(file) = file {
+            self.reporter.in_file(file);
+        }
+    }
+
+    fn known_var(&mut self, own: &str, name: &str, at: Place, file: Option<&str>) {
+        if self.vars.contains_key(name) {
+            return;
+        }
+        let message = format!("{own}: no variable is called `{}`", shortened(name));
+        let help = match self.vars.len() {
+            0 => "the plan has none; define it under `vars:`".to_owned(),
+            _ => format!("there are {}", listed(self.vars.keys().map(String::as_str).take(20))),
+        };
+        let exist = self.vars.keys().map(String::as_str);
+        self.reporter.unknown("unknown-var", at, name, message, exist, help);
+        if let Some(file) = file {
+            self.reporter.in_file(file);
+        }
+    }
+
+    /// Fills in the variables of a text that no result can flow into.
+    pub(super) fn with_vars(&mut self, text: &At<String>, own: &str, key: &str) -> String {
+        if self.manners.prompts != Prompts::Templates || !text.value.contains("{{") {
+            return text.value.clone();
+        }
+        let spots = Spots::inline(self.source, text);
+        let (uses, errors) = template::examine(&text.value);
+        let mut sound = errors.is_empty();
+        for error in errors {
+            self.template_error(own, &error, &spots, &text.value, None);
+        }
+        for one in uses {
+            let at = spots.at(one.start);
+            match one.name {
+                Name::Literal(_) => {}
+                Name::Var(name) => {
+                    sound &= self.vars.contains_key(&name);
+                    self.known_var(own, &name, at, None);
+                }
+                Name::Task { task, .. } => {
+                    sound = false;
+                    let message = format!("{own}: `{key}` cannot name task `{}`", shortened(&task));
+                    let help = "results flow into `prompt`, `prompt_file` and `exec`; variables flow everywhere";
+                    self.reporter.error("template-name", at, &task, message, help);
+                }
+            }
+        }
+        if !sound {
+            return text.value.clone();
+        }
+        let none = |_: &str, _: &str| None;
+        template::render(&text.value, &self.vars, &none, template::Mode::Prompt).unwrap_or_else(|_| text.value.clone())
+    }
+}
+
+/// Where each `{{` of a text stands in its file.
+struct Spots {
+    /// The offset of each `{{` in the text, in order.
+    offsets: Vec<usize>,
+    /// Where each stands; empty when the text does not stand in the file as it is.
+    places: Vec<Place>,
+    whole: Place,
+}
+
+impl Spots {
+    fn inline(source: &str, text: &At<String>) -> Spots {
+        let raw = source.get(text.at.start as usize..text.at.end as usize).unwrap_or("");
+        Spots::new(&text.value, raw, text.at)
+    }
+
+    fn of_file(text: &str) -> Spots {
+        let whole = Place {
+            line: 1,
+            column: 1,
+            ..Place::default()
+        };
+        Spots::new(text, text, whole)
+    }
+
+    fn new(text: &str, raw: &str, whole: Place) -> Spots {
+        let offsets: Vec<usize> = text.match_indices("{{").map(|(at, _)| at).collect();
+        let mut places = if offsets.is_empty() {
+            Vec::new()
+        } else {
+            braces(raw, whole)
+        };
+        // Escapes can hide or add braces; then only the place of the whole is sure.
+        if places.len() != offsets.len() {
+            places.clear();
+        }
+        Spots { offsets, places, whole }
+    }
+
+    /// The place of the `{{` at an offset of the text.
+    fn at(&self, offset: usize) -> Place {
+        let before = self.offsets.partition_point(|start| *start <= offset);
+        before
+            .checked_sub(1)
+            .and_then(|index| self.places.get(index))
+            .copied()
+            .unwrap_or(self.whole)
+    }
+}
+
+fn braces(raw: &str, start: Place) -> Vec<Place> {
+    let (mut line, mut column, mut from) = (start.line, start.column, 0);
+    let mut places = Vec::new();
+    for (offset, _) in raw.match_indices("{{") {
+        for letter in raw[from..offset].chars() {
+            if letter == '\n' {
+                line += 1;
+                column = 1;
+            } else {
+                column += 1;
+            }
+        }
+        from = offset;
+        places.push(Place { line, column, ..start });
+    }
+    places
+}
