@@ -1,14 +1,13 @@
 //! Cases: how tries are numbered and what is kept of them.
 
 use wheelhouse_core::event::Happened;
-use wheelhouse_core::ids::ArtifactHash;
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::store::{
-    ArtifactBytes, ArtifactRef, AttemptStart, Check, Claimed, Command, Next, ProcessMark, Settlement, TaskResult,
+    ArtifactRef, AttemptStart, Check, Claimed, Command, Next, ProcessMark, Settlement, TaskResult,
 };
 use wheelhouse_core::usage::{Cost, Usage, UsageSource};
 
-use super::build::task;
+use super::build::{self, task};
 use super::trial::{LEASE_MS, Trial, claim_by, ended};
 
 fn began(claimed: &Claimed) -> (u32, u32, &str) {
@@ -308,30 +307,26 @@ pub(super) fn artifacts_and_results_are_stored_with_the_end(t: &mut Trial) {
     let r = t.submit(vec![task("a")]);
     let a = t.id(r, "a");
     assert_eq!(t.reader().result(a).unwrap(), None);
-    let hash = |digit: &str| ArtifactHash(digit.repeat(64));
+    let (reference, bytes) = build::output(&[0, 255, 10]);
+    let (_, log) = build::output(b"");
+    let (wide, empty, missing) = (bytes.hash.clone(), log.hash.clone(), build::hash(b"never"));
     let result = TaskResult {
         summary: "two files, \"quoted\"".to_owned(),
         verdict: Some("approve".to_owned()),
         files: vec!["src/a.rs".to_owned()],
         artifacts: vec![ArtifactRef {
-            name: "output".to_owned(),
-            hash: hash("a"),
-            bytes: 3,
             bytes_written: 5_000_000_000,
+            ..reference
         }],
         exit_code: Some(-1),
         checks: vec![Check {
             command: "cargo test".to_owned(),
             exit_code: None,
-            log: hash("b"),
+            log: empty.clone(),
             tail: "…".to_owned(),
             took_ms: 12,
         }],
         rehearsed: true,
-    };
-    let bytes = |digit: &str, bytes: &[u8]| ArtifactBytes {
-        hash: hash(digit),
-        bytes: bytes.to_vec(),
     };
     let first = t.claim_one("a");
     let next = Next::TryAt {
@@ -344,7 +339,7 @@ pub(super) fn artifacts_and_results_are_stored_with_the_end(t: &mut Trial) {
         Settlement {
             next,
             result: result.clone(),
-            artifacts: vec![bytes("a", &[0, 255, 10]), bytes("b", b"")],
+            artifacts: vec![bytes.clone(), log],
             ..ended(Outcome::GateFailed)
         },
     );
@@ -354,18 +349,18 @@ pub(super) fn artifacts_and_results_are_stored_with_the_end(t: &mut Trial) {
         "of the last try that ended"
     );
     t.reopen();
-    assert_eq!(t.reader().artifact(&hash("a")).unwrap(), Some(vec![0, 255, 10]));
-    assert_eq!(t.reader().artifact(&hash("b")).unwrap(), Some(vec![]));
-    assert_eq!(t.reader().artifact(&hash("c")).unwrap(), None);
+    assert_eq!(t.reader().artifact(&wide).unwrap(), Some(vec![0, 255, 10]));
+    assert_eq!(t.reader().artifact(&empty).unwrap(), Some(vec![]));
+    assert_eq!(t.reader().artifact(&missing).unwrap(), None);
     // Given once more by the next try: the same bytes under the same name.
     let second = t.claim_one("a");
     t.settle(
         second.lease,
         Settlement {
-            artifacts: vec![bytes("a", &[0, 255, 10])],
+            artifacts: vec![bytes],
             ..ended(Outcome::Succeeded)
         },
     );
     assert_eq!(t.reader().result(a).unwrap(), Some(TaskResult::default()));
-    assert_eq!(t.reader().artifact(&hash("a")).unwrap(), Some(vec![0, 255, 10]));
+    assert_eq!(t.reader().artifact(&wide).unwrap(), Some(vec![0, 255, 10]));
 }

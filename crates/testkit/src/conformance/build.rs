@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use wheelhouse_core::ids::TaskKey;
+use wheelhouse_core::ids::{ArtifactHash, TaskKey};
 use wheelhouse_core::spec::{Isolation, RunSpec, TaskSpec, Work};
+use wheelhouse_core::store::{ArtifactBytes, ArtifactRef};
 
 /// A run of that name.
 pub fn run(name: &str) -> RunSpec {
@@ -56,4 +57,25 @@ pub fn needing(key: &str, needs: &[&str]) -> TaskSpec {
         needs: needs.iter().map(|need| TaskKey::from(*need)).collect(),
         ..task(key)
     }
+}
+
+/// The name of these bytes.
+pub fn hash(bytes: &[u8]) -> ArtifactHash {
+    ArtifactHash(blake3::hash(bytes).to_hex().to_string())
+}
+
+/// An artifact called `output`: what a result says of it, and the bytes.
+pub fn output(bytes: &[u8]) -> (ArtifactRef, ArtifactBytes) {
+    let len = bytes.len() as u64;
+    let reference = ArtifactRef {
+        name: "output".to_owned(),
+        hash: hash(bytes),
+        bytes: len,
+        bytes_written: len,
+    };
+    let stored = ArtifactBytes {
+        hash: hash(bytes),
+        bytes: bytes.to_vec(),
+    };
+    (reference, stored)
 }

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use wheelhouse_core::ids::{ArtifactHash, Cursor, QuestionId, RunId, TaskId};
+use wheelhouse_core::ids::{Cursor, QuestionId, RunId, TaskId};
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::spec::{BudgetLimit, Isolation, OnFailure, RunSpec, TaskSpec, Work};
 use wheelhouse_core::store::{Command, RunState};
 
-use super::build::{needing, run, task};
+use super::build::{self, needing, run, task};
 use super::trial::Trial;
 
 pub(super) fn pages_of_tasks(t: &mut Trial) {
@@ -122,7 +122,7 @@ pub(super) fn what_is_not_there_is_none(t: &mut Trial) {
     assert_eq!(reader.spec(nobody).unwrap(), None);
     assert_eq!(reader.attempts(nobody).unwrap(), []);
     assert_eq!(reader.result(nobody).unwrap(), None);
-    assert_eq!(reader.artifact(&ArtifactHash("0".repeat(64))).unwrap(), None);
+    assert_eq!(reader.artifact(&build::hash(b"never")).unwrap(), None);
     assert_eq!(reader.events(Cursor(0), Some(RunId(99)), 9).unwrap(), []);
     assert_eq!(reader.events(Cursor(u64::MAX >> 1), None, 9).unwrap(), []);
     assert_eq!(reader.question(QuestionId(99)).unwrap(), None);

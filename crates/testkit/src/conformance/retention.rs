@@ -1,12 +1,12 @@
 //! Cases: what is removed, and what must stay.
 
-use wheelhouse_core::ids::{ArtifactHash, Cursor, RunId};
+use wheelhouse_core::ids::{Cursor, RunId};
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::spec::TaskSpec;
-use wheelhouse_core::store::{ArtifactBytes, ArtifactRef, Command, Refused, Reply, Settlement, TaskResult};
+use wheelhouse_core::store::{Command, Refused, Reply, Settlement, TaskResult};
 use wheelhouse_core::time::Millis;
 
-use super::build::{needing, standing, task};
+use super::build::{hash, needing, output, standing, task};
 use super::trial::{Trial, ended};
 
 fn prune(t: &mut Trial, before: Millis) -> (u64, u64) {
@@ -16,29 +16,16 @@ fn prune(t: &mut Trial, before: Millis) -> (u64, u64) {
     }
 }
 
-fn hash(digit: &str) -> ArtifactHash {
-    ArtifactHash(digit.repeat(64))
-}
-
 /// Ends a task with these artifacts, one byte each.
 fn end_with(t: &mut Trial, key: &str, digits: &[&str], outcome: Outcome) {
     let lease = t.claim_one(key).lease;
-    let artifact = |digit: &&str| ArtifactRef {
-        name: "output".to_owned(),
-        hash: hash(digit),
-        bytes: 1,
-        bytes_written: 1,
-    };
-    let bytes = |digit: &&str| ArtifactBytes {
-        hash: hash(digit),
-        bytes: digit.as_bytes().to_vec(),
-    };
+    let (references, bytes) = digits.iter().map(|digit| output(digit.as_bytes())).unzip();
     let settlement = Settlement {
         result: TaskResult {
-            artifacts: digits.iter().map(artifact).collect(),
+            artifacts: references,
             ..TaskResult::default()
         },
-        artifacts: digits.iter().map(bytes).collect(),
+        artifacts: bytes,
         ..ended(outcome)
     };
     t.settle(lease, settlement);
@@ -68,7 +55,7 @@ pub(super) fn finished_runs_are_pruned_with_all_that_hangs_on_them(t: &mut Trial
         assert_eq!(reader.result(task).unwrap(), None);
     }
     assert_eq!(reader.question(question).unwrap(), None);
-    assert_eq!(reader.artifact(&hash("a")).unwrap(), None);
+    assert_eq!(reader.artifact(&hash(b"a")).unwrap(), None);
     assert_eq!(reader.events(Cursor(0), None, 9).unwrap(), []);
     assert_eq!(t.refused(Command::RetryRun { run: r }), Refused::NoSuchRun(r));
 }
@@ -100,9 +87,9 @@ pub(super) fn shared_artifacts_stay_with_the_last_that_refers(t: &mut Trial) {
     t.submit(vec![task("b")]);
     end_with(t, "b", &["b", "c"], Outcome::Succeeded);
     assert_eq!(prune(t, before), (1, 1));
-    assert_eq!(t.reader().artifact(&hash("a")).unwrap(), None);
-    assert_eq!(t.reader().artifact(&hash("b")).unwrap(), Some(b"b".to_vec()));
-    assert_eq!(t.reader().artifact(&hash("c")).unwrap(), Some(b"c".to_vec()));
+    assert_eq!(t.reader().artifact(&hash(b"a")).unwrap(), None);
+    assert_eq!(t.reader().artifact(&hash(b"b")).unwrap(), Some(b"b".to_vec()));
+    assert_eq!(t.reader().artifact(&hash(b"c")).unwrap(), Some(b"c".to_vec()));
 }
 
 pub(super) fn artifacts_of_earlier_tries_stay_with_their_task(t: &mut Trial) {
@@ -112,7 +99,7 @@ pub(super) fn artifacts_of_earlier_tries_stay_with_their_task(t: &mut Trial) {
     t.apply(Command::RetryTask { task: id });
     end_with(t, "a", &["b"], Outcome::Succeeded);
     assert_eq!(prune(t, Millis(0)), (0, 0));
-    assert_eq!(t.reader().artifact(&hash("a")).unwrap(), Some(b"a".to_vec()));
+    assert_eq!(t.reader().artifact(&hash(b"a")).unwrap(), Some(b"a".to_vec()));
     t.advance_ms(1);
     let now = t.clock.now();
     assert_eq!(prune(t, now), (1, 2));

@@ -6,13 +6,12 @@
 
 use std::collections::BTreeMap;
 
-use wheelhouse_core::ids::{ArtifactHash, Lease, OwnerId, QuestionId, RunId, TaskId, TaskKey};
+use wheelhouse_core::ids::{Lease, OwnerId, QuestionId, RunId, TaskId, TaskKey};
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::question::{QuestionKind, Resolution};
 use wheelhouse_core::spec::{RunSpec, TaskSpec};
 use wheelhouse_core::store::{
-    ArtifactBytes, ArtifactRef, AttemptStart, Cap, ClaimRequest, Claimed, Command, Next, ProcessMark, Refused, Reply,
-    Settlement, TaskResult,
+    AttemptStart, Cap, ClaimRequest, Claimed, Command, Next, ProcessMark, Refused, Reply, Settlement, TaskResult,
 };
 use wheelhouse_core::time::Millis;
 use wheelhouse_core::usage::{Cost, Usage, UsageSource};
@@ -443,18 +442,8 @@ impl Traffic {
     /// A settlement with output from a small set, so that tasks share artifacts.
     fn output(&mut self) -> Settlement {
         let digit = self.dice.below(10);
-        let hash = ArtifactHash(digit.to_string().repeat(64));
         let given = self.dice.percent(60);
-        let artifact = ArtifactRef {
-            name: "output".to_owned(),
-            hash: hash.clone(),
-            bytes: 3,
-            bytes_written: 3 + digit,
-        };
-        let bytes = ArtifactBytes {
-            hash,
-            bytes: vec![u8::try_from(digit).unwrap_or(0); 3],
-        };
+        let (artifact, bytes) = build::output(format!("output {digit}").as_bytes());
         Settlement {
             result: TaskResult {
                 summary: format!("summary {digit}"),
