@@ -150,3 +150,103 @@ pub(crate) fn check_readable(connection: &Connection, path: &Path) -> Result<(),
     }
     check_applied(connection, path, MIGRATIONS)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIRST: &str = "CREATE TABLE a (x INTEGER); INSERT INTO a VALUES (1);";
+    const SECOND: &str = "ALTER TABLE a ADD COLUMN y INTEGER; UPDATE a SET y = x + 1;";
+
+    fn bring_up(path: &Path, migrations: &[&str], now: u64) -> Result<(), Failure> {
+        migrate(&mut Connection::open(path).unwrap(), path, migrations, Millis(now))
+    }
+
+    fn number(path: &Path, sql: &str) -> i64 {
+        let connection = Connection::open(path).unwrap();
+        connection.query_row(sql, [], |row| row.get(0)).unwrap()
+    }
+
+    fn backups(path: &Path) -> Vec<PathBuf> {
+        let Ok(entries) = fs::read_dir(path.with_file_name("backups")) else {
+            return Vec::new();
+        };
+        let mut copies: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+        copies.sort();
+        copies
+    }
+
+    #[test]
+    fn a_new_store_needs_no_backup() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("wheelhouse.db");
+        bring_up(&path, &[FIRST, SECOND], 1).unwrap();
+        assert_eq!(number(&path, "SELECT y FROM a"), 2);
+        assert_eq!(number(&path, "PRAGMA user_version"), 2);
+        assert_eq!(backups(&path), Vec::<PathBuf>::new());
+        bring_up(&path, &[FIRST, SECOND], 2).unwrap();
+        assert_eq!(backups(&path), Vec::<PathBuf>::new(), "nothing to do, nothing to back up");
+    }
+
+    #[test]
+    fn a_backup_of_what_was_there_comes_first() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("wheelhouse.db");
+        bring_up(&path, &[FIRST], 1).unwrap();
+        bring_up(&path, &[FIRST, SECOND], 2).unwrap();
+        assert_eq!(number(&path, "SELECT y FROM a"), 2);
+        let copies = backups(&path);
+        assert_eq!(copies.len(), 1);
+        assert_eq!(number(&copies[0], "PRAGMA user_version"), 1);
+        assert_eq!(number(&copies[0], "SELECT x FROM a"), 1);
+    }
+
+    #[test]
+    fn the_last_three_backups_are_kept() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("wheelhouse.db");
+        let steps = [FIRST, SECOND, "SELECT 1", "SELECT 2", "SELECT 3", "SELECT 4"];
+        for known in 1..=steps.len() {
+            bring_up(&path, &steps[..known], 10 * known as u64).unwrap();
+        }
+        let schemas: Vec<i64> = backups(&path)
+            .iter()
+            .map(|copy| number(copy, "PRAGMA user_version"))
+            .collect();
+        assert_eq!(schemas, [3, 4, 5]);
+    }
+
+    #[test]
+    fn a_newer_schema_is_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("wheelhouse.db");
+        bring_up(&path, &[FIRST, SECOND], 1).unwrap();
+        let refused = bring_up(&path, &[FIRST], 2);
+        assert!(matches!(refused, Err(Failure::TooNew { found: 2, known: 1 })), "{refused:?}");
+    }
+
+    #[test]
+    fn a_step_that_fails_leaves_the_schema_before_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("wheelhouse.db");
+        bring_up(&path, &[FIRST], 1).unwrap();
+        let half = "UPDATE a SET x = 99; INSERT INTO nowhere VALUES (1);";
+        assert!(matches!(bring_up(&path, &[FIRST, half], 2), Err(Failure::Io(_))));
+        assert_eq!(number(&path, "PRAGMA user_version"), 1);
+        assert_eq!(number(&path, "SELECT x FROM a"), 1);
+    }
+
+    #[test]
+    fn a_file_made_by_other_steps_is_not_touched() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("wheelhouse.db");
+        bring_up(&path, &[FIRST], 1).unwrap();
+        let refused = bring_up(&path, &["CREATE TABLE b (z INTEGER)", SECOND], 2);
+        assert!(matches!(&refused, Err(Failure::Damaged(what)) if what.contains("unlike this one")), "{refused:?}");
+
+        let foreign = directory.path().join("foreign.db");
+        Connection::open(&foreign).unwrap().execute_batch("CREATE TABLE theirs (x)").unwrap();
+        let refused = bring_up(&foreign, &[FIRST], 1);
+        assert!(matches!(&refused, Err(Failure::Damaged(what)) if what.contains("another program")), "{refused:?}");
+    }
+}

@@ -157,3 +157,52 @@ const CACHE_KIB: i64 = -16 * 1024;
 const CHECKPOINT_PAGES: i64 = 2_000;
 /// The log shrinks to this when it had to grow (behind a long reader).
 const LOG_BYTES_KEPT: i64 = 64 * 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use wheelhouse_core::ids::RunId;
+    use wheelhouse_core::spec::RunSpec;
+
+    use super::*;
+    use crate::SystemClock;
+
+    fn submission(name: &str) -> Command {
+        let run = RunSpec {
+            name: name.to_owned(),
+            vars: BTreeMap::from([("text".to_owned(), "x".repeat(20_000))]),
+            budget: None,
+            source: String::new(),
+            standing: true,
+        };
+        Command::SubmitRun { run, tasks: Vec::new() }
+    }
+
+    fn limit_pages(store: &SqliteStore, pages: i64) {
+        let limit = format!("PRAGMA max_page_count = {pages}");
+        store.connection.query_row(&limit, [], |_| Ok(())).unwrap();
+    }
+
+    #[test]
+    fn a_full_disk_loses_the_batch_and_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("wheelhouse.db");
+        let mut store = SqliteStore::open(&path, Arc::new(SystemClock::new())).unwrap();
+        store.commit(&[submission("first")]).unwrap();
+        let pages: i64 = store
+            .connection
+            .pragma_query_value(None, "page_count", |row| row.get(0))
+            .unwrap();
+
+        limit_pages(&store, pages + 2);
+        let failed = store.commit(&[submission("second"), submission("third")]);
+        assert!(matches!(failed, Err(Failure::Full(_))), "{failed:?}");
+        assert_eq!(store.reader().unwrap().runs(9).unwrap().len(), 1, "nothing of it is there");
+
+        limit_pages(&store, pages + 1_000);
+        let answers = store.commit(&[submission("second")]).unwrap();
+        assert!(matches!(answers[0], Ok(Reply::Submitted { run: RunId(2), .. })), "{answers:?}");
+        assert_eq!(crate::fsck(&path).unwrap(), []);
+    }
+}

@@ -218,3 +218,88 @@ statements! {
     VIEW_QUESTION = concat!(question_view!(), "WHERE q.id = ?1");
     VIEW_STORE_ID = "SELECT value FROM meta WHERE key = 'store_id'";
 }
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
+
+    use super::*;
+    use crate::fsck::RULES;
+    use crate::migrate::MIGRATIONS;
+
+    fn fresh() -> Connection {
+        let connection = Connection::open_in_memory().unwrap();
+        // As the store has it; else each deletion looks at every table that refers to what is deleted.
+        connection.pragma_update(None, "foreign_keys", false).unwrap();
+        for migration in MIGRATIONS {
+            connection.execute_batch(migration).unwrap();
+        }
+        connection
+    }
+
+    #[test]
+    fn every_statement_fits_the_schema() {
+        let connection = fresh();
+        for (name, sql) in ALL.iter().chain(RULES) {
+            if let Err(error) = connection.prepare(sql) {
+                panic!("{name}: {error}");
+            }
+        }
+    }
+
+    /// How SQLite goes about a statement, a line a step.
+    fn plan(connection: &Connection, sql: &str) -> String {
+        let mut explain = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        // Nothing is bound: the plan may not depend on it.
+        let steps = explain.raw_query().mapped(|row| row.get::<_, String>(3));
+        steps.map(Result::unwrap).collect::<Vec<_>>().join("\n")
+    }
+
+    /// A statement on the way of every task must find its rows by a key: one scan and the cost of a task grows with
+    /// the store. (Prune and lists of a run's tasks scan ranges of ids, and say so.)
+    #[test]
+    fn no_hot_statement_scans_or_sorts() {
+        let connection = fresh();
+        let scans = [
+            "COUNTER",
+            "COUNTER_SET",
+            "BOOT",
+            "BOOT_SET",
+            "BOOT_LEASES_VOID",
+            "RUNS_IN_STATE",
+            "RUNS_OPEN",
+            "RUNS_FINISHED_BEFORE",
+            // Of the order of what runs.
+            "LEASES_RUN_OUT",
+            "LEASES_OF_OTHERS",
+            "LEASES_PER_AGENT",
+            "LEASES_WRITING",
+            "VIEW_TASKS_RUNNING",
+            // Newest first until the limit.
+            "VIEW_RUNS",
+            "PRUNE_QUESTIONS",
+            // Small partial indexes, read whole.
+            "PRUNE_ARTIFACTS",
+            "PRUNE_ARTIFACT_NAMES",
+            "PRUNE_USES",
+            "VIEW_QUESTIONS_OPEN",
+        ];
+        for (name, sql) in ALL {
+            if scans.contains(name) {
+                continue;
+            }
+            let plan = plan(&connection, sql);
+            assert!(!plan.contains("SCAN"), "{name}:\n{plan}");
+            assert!(!plan.contains("TEMP B-TREE"), "{name}:\n{plan}");
+        }
+    }
+
+    #[test]
+    fn a_lane_is_read_from_where_it_was_left() {
+        let plan = plan(&fresh(), READY_PAGE);
+        let steps = ["SEARCH r USING PRIMARY KEY (agent=? AND (rank,task)>(?,?))", "SEARCH t", "SEARCH s"];
+        for step in steps {
+            assert!(plan.contains(step), "{plan}");
+        }
+    }
+}

@@ -64,8 +64,6 @@ CREATE TABLE run (
     event_last   INTEGER NOT NULL
 ) STRICT;
 
-CREATE INDEX run_finished ON run (finished_at) WHERE finished_at IS NOT NULL;
-
 CREATE TABLE run_spec (
     run  INTEGER PRIMARY KEY REFERENCES run (id),
     body TEXT NOT NULL
