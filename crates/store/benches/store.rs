@@ -41,7 +41,10 @@ fn main() {
     }
     let ours = drive(Shape::Chains, 20_000);
     let floor = floor(20_000);
-    println!("same SQL without us, 20000 in chains: {:.0} tasks/s", rate(20_000, floor));
+    println!(
+        "same SQL without us, 20000 in chains: {:.0} tasks/s",
+        rate(20_000, floor)
+    );
     println!(
         "ours at the same size: {:.0} tasks/s, {:.2} times the bare statements' time",
         rate(20_000, ours.work),
@@ -120,7 +123,9 @@ fn open(directory: &Path) -> SqliteStore {
 }
 
 fn submit(store: &mut SqliteStore, shape: Shape, size: usize) {
-    let tasks = (0..size).map(|number| task(number, needs(shape, number, size))).collect();
+    let tasks = (0..size)
+        .map(|number| task(number, needs(shape, number, size)))
+        .collect();
     let run = RunSpec {
         name: "bench".to_owned(),
         vars: BTreeMap::new(),
@@ -141,7 +146,11 @@ fn needs(shape: Shape, number: usize, size: usize) -> Vec<usize> {
         Shape::Layers if number < 100 => Vec::new(),
         Shape::Layers => {
             let layer = (number / 100 - 1) * 100;
-            vec![layer + number % 100, layer + (number + 7) % 100, layer + (number + 31) % 100]
+            vec![
+                layer + number % 100,
+                layer + (number + 7) % 100,
+                layer + (number + 31) % 100,
+            ]
         }
     }
 }
@@ -256,8 +265,11 @@ fn floor(size: usize) -> Duration {
     for id in 0..size {
         let parent = id.checked_sub(200);
         let (state, pending) = if parent.is_some() { (0, 1) } else { (1, 0) };
-        load.execute("INSERT INTO task VALUES (?1, ?2, ?3, 0, NULL)", params![id, state, pending])
-            .unwrap();
+        load.execute(
+            "INSERT INTO task VALUES (?1, ?2, ?3, 0, NULL)",
+            params![id, state, pending],
+        )
+        .unwrap();
         if let Some(parent) = parent {
             load.execute("INSERT INTO dep VALUES (?1, ?2)", [parent, id]).unwrap();
         }
@@ -279,7 +291,9 @@ fn floor(size: usize) -> Duration {
         let claim = "UPDATE task SET state = 2, fence = fence + 1, until = 1 \
                      WHERE id IN (SELECT id FROM task WHERE state = 1 ORDER BY id LIMIT ?1) RETURNING id, fence";
         let mut claim = commit.prepare_cached(claim).unwrap();
-        let claimed = claim.query_map([IN_FLIGHT], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        let claimed = claim
+            .query_map([IN_FLIGHT], |row| Ok((row.get(0)?, row.get(1)?)))
+            .unwrap();
         running.extend(claimed.map(Result::unwrap));
         drop(claim);
         commit.commit().unwrap();

@@ -56,9 +56,15 @@ impl Work<'_> {
         let mut writers: Option<BTreeMap<u64, Writer>> = None;
         let mut conflicts = 0;
         let mut tasks = Vec::new();
-        let page = if lanes.len() > 1 { PAGE.min(request.limit) } else { request.limit };
+        let page = if lanes.len() > 1 {
+            PAGE.min(request.limit)
+        } else {
+            request.limit
+        };
         while tasks.len() < request.limit as usize {
-            let Some(candidate) = self.best(&mut lanes, &caps, page)? else { break };
+            let Some(candidate) = self.best(&mut lanes, &caps, page)? else {
+                break;
+            };
             let id = candidate.id;
             let spec = match self.candidate_spec(candidate) {
                 Ok(spec) => spec,
@@ -73,7 +79,9 @@ impl Work<'_> {
                     writers = Some(self.running_writers()?);
                 }
                 let writers = writers.get_or_insert_default();
-                let met = writers.iter_mut().find(|(_, writer)| overlap(&spec.files, &writer.files));
+                let met = writers
+                    .iter_mut()
+                    .find(|(_, writer)| overlap(&spec.files, &writer.files));
                 if let Some((with, writer)) = met {
                     if conflicts == CONFLICT_HOLDS_MAX {
                         break;
@@ -176,7 +184,9 @@ impl Work<'_> {
     }
 
     fn read_on(&mut self, lane: &mut Lane, page: u32) -> Answer<()> {
-        let Some((rank, id)) = lane.after.take() else { return Ok(()) };
+        let Some((rank, id)) = lane.after.take() else {
+            return Ok(());
+        };
         let connection = self.connection;
         let mut statement = connection.prepare_cached(sql::READY_PAGE)?;
         let mut rows = statement.query(params![lane.agent, rank, int(id), page])?;
@@ -235,7 +245,11 @@ impl Work<'_> {
         row.put(REPEATS, true);
         let (fence, number, on_agent, writes) = (row.fence, row.attempt, row.on_agent, row.is(WRITES));
         let session = if tried { self.last_session(id, agent)? } else { None };
-        let begun = if repeats { self.begun_before(id, number, agent)? } else { Begun::default() };
+        let begun = if repeats {
+            self.begun_before(id, number, agent)?
+        } else {
+            Begun::default()
+        };
         let pid = begun.process.map(|process| process.pid);
         let ticks = begun.process.map(|process| bits(process.start_ticks));
         self.execute(
@@ -267,7 +281,10 @@ impl Work<'_> {
             return Err(Stop::Damaged("an event changed its kind".to_owned()));
         };
         Ok(Claimed {
-            lease: Lease { task: TaskId(id), fence },
+            lease: Lease {
+                task: TaskId(id),
+                fence,
+            },
             run: RunId(run),
             attempt: number,
             on_agent,
@@ -279,9 +296,7 @@ impl Work<'_> {
 
     fn last_session(&self, id: u64, agent: i64) -> Answer<Option<String>> {
         let mut statement = self.connection.prepare_cached(sql::ATTEMPT_SESSION)?;
-        Ok(statement
-            .query_row([int(id), agent], |row| row.get(0))
-            .optional()?)
+        Ok(statement.query_row([int(id), agent], |row| row.get(0)).optional()?)
     }
 
     /// What is known of a try that is begun again. Its session is another agent's when the agent changed.
@@ -388,7 +403,9 @@ impl Room {
     }
 
     fn closed(&self, agent: i64) -> bool {
-        self.caps.iter().any(|(agents, room)| *room == 0 && agents.contains(&agent))
+        self.caps
+            .iter()
+            .any(|(agents, room)| *room == 0 && agents.contains(&agent))
     }
 
     fn take(&mut self, agent: i64) {

@@ -214,4 +214,3 @@ impl Work<'_> {
 fn refuse(why: String) -> Answer<Reply> {
     Err(Refused::Illegal(why).into())
 }
-

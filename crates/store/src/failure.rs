@@ -89,7 +89,10 @@ fn no_room(path: &Path) -> bool {
     statvfs(place).is_ok_and(|fs| room_bytes(&fs) < ROOM_MIN)
 }
 
-#[expect(clippy::useless_conversion, reason = "the width of these numbers differs between systems")]
+#[expect(
+    clippy::useless_conversion,
+    reason = "the width of these numbers differs between systems"
+)]
 fn room_bytes(fs: &nix::sys::statvfs::Statvfs) -> u64 {
     u64::from(fs.blocks_available()).saturating_mul(u64::from(fs.fragment_size()))
 }

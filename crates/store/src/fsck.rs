@@ -99,7 +99,10 @@ fn references(moment: &Transaction<'_>) -> Answer<Vec<Fault>> {
         let (table, to): (String, String) = (row.get(0)?, row.get(2)?);
         let place: Option<i64> = row.get(1)?;
         let place = place.map_or_else(String::new, |place| format!(" {place}"));
-        faults.push(fault("what is referred to is there", format!("{table}{place} refers to a missing {to}")));
+        faults.push(fault(
+            "what is referred to is there",
+            format!("{table}{place} refers to a missing {to}"),
+        ));
         if faults.len() as i64 == LISTED_MAX {
             break;
         }
@@ -223,12 +226,15 @@ pub(crate) const RULES: &[(&str, &str)] = &[
     ),
 ];
 
+const READABLE: &str = "what is kept as text can be read";
+
 /// Everything kept as text can be read, and a task's needs are the edges of the graph.
 fn texts(moment: &Transaction<'_>) -> Answer<Vec<Fault>> {
-    const RULE: &str = "what is kept as text can be read";
     let mut faults = Vec::new();
-    let mut edges = moment.prepare("SELECT count(*) FROM dep WHERE child = ?1 AND parent = (SELECT task FROM spec \
-         WHERE run = ?2 AND key = ?3)")?;
+    let mut edges = moment.prepare(
+        "SELECT count(*) FROM dep WHERE child = ?1 AND parent = (SELECT task FROM spec \
+         WHERE run = ?2 AND key = ?3)",
+    )?;
     // Without an index by child, this is one pass over all edges.
     let mut counted: HashMap<i64, i64> = HashMap::new();
     let mut count = moment.prepare("SELECT child, count(*) FROM dep GROUP BY child")?;
@@ -241,7 +247,7 @@ fn texts(moment: &Transaction<'_>) -> Answer<Vec<Fault>> {
     while let Some(row) = rows.next()? {
         let (task, run, key, body): (i64, i64, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
         match shape::task_spec(TaskKey(key), &body) {
-            Err(Stop::Damaged(what)) => faults.push(fault(RULE, format!("t{task}: {what}"))),
+            Err(Stop::Damaged(what)) => faults.push(fault(READABLE, format!("t{task}: {what}"))),
             Err(stop) => return Err(stop),
             Ok(spec) => {
                 let mut needs: Vec<&TaskKey> = spec.needs.iter().collect();
@@ -257,13 +263,19 @@ fn texts(moment: &Transaction<'_>) -> Answer<Vec<Fault>> {
             }
         }
     }
+    faults.extend(tries(moment)?);
+    Ok(faults)
+}
+
+fn tries(moment: &Transaction<'_>) -> Answer<Vec<Fault>> {
+    let mut faults = Vec::new();
     let mut results = moment.prepare("SELECT task, number, result, usage FROM attempt")?;
     let mut rows = results.query([])?;
     while let Some(row) = rows.next()? {
         let (task, number): (i64, i64) = (row.get(0)?, row.get(1)?);
         let (result, usage): (Option<String>, Option<String>) = (row.get(2)?, row.get(3)?);
         if shape::result(result.as_deref()).is_err() || crate::encode::usage(usage.as_deref()).is_err() {
-            faults.push(fault(RULE, format!("try {number} of t{task}")));
+            faults.push(fault(READABLE, format!("try {number} of t{task}")));
         }
     }
     Ok(faults)
@@ -272,14 +284,18 @@ fn texts(moment: &Transaction<'_>) -> Answer<Vec<Fault>> {
 /// What results refer to is there, and bytes are what their hash says.
 fn artifacts(moment: &Transaction<'_>) -> Answer<Vec<Fault>> {
     let mut faults = Vec::new();
-    let mut used = moment.prepare("SELECT 1 FROM artifact_use u JOIN artifact a ON a.id = u.artifact \
-         WHERE u.task = ?1 AND a.hash = ?2")?;
+    let mut used = moment.prepare(
+        "SELECT 1 FROM artifact_use u JOIN artifact a ON a.id = u.artifact \
+         WHERE u.task = ?1 AND a.hash = ?2",
+    )?;
     let mut there = moment.prepare("SELECT 1 FROM artifact WHERE hash = ?1 AND bytes IS NOT NULL")?;
     let mut results = moment.prepare("SELECT task, result FROM attempt WHERE result IS NOT NULL")?;
     let mut rows = results.query([])?;
     while let Some(row) = rows.next()? {
         let (task, result): (i64, String) = (row.get(0)?, row.get(1)?);
-        let Ok(result) = shape::result(Some(&result)) else { continue };
+        let Ok(result) = shape::result(Some(&result)) else {
+            continue;
+        };
         for output in &result.artifacts {
             let hash = StoredHash::new(&output.hash);
             let known = used.query_row(params![task, hash], |_| Ok(())).optional()?.is_some();
@@ -295,7 +311,10 @@ fn artifacts(moment: &Transaction<'_>) -> Answer<Vec<Fault>> {
         let bytes = row.get_ref(2)?.as_blob().unwrap_or_default();
         if row.get_ref(1)?.as_blob() != Ok(blake3::hash(bytes).as_bytes()) {
             let id: i64 = row.get(0)?;
-            faults.push(fault("an artifact's bytes are what its hash says", format!("artifact {id}")));
+            faults.push(fault(
+                "an artifact's bytes are what its hash says",
+                format!("artifact {id}"),
+            ));
         }
     }
     Ok(faults)
@@ -309,6 +328,36 @@ struct Told {
     done: bool,
 }
 
+impl Told {
+    /// Takes in the next event about the task; the rule it breaks, when it breaks one.
+    fn hear(&mut self, kind: i64, fence: Option<i64>) -> Option<&'static str> {
+        let (running, done, last_fence) = (self.running, self.done, self.fence);
+        match kind {
+            history::TASK_CLAIMED => {
+                self.running = true;
+                self.fence = fence.unwrap_or(0);
+                if running || done {
+                    return Some("a task is claimed when it is neither running nor done");
+                }
+                (self.fence <= last_fence).then_some("fences only grow")
+            }
+            history::ATTEMPT_ENDED | history::TASK_RETURNED => {
+                self.running = false;
+                (!running).then_some("a try ends once, after its claim")
+            }
+            history::TASK_DONE => {
+                self.done = true;
+                (running || done).then_some("a task is settled once")
+            }
+            history::TASK_RETRIED => {
+                self.done = false;
+                (!done).then_some("only what is done is tried again")
+            }
+            _ => None,
+        }
+    }
+}
+
 /// The history obeys its rules and ends where the tables stand.
 fn told(moment: &Transaction<'_>) -> Answer<Vec<Fault>> {
     let mut faults = Vec::new();
@@ -319,44 +368,22 @@ fn told(moment: &Transaction<'_>) -> Answer<Vec<Fault>> {
     let mut events = moment.prepare("SELECT cursor, at, run, task, kind, a, b, c, body FROM event ORDER BY cursor")?;
     let mut rows = events.query([])?;
     while let Some(row) = rows.next()? {
-        let mut say = |rule: &str| faults.push(fault(rule, format!("event {}", row.get_unwrap::<_, i64>(0))));
+        let cursor: i64 = row.get(0)?;
+        let mut say = |rule: &str| faults.push(fault(rule, format!("event {cursor}")));
         let at: i64 = row.get(1)?;
         if at < latest {
             say("time does not run backwards in the history");
         }
         latest = at;
         if history::event(row, &mut name).is_err() {
-            say("what is kept as text can be read");
+            say(READABLE);
         }
-        let Some(task) = row.get::<_, Option<i64>>(3)? else { continue };
+        let Some(task) = row.get::<_, Option<i64>>(3)? else {
+            continue;
+        };
         let task = tasks.entry(task).or_default();
-        match row.get::<_, i64>(4)? {
-            history::TASK_CLAIMED => {
-                if task.running || task.done {
-                    say("a task is claimed when it is neither running nor done");
-                }
-                let fence: i64 = row.get(6)?;
-                if fence <= task.fence {
-                    say("fences only grow");
-                }
-                (task.fence, task.running) = (fence, true);
-            }
-            history::ATTEMPT_ENDED | history::TASK_RETURNED => {
-                if !std::mem::take(&mut task.running) {
-                    say("a try ends once, after its claim");
-                }
-            }
-            history::TASK_DONE => {
-                if task.running || std::mem::replace(&mut task.done, true) {
-                    say("a task is settled once");
-                }
-            }
-            history::TASK_RETRIED => {
-                if !std::mem::take(&mut task.done) {
-                    say("only what is done is tried again");
-                }
-            }
-            _ => {}
+        if let Some(rule) = task.hear(row.get(4)?, row.get(6)?) {
+            say(rule);
         }
     }
     faults.extend(told_and_stored(moment, &tasks)?);

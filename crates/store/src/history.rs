@@ -83,7 +83,11 @@ fn columns(happened: &Happened, name: &mut dyn FnMut(&str) -> Answer<i64>) -> An
         Happened::TaskReady => (8, none, None),
         Happened::TaskClaimed { attempt, fence, agent } => {
             let agent = name(agent.as_str())?;
-            (TASK_CLAIMED, [Some((*attempt).into()), Some(int(*fence)), Some(agent)], None)
+            (
+                TASK_CLAIMED,
+                [Some((*attempt).into()), Some(int(*fence)), Some(agent)],
+                None,
+            )
         }
         Happened::AttemptStarted { attempt, session, pid } => {
             (10, [Some((*attempt).into()), pid.map(i64::from), None], session.clone())
@@ -111,7 +115,11 @@ fn columns(happened: &Happened, name: &mut dyn FnMut(&str) -> Answer<i64>) -> An
                 cost_nano,
             };
             let code = encode::outcome_code(outcome);
-            (ATTEMPT_ENDED, [Some((*attempt).into()), Some(code), Some(cost)], end_text(&more)?)
+            (
+                ATTEMPT_ENDED,
+                [Some((*attempt).into()), Some(code), Some(cost)],
+                end_text(&more)?,
+            )
         }
         Happened::TaskHeld { held } => {
             let (a, b, body) = held_columns(held);
@@ -373,7 +381,13 @@ mod tests {
                 text: "ls".into(),
             },
             ended(Outcome::Succeeded, Usage::default(), Cost::Free),
-            ended(Outcome::Quota { resets_at: Some(Millis(8)) }, usage, Cost::Actual(u64::MAX)),
+            ended(
+                Outcome::Quota {
+                    resets_at: Some(Millis(8)),
+                },
+                usage,
+                Cost::Actual(u64::MAX),
+            ),
             ended(Outcome::Skipped { cause: "c".into() }, usage, Cost::Unknown),
             held(Held::Paused),
             held(Held::Approval { question }),
@@ -457,6 +471,9 @@ mod tests {
             c: None,
             body: None,
         };
-        assert!(matches!(read.happened(99, &mut |_| Ok(String::new())), Err(Stop::Damaged(_))));
+        assert!(matches!(
+            read.happened(99, &mut |_| Ok(String::new())),
+            Err(Stop::Damaged(_))
+        ));
     }
 }

@@ -34,7 +34,10 @@ pub(crate) fn migrate(
         return Err(Failure::TooNew { found, known });
     }
     if found == 0 && !is_empty(connection).map_err(sqlite)? {
-        return Err(Failure::Damaged(format!("{} is a database of another program", path.display())));
+        return Err(Failure::Damaged(format!(
+            "{} is a database of another program",
+            path.display()
+        )));
     }
     check_applied(connection, path, &migrations[..found as usize])?;
     if found > 0 && found < known {
@@ -79,7 +82,9 @@ fn check_applied(connection: &Connection, path: &Path, applied: &[&str]) -> Resu
                 error => failure(path, error),
             })?;
         if stored != checksum(sql) {
-            return Err(damaged(format!("schema {version} was made by a program unlike this one")));
+            return Err(damaged(format!(
+                "schema {version} was made by a program unlike this one"
+            )));
         }
     }
     Ok(())
@@ -185,7 +190,11 @@ mod tests {
         assert_eq!(number(&path, "PRAGMA user_version"), 2);
         assert_eq!(backups(&path), Vec::<PathBuf>::new());
         bring_up(&path, &[FIRST, SECOND], 2).unwrap();
-        assert_eq!(backups(&path), Vec::<PathBuf>::new(), "nothing to do, nothing to back up");
+        assert_eq!(
+            backups(&path),
+            Vec::<PathBuf>::new(),
+            "nothing to do, nothing to back up"
+        );
     }
 
     #[test]
@@ -222,7 +231,10 @@ mod tests {
         let path = directory.path().join("wheelhouse.db");
         bring_up(&path, &[FIRST, SECOND], 1).unwrap();
         let refused = bring_up(&path, &[FIRST], 2);
-        assert!(matches!(refused, Err(Failure::TooNew { found: 2, known: 1 })), "{refused:?}");
+        assert!(
+            matches!(refused, Err(Failure::TooNew { found: 2, known: 1 })),
+            "{refused:?}"
+        );
     }
 
     #[test]
@@ -242,11 +254,20 @@ mod tests {
         let path = directory.path().join("wheelhouse.db");
         bring_up(&path, &[FIRST], 1).unwrap();
         let refused = bring_up(&path, &["CREATE TABLE b (z INTEGER)", SECOND], 2);
-        assert!(matches!(&refused, Err(Failure::Damaged(what)) if what.contains("unlike this one")), "{refused:?}");
+        assert!(
+            matches!(&refused, Err(Failure::Damaged(what)) if what.contains("unlike this one")),
+            "{refused:?}"
+        );
 
         let foreign = directory.path().join("foreign.db");
-        Connection::open(&foreign).unwrap().execute_batch("CREATE TABLE theirs (x)").unwrap();
+        Connection::open(&foreign)
+            .unwrap()
+            .execute_batch("CREATE TABLE theirs (x)")
+            .unwrap();
         let refused = bring_up(&foreign, &[FIRST], 1);
-        assert!(matches!(&refused, Err(Failure::Damaged(what)) if what.contains("another program")), "{refused:?}");
+        assert!(
+            matches!(&refused, Err(Failure::Damaged(what)) if what.contains("another program")),
+            "{refused:?}"
+        );
     }
 }

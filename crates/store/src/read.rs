@@ -112,8 +112,16 @@ impl Reader for SqliteReader {
 
     fn tasks(&mut self, run: RunId, offset: u64, limit: u32) -> Result<Vec<TaskView>, Failure> {
         self.read(|snapshot| {
-            let Some(row) = snapshot.run_row(run)? else { return Ok(Vec::new()) };
-            let range = [int(run.0), int(row.task_first), int(row.task_last), int(offset), limit.into()];
+            let Some(row) = snapshot.run_row(run)? else {
+                return Ok(Vec::new());
+            };
+            let range = [
+                int(run.0),
+                int(row.task_first),
+                int(row.task_last),
+                int(offset),
+                limit.into(),
+            ];
             snapshot.tasks(sql::VIEW_TASKS, range)
         })
     }
@@ -183,7 +191,9 @@ impl Reader for SqliteReader {
     fn attempts(&mut self, task: TaskId) -> Result<Vec<AttemptView>, Failure> {
         self.read(|snapshot| {
             let mut attempts = snapshot.all(sql::VIEW_ATTEMPTS, [int(task.0)], attempt_view)?;
-            let under_way = snapshot.one(sql::VIEW_ATTEMPT_UNDER_WAY, [int(task.0)], |row| Ok(attempt_under_way(row)?))?;
+            let under_way = snapshot.one(sql::VIEW_ATTEMPT_UNDER_WAY, [int(task.0)], |row| {
+                Ok(attempt_under_way(row)?)
+            })?;
             if let Some(under_way) = under_way {
                 // It may have been begun before, and then it is in both tables.
                 attempts.retain(|attempt| attempt.number != under_way.number);
@@ -212,9 +222,14 @@ impl Reader for SqliteReader {
             let (sql, range) = match run {
                 None => (sql::VIEW_EVENTS, vec![after, limit.into()]),
                 Some(run) => {
-                    let Some(row) = snapshot.run_row(run)? else { return Ok(Vec::new()) };
+                    let Some(row) = snapshot.run_row(run)? else {
+                        return Ok(Vec::new());
+                    };
                     let first = after.saturating_add(1).max(int(row.event_first));
-                    (sql::VIEW_EVENTS_OF_RUN, vec![int(run.0), first, int(row.event_last), limit.into()])
+                    (
+                        sql::VIEW_EVENTS_OF_RUN,
+                        vec![int(run.0), first, int(row.event_last), limit.into()],
+                    )
                 }
             };
             let Snapshot { transaction, names } = snapshot;

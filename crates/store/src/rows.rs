@@ -87,8 +87,7 @@ impl TaskRow {
 
     /// Whether its dependants may run.
     pub(crate) fn satisfies(&self) -> bool {
-        self.state == State::Done
-            && (self.is(CONTINUES) || self.outcome.as_ref().is_some_and(Outcome::is_success))
+        self.state == State::Done && (self.is(CONTINUES) || self.outcome.as_ref().is_some_and(Outcome::is_success))
     }
 
     /// The state as core's machine takes it. The machine never looks at what a reason names, so that stays in the

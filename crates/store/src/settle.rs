@@ -113,7 +113,11 @@ impl Work<'_> {
             Next::TryAt { .. } | Next::Ask { .. } if stop => self.end_settled(id, outcome, false)?,
             Next::TryAt { at, agent, quota } => {
                 let until = *at;
-                let held = if *quota { Held::Quota { until } } else { Held::Retry { until } };
+                let held = if *quota {
+                    Held::Quota { until }
+                } else {
+                    Held::Retry { until }
+                };
                 self.hold(id, held, None)?;
                 let agent = self.names.id(self.connection, agent.as_str())?;
                 let row = self.task_mut(id)?;

@@ -388,7 +388,8 @@ fn text(shape: &impl Serialize) -> Answer<String> {
 }
 
 fn parse<'a, T: Deserialize<'a>>(what: &str, body: &'a str) -> Answer<T> {
-    serde_json::from_str(body).map_err(|error| Stop::Damaged(format!("the stored text of {what} is unreadable: {error}")))
+    serde_json::from_str(body)
+        .map_err(|error| Stop::Damaged(format!("the stored text of {what} is unreadable: {error}")))
 }
 
 #[cfg(test)]
@@ -452,7 +453,10 @@ mod tests {
             assert_eq!(task_spec(before.key.clone(), &body).unwrap(), before);
         }
         let body = task_text(&plain()).unwrap();
-        assert_eq!(body, r#"{"exec":"true","agent":"exec","timeout_ms":1,"idle_timeout_ms":2}"#);
+        assert_eq!(
+            body,
+            r#"{"exec":"true","agent":"exec","timeout_ms":1,"idle_timeout_ms":2}"#
+        );
     }
 
     #[test]

@@ -198,11 +198,18 @@ mod tests {
         limit_pages(&store, pages + 2);
         let failed = store.commit(&[submission("second"), submission("third")]);
         assert!(matches!(failed, Err(Failure::Full(_))), "{failed:?}");
-        assert_eq!(store.reader().unwrap().runs(9).unwrap().len(), 1, "nothing of it is there");
+        assert_eq!(
+            store.reader().unwrap().runs(9).unwrap().len(),
+            1,
+            "nothing of it is there"
+        );
 
         limit_pages(&store, pages + 1_000);
         let answers = store.commit(&[submission("second")]).unwrap();
-        assert!(matches!(answers[0], Ok(Reply::Submitted { run: RunId(2), .. })), "{answers:?}");
+        assert!(
+            matches!(answers[0], Ok(Reply::Submitted { run: RunId(2), .. })),
+            "{answers:?}"
+        );
         assert_eq!(crate::fsck(&path).unwrap(), []);
     }
 }

@@ -297,7 +297,11 @@ mod tests {
     #[test]
     fn a_lane_is_read_from_where_it_was_left() {
         let plan = plan(&fresh(), READY_PAGE);
-        let steps = ["SEARCH r USING PRIMARY KEY (agent=? AND (rank,task)>(?,?))", "SEARCH t", "SEARCH s"];
+        let steps = [
+            "SEARCH r USING PRIMARY KEY (agent=? AND (rank,task)>(?,?))",
+            "SEARCH t",
+            "SEARCH s",
+        ];
         for step in steps {
             assert!(plan.contains(step), "{plan}");
         }

@@ -148,7 +148,14 @@ impl<'c> Work<'c> {
         } = self.last;
         self.execute(
             sql::COUNTER_SET,
-            params![int(run), int(task), int(question), int(event), int(self.now.0), int(self.steady)],
+            params![
+                int(run),
+                int(task),
+                int(question),
+                int(event),
+                int(self.now.0),
+                int(self.steady)
+            ],
         )?;
         Ok(true)
     }
@@ -375,7 +382,17 @@ impl Work<'_> {
                 c,
                 body,
             } = entry;
-            add.execute(params![int(cursor), int(self.now.0), int(run), task.map(int), kind, a, b, c, body])?;
+            add.execute(params![
+                int(cursor),
+                int(self.now.0),
+                int(run),
+                task.map(int),
+                kind,
+                a,
+                b,
+                c,
+                body
+            ])?;
         }
         Ok(())
     }
@@ -415,7 +432,11 @@ impl Work<'_> {
                 State::Done
             }
         };
-        let (to, fresh, done) = (row.slot(), row.state == State::Ready && !row.listed, row.state == State::Done);
+        let (to, fresh, done) = (
+            row.slot(),
+            row.state == State::Ready && !row.listed,
+            row.state == State::Done,
+        );
         if fresh {
             self.fresh.insert(place);
         } else {

@@ -1,4 +1,5 @@
 //! What can only be driven below the port: other writers, other clocks, damage, kills, and the check that finds it all.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 use std::fs::{self, OpenOptions};
 use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
@@ -13,7 +14,9 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 use wheelhouse_core::ids::{Cursor, Lease, OwnerId, RunId, TaskId};
 use wheelhouse_core::outcome::Outcome;
-use wheelhouse_core::store::{ClaimRequest, Claimed, Command, Failure, Next, Refused, Reply, RunState, Settlement, Store};
+use wheelhouse_core::store::{
+    ClaimRequest, Claimed, Command, Failure, Next, Refused, Reply, RunState, Settlement, Store,
+};
 use wheelhouse_core::task::TaskState;
 use wheelhouse_core::time::Millis;
 use wheelhouse_store::{BUSY_TIMEOUT, Clock, ManualClock, SqliteReader, SqliteStore, SystemClock, backup, fsck};
@@ -124,9 +127,12 @@ fn a_page_of_rubbish_is_found() {
     submit(&mut store, &keys.iter().map(String::as_str).collect::<Vec<_>>());
     drop(store);
     let raw = place.raw();
-    raw.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+    raw.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+        .unwrap();
     let root: u64 = raw
-        .query_row("SELECT rootpage FROM sqlite_schema WHERE name = 'task'", [], |row| row.get(0))
+        .query_row("SELECT rootpage FROM sqlite_schema WHERE name = 'task'", [], |row| {
+            row.get(0)
+        })
         .unwrap();
     drop(raw);
     let mut file = OpenOptions::new().write(true).open(place.path()).unwrap();
@@ -201,7 +207,10 @@ fn a_backup_is_one_moment_of_a_store_in_use() {
     submit(&mut store, &["b"]);
     assert_eq!(SqliteReader::open(&copy).map(|_| ()).ok(), Some(()));
     assert_eq!(fsck(&copy).unwrap(), []);
-    let mut reader = SqliteStore::open(&copy, Arc::new(SystemClock::new())).unwrap().reader().unwrap();
+    let mut reader = SqliteStore::open(&copy, Arc::new(SystemClock::new()))
+        .unwrap()
+        .reader()
+        .unwrap();
     assert_eq!(reader.runs(9).unwrap().len(), 1);
 }
 
@@ -248,7 +257,10 @@ fn a_wall_clock_that_jumps_ends_no_lease_and_stops_no_retry() {
 
     // And a lease still ends when its time has passed.
     clock.advance_ms(LEASE_MS);
-    assert_eq!(refused(&mut store, succeeded(last.lease)), Refused::LostLease(last.lease));
+    assert_eq!(
+        refused(&mut store, succeeded(last.lease)),
+        Refused::LostLease(last.lease)
+    );
     assert!(events_at(&store).is_sorted());
 }
 
@@ -271,7 +283,11 @@ fn a_process_with_a_clock_of_its_own_does_no_harm() {
     apply(&mut engine, succeeded(task.lease));
     let at = events_at(&engine);
     assert!(at.is_sorted(), "{at:?}");
-    assert_eq!(*at.last().unwrap(), Millis(START.0 + HOUR_MS), "it goes on from what the other one stored");
+    assert_eq!(
+        *at.last().unwrap(),
+        Millis(START.0 + HOUR_MS),
+        "it goes on from what the other one stored"
+    );
 }
 
 struct BootClock(&'static str);
@@ -304,8 +320,13 @@ fn leases_do_not_outlive_the_boot_they_were_given_in() {
     );
     drop(store);
     let mut store = place.open(Arc::new(BootClock("second")));
-    assert_eq!(refused(&mut store, succeeded(task.lease)), Refused::LostLease(task.lease));
-    let Reply::Returned { tasks } = apply(&mut store, Command::ExpireLeases) else { panic!() };
+    assert_eq!(
+        refused(&mut store, succeeded(task.lease)),
+        Refused::LostLease(task.lease)
+    );
+    let Reply::Returned { tasks } = apply(&mut store, Command::ExpireLeases) else {
+        panic!()
+    };
     assert_eq!(tasks.len(), 1);
     assert_eq!(claim(&mut store, 1).len(), 1, "and it can be claimed again at once");
 }
@@ -343,7 +364,11 @@ fn one_unreadable_task_in_a_batch_fails_alone() {
         apply(&mut store, succeeded(task.lease));
     }
     assert_eq!(reader.run(RunId(1)).unwrap().unwrap().state, RunState::Finished);
-    let rules: Vec<String> = fsck(&place.path()).unwrap().into_iter().map(|fault| fault.rule).collect();
+    let rules: Vec<String> = fsck(&place.path())
+        .unwrap()
+        .into_iter()
+        .map(|fault| fault.rule)
+        .collect();
     assert_eq!(rules, ["what is kept as text can be read"]);
 }
 
@@ -353,10 +378,18 @@ fn one_unreadable_task_in_a_batch_fails_alone() {
 /// commit, and says after each commit which.
 #[test]
 fn writer_to_be_killed() {
-    let Some(path) = std::env::var_os("WHEELHOUSE_TEST_STORE") else { return };
+    let Some(path) = std::env::var_os("WHEELHOUSE_TEST_STORE") else {
+        return;
+    };
     let mut store = SqliteStore::open(Path::new(&path), Arc::new(SystemClock::new())).unwrap();
     let me = OwnerId(format!("writer {}", std::process::id()));
-    apply(&mut store, Command::Recover { me: me.clone(), go_on: true });
+    apply(
+        &mut store,
+        Command::Recover {
+            me: me.clone(),
+            go_on: true,
+        },
+    );
     loop {
         let request = ClaimRequest {
             owner: me.clone(),
@@ -364,7 +397,9 @@ fn writer_to_be_killed() {
             lease_ms: LEASE_MS,
             caps: Vec::new(),
         };
-        let Reply::Claimed { tasks, .. } = apply(&mut store, Command::Claim(request)) else { panic!() };
+        let Reply::Claimed { tasks, .. } = apply(&mut store, Command::Claim(request)) else {
+            panic!()
+        };
         if tasks.is_empty() {
             println!("acknowledged all");
             return;
@@ -401,12 +436,16 @@ fn a_killed_writer_loses_nothing_it_acknowledged() {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let mut lines = BufReader::new(writer.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let mut lines = BufReader::new(writer.stdout.take().unwrap())
+            .lines()
+            .map(Result::unwrap);
         let mut acknowledged: Vec<u64> = Vec::new();
         let mut all = false;
         // Each life gets further into its work before it is killed in the middle of it.
         for line in lines.by_ref() {
-            let Some(what) = line.strip_prefix("acknowledged ") else { continue };
+            let Some(what) = line.strip_prefix("acknowledged ") else {
+                continue;
+            };
             all = what == "all";
             acknowledged.extend(what.parse::<u64>());
             if all || acknowledged.len() == 7 * life {
@@ -421,14 +460,18 @@ fn a_killed_writer_loses_nothing_it_acknowledged() {
         assert_eq!(fsck(&place.path()).unwrap(), [], "after life {life}");
         let mut reader = SqliteReader::open(&place.path()).unwrap();
         for id in acknowledged {
-            let task = wheelhouse_core::store::Reader::task(&mut reader, TaskId(id)).unwrap().unwrap();
+            let task = wheelhouse_core::store::Reader::task(&mut reader, TaskId(id))
+                .unwrap()
+                .unwrap();
             let state = TaskState::Done {
                 outcome: Outcome::Succeeded,
             };
             assert_eq!(task.state, state, "{id} after life {life}");
         }
         if all {
-            let view = wheelhouse_core::store::Reader::run(&mut reader, RunId(1)).unwrap().unwrap();
+            let view = wheelhouse_core::store::Reader::run(&mut reader, RunId(1))
+                .unwrap()
+                .unwrap();
             assert_eq!((view.state, view.counts.succeeded), (RunState::Finished, TASKS as u64));
             assert!(life > 3, "it was killed at least three times");
             return;

@@ -1,4 +1,5 @@
 //! The store on SQLite passes the suite of all stores, and is equal to the memory model on random traces.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
