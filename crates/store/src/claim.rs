@@ -165,7 +165,8 @@ impl Work<'_> {
                 Some((place, _, _)) => {
                     // The table is behind what this commit did to the task.
                     let row = self.task(place.1)?;
-                    if row.state == State::Ready && row.listed {
+                    let here = row.agent == lane.agent && row.listed == Some(lane.agent);
+                    if here && row.state == State::Ready {
                         break Some(*place);
                     }
                     lane.page.pop_front();

@@ -40,8 +40,8 @@ pub(crate) struct TaskRow {
     pub(crate) outcome: Option<Outcome>,
     pub(crate) started_at: Option<u64>,
     pub(crate) done_at: Option<u64>,
-    /// Whether `ready` has a row for it (with this agent and rank).
-    pub(crate) listed: bool,
+    /// The agent under which `ready` has a row for it, when it has one.
+    pub(crate) listed: Option<i64>,
     pub(crate) dirty: bool,
 }
 
@@ -49,6 +49,7 @@ impl TaskRow {
     /// Reads the columns of `task_columns!`, which come first in the row.
     pub(crate) fn read(row: &Row<'_>) -> Answer<TaskRow> {
         let state = State::decode(row.get(2)?)?;
+        let agent = row.get(5)?;
         let outcome = match row.get::<_, Option<i64>>(11)? {
             Some(code) => Some(encode::outcome(code, row.get(12)?)?),
             None => None,
@@ -59,7 +60,7 @@ impl TaskRow {
             state,
             pending: row.get(3)?,
             rank: row.get(4)?,
-            agent: row.get(5)?,
+            agent,
             attempt: row.get(6)?,
             on_agent: row.get(7)?,
             fence: row.get(8)?,
@@ -68,7 +69,7 @@ impl TaskRow {
             outcome,
             started_at: row.get(13)?,
             done_at: row.get(14)?,
-            listed: state == State::Ready,
+            listed: (state == State::Ready).then_some(agent),
             dirty: false,
         })
     }

@@ -303,13 +303,16 @@ impl Work<'_> {
                 row.started_at.map(int),
                 row.done_at.map(int),
             ])?;
-            let ready = row.state == State::Ready;
-            match (row.listed, ready) {
-                (false, true) => list.execute(params![row.agent, row.rank, int(row.id)])?,
-                (true, false) => unlist.execute(params![row.agent, row.rank, int(row.id)])?,
-                (true, true) | (false, false) => 0,
-            };
-            row.listed = ready;
+            let ready = (row.state == State::Ready).then_some(row.agent);
+            if row.listed != ready {
+                if let Some(agent) = row.listed {
+                    unlist.execute(params![agent, row.rank, int(row.id)])?;
+                }
+                if let Some(agent) = ready {
+                    list.execute(params![agent, row.rank, int(row.id)])?;
+                }
+                row.listed = ready;
+            }
             row.dirty = false;
         }
         self.fresh.clear();
@@ -434,7 +437,7 @@ impl Work<'_> {
         };
         let (to, fresh, done) = (
             row.slot(),
-            row.state == State::Ready && !row.listed,
+            row.state == State::Ready && row.listed != Some(row.agent),
             row.state == State::Done,
         );
         if fresh {

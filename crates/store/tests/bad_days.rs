@@ -515,3 +515,34 @@ fn readers_see_whole_commits_while_a_writer_works() {
     stop.store(true, Ordering::Relaxed);
     assert!(watching.join().unwrap() >= 10);
 }
+
+#[test]
+fn a_task_that_changes_hands_within_a_commit_is_listed_once() {
+    let place = Place::new();
+    let mut store = place.open(Arc::new(ManualClock::new(START)));
+    submit(&mut store, &["a"]);
+    let next = Next::TryAt {
+        at: START,
+        agent: "other".into(),
+        quota: false,
+    };
+    let failed = Settlement {
+        next,
+        ..ended(Outcome::Crashed)
+    };
+    let request = ClaimRequest {
+        owner: OwnerId("e1".to_owned()),
+        limit: 1,
+        lease_ms: LEASE_MS,
+        caps: Vec::new(),
+    };
+    let lease = Lease {
+        task: TaskId(1),
+        fence: 1,
+    };
+    let batch = [Command::Claim(request), settle(lease, failed)];
+    assert!(store.commit(&batch).unwrap().iter().all(Result::is_ok));
+    assert_eq!(fsck(&place.path()).unwrap(), []);
+    assert_eq!(claim(&mut store, 1)[0].agent.as_str(), "other");
+    assert_eq!(fsck(&place.path()).unwrap(), []);
+}
