@@ -199,7 +199,13 @@ async fn watch(
     loop {
         tokio::select! {
             biased;
-            ended = &mut work => return classify(ended, cut, limits),
+            ended = &mut work => {
+                // What a short try reported before its end is still in the queue.
+                while let Ok(event) = reports.try_recv() {
+                    line.tell(event).await;
+                }
+                return classify(ended, cut, limits);
+            }
             order = orders.recv(), if ordered => match order {
                 Some(order) => {
                     if matches!(order, Order::Stop | Order::Kill) && cut.is_none() {
