@@ -44,7 +44,10 @@ impl App {
             Some(dir) => {
                 let dir = cwd.join(dir);
                 if !dir.is_dir() {
-                    return Err(Failure::new(exit::NOT_FOUND, format!("there is no directory {}", dir.display())));
+                    return Err(Failure::new(
+                        exit::NOT_FOUND,
+                        format!("there is no directory {}", dir.display()),
+                    ));
                 }
                 dir.canonicalize().unwrap_or(dir)
             }
@@ -73,7 +76,10 @@ impl App {
 
     /// The configuration as the program uses it; `max_parallel` stands for `parallel_max`.
     pub(crate) fn settings(&self, max_parallel: Option<u32>) -> Result<Settings, Failure> {
-        let more: Vec<String> = max_parallel.map(|number| format!("parallel_max={number}")).into_iter().collect();
+        let more: Vec<String> = max_parallel
+            .map(|number| format!("parallel_max={number}"))
+            .into_iter()
+            .collect();
         let merged = self.merged(&more)?;
         let settings = merged
             .settings(&roster::backend_names())
@@ -87,7 +93,10 @@ impl App {
                 .unwrap_or_else(|| format!("there is {}", crate::nearest::list(&exist, 8)));
             return Err(config::report(&[config::Problem {
                 origin: merged.origin(&["default_agent"]),
-                message: format!("`default_agent`: there is no agent `{}`; {near}", settings.default_agent),
+                message: format!(
+                    "`default_agent`: there is no agent `{}`; {near}",
+                    settings.default_agent
+                ),
             }]));
         }
         Ok(settings)
@@ -110,7 +119,9 @@ impl App {
     /// Where a program of that name is, by `PATH`.
     pub(crate) fn program(&self, name: &str) -> Option<PathBuf> {
         let path = self.env.get("PATH")?;
-        std::env::split_paths(path).map(|dir| dir.join(name)).find(|file| is_program(file))
+        std::env::split_paths(path)
+            .map(|dir| dir.join(name))
+            .find(|file| is_program(file))
     }
 }
 

@@ -11,7 +11,13 @@ use clap_complete::Shell;
 /// Runs plans of work by coding agents and commands: in parallel, checked, recorded; killed at any moment it goes
 /// on where it was.
 #[derive(Parser, Debug)]
-#[command(name = "wheelhouse", version, max_term_width = 100, propagate_version = true, disable_help_subcommand = true)]
+#[command(
+    name = "wheelhouse",
+    version,
+    max_term_width = 100,
+    propagate_version = true,
+    disable_help_subcommand = true
+)]
 #[command(after_help = "Start with `wheelhouse doctor`, then `wheelhouse run PLAN`. Exit codes: docs/exit-codes.md.")]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -27,10 +33,22 @@ pub(crate) struct Global {
     #[arg(long, global = true, help_heading = "Everywhere")]
     pub(crate) json: bool,
     /// Work as if started in DIR
-    #[arg(short = 'C', long = "project", value_name = "DIR", global = true, help_heading = "Everywhere")]
+    #[arg(
+        short = 'C',
+        long = "project",
+        value_name = "DIR",
+        global = true,
+        help_heading = "Everywhere"
+    )]
     pub(crate) project: Option<PathBuf>,
     /// Keep the state in DIR in place of `.wheelhouse` of the project
-    #[arg(long, value_name = "DIR", env = "WHEELHOUSE_STATE_DIR", global = true, help_heading = "Everywhere")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "WHEELHOUSE_STATE_DIR",
+        global = true,
+        help_heading = "Everywhere"
+    )]
     pub(crate) state_dir: Option<PathBuf>,
     /// Set a configuration key for this command, such as `retry=0` (repeatable)
     #[arg(long = "set", value_name = "KEY=VALUE", global = true, help_heading = "Everywhere")]
@@ -39,7 +57,13 @@ pub(crate) struct Global {
     #[arg(short, long, global = true, help_heading = "Everywhere")]
     pub(crate) quiet: bool,
     /// When to use colour
-    #[arg(long, value_name = "WHEN", default_value = "auto", global = true, help_heading = "Everywhere")]
+    #[arg(
+        long,
+        value_name = "WHEN",
+        default_value = "auto",
+        global = true,
+        help_heading = "Everywhere"
+    )]
     pub(crate) color: Color,
 }
 

@@ -101,7 +101,10 @@ fn known_run(reader: &mut dyn Reader, name: &str) -> Result<Option<RunView>, Fai
 
 fn existing(reader: &mut dyn Reader, run: Option<&RunView>) -> Result<BTreeSet<String>, Failure> {
     match run {
-        Some(run) => Ok(gather::tasks(reader, run.id)?.into_iter().map(|task| task.key.0).collect()),
+        Some(run) => Ok(gather::tasks(reader, run.id)?
+            .into_iter()
+            .map(|task| task.key.0)
+            .collect()),
         None => Ok(BTreeSet::new()),
     }
 }
@@ -110,12 +113,18 @@ fn existing(reader: &mut dyn Reader, run: Option<&RunView>) -> Result<BTreeSet<S
 fn go_on(app: &App, state: &mut State, view: &RunView, checked: Checked) -> Result<RunId, Failure> {
     let added = add(state, view.id, checked.tasks)?;
     if matches!(view.state, RunState::Interrupted | RunState::Paused)
-        || state.reader.run(view.id)?.is_some_and(|run| run.state == RunState::Interrupted)
+        || state
+            .reader
+            .run(view.id)?
+            .is_some_and(|run| run.state == RunState::Interrupted)
     {
         state.change(Command::ResumeRun { run: view.id })?;
     }
     app.terminal.say(&match added {
-        0 => format!("{}: nothing new in the queue; `wheelhouse retry {}` tries failed tasks again", view.id, view.id),
+        0 => format!(
+            "{}: nothing new in the queue; `wheelhouse retry {}` tries failed tasks again",
+            view.id, view.id
+        ),
         number => format!("{}: {number} new in the queue", view.id),
     });
     Ok(view.id)
@@ -186,8 +195,11 @@ impl<'a> Queue<'a> {
     /// Reads the tasks. `existing` are those the run has; the ones that the queue still lists are its own affair.
     fn check(&self, text: &str, existing: &BTreeSet<String>) -> Result<Checked, Failure> {
         let listed = ids(text);
-        let gone: Vec<TaskKey> =
-            existing.iter().filter(|key| !listed.contains(*key)).map(|key| TaskKey(key.clone())).collect();
+        let gone: Vec<TaskKey> = existing
+            .iter()
+            .filter(|key| !listed.contains(*key))
+            .map(|key| TaskKey(key.clone()))
+            .collect();
         let source = Source {
             name: &self.name,
             text,
@@ -212,8 +224,15 @@ impl<'a> Queue<'a> {
 
 /// The ids that a queue lists.
 fn ids(text: &str) -> BTreeSet<String> {
-    let Ok(document) = serde_json::from_str::<Value>(text) else { return BTreeSet::new() };
-    let tasks = document.get("tasks").unwrap_or(&document).as_array().cloned().unwrap_or_default();
+    let Ok(document) = serde_json::from_str::<Value>(text) else {
+        return BTreeSet::new();
+    };
+    let tasks = document
+        .get("tasks")
+        .unwrap_or(&document)
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
     let id = |task: &Value| match task.get("id") {
         Some(Value::String(id)) => Some(id.clone()),
         Some(Value::Number(id)) => Some(id.to_string()),
@@ -271,7 +290,10 @@ impl Keeper<'_> {
             Ok(None) => {
                 let since = *self.unreadable_since.get_or_insert_with(Instant::now);
                 if since.elapsed() > HALF_WRITTEN_MAX {
-                    self.complain(modified, &format!("{} is not whole JSON; its changes wait", self.queue.name));
+                    self.complain(
+                        modified,
+                        &format!("{} is not whole JSON; its changes wait", self.queue.name),
+                    );
                 }
                 return Ok(());
             }
@@ -311,7 +333,9 @@ impl Keeper<'_> {
 
     /// Writes the status and the results that are new.
     fn write(&mut self, reader: &mut dyn Reader) -> Result<(), Failure> {
-        let Some(run) = reader.run(self.run)? else { return Ok(()) };
+        let Some(run) = reader.run(self.run)? else {
+            return Ok(());
+        };
         let tasks = gather::tasks(reader, run.id)?;
         for task in &tasks {
             let fresh = task.state.is_done() && self.written.get(&task.id) != Some(&task.attempt);
@@ -372,7 +396,9 @@ impl Keeper<'_> {
                     Some(artifact) => reader.artifact(&artifact.hash)?,
                     None => None,
                 };
-                let output = output.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+                let output = output
+                    .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+                    .unwrap_or_default();
                 // The cause of a failure is in the summary; the output alone would hide it.
                 if !matches!(&task.state, TaskState::Done { outcome } if outcome.is_success()) || output.is_empty() {
                     text.push_str(&format!("\n{}\n", result.summary.trim_end()));
@@ -403,7 +429,11 @@ fn status_word(task: &TaskView) -> &'static str {
 
 /// The file of a task's result. Ids are checked when a plan is read; this keeps a strange one inside the directory.
 fn result_name(key: &TaskKey) -> String {
-    let safe: String = key.as_str().chars().map(|c| if c == '/' || c == '\0' { '_' } else { c }).collect();
+    let safe: String = key
+        .as_str()
+        .chars()
+        .map(|c| if c == '/' || c == '\0' { '_' } else { c })
+        .collect();
     format!("{safe}.md")
 }
 

@@ -20,7 +20,7 @@ pub(crate) struct Failure {
     /// What to do next; printed after a blank line.
     pub(crate) hints: Vec<String>,
     /// The problems one by one, for `--json`, when it is about a plan.
-    pub(crate) problems: Option<serde_json::Value>,
+    pub(crate) problems: Option<Box<serde_json::Value>>,
 }
 
 /// The result of a command: what it exits with.
@@ -55,11 +55,13 @@ impl Failure {
 
     /// A file could not be used.
     pub(crate) fn io(doing: &str, path: &Path, error: &std::io::Error) -> Self {
-        let exit = match error.kind() {
-            std::io::ErrorKind::NotFound => exit::NOT_FOUND,
-            _ => exit::IO,
-        };
-        Failure::new(exit, format!("cannot {doing} {}: {error}", path.display()))
+        let path = path.display();
+        match error.kind() {
+            std::io::ErrorKind::NotFound => {
+                Failure::new(exit::NOT_FOUND, format!("cannot {doing} {path}: there is no such file"))
+            }
+            _ => Failure::new(exit::IO, format!("cannot {doing} {path}: {error}")),
+        }
     }
 
     /// With what to do next.
@@ -84,8 +86,9 @@ impl From<store::Failure> for Failure {
                 .hint("`wheelhouse fsck` says what is wrong; backups lie in `.wheelhouse/backups`"),
             store::Failure::TooNew { .. } => Failure::new(exit::STATE_FAILED, message)
                 .hint("install the newer wheelhouse, or give this one another `--state-dir`"),
-            store::Failure::Io(_) => Failure::new(exit::STATE_FAILED, message)
-                .hint("`wheelhouse doctor` looks at the state directory"),
+            store::Failure::Io(_) => {
+                Failure::new(exit::STATE_FAILED, message).hint("`wheelhouse doctor` looks at the state directory")
+            }
         }
     }
 }

@@ -43,7 +43,11 @@ impl Feed {
 
     /// Moves to the end of the history without reading it out: doubles the step until nothing is left, then halves it.
     pub(crate) fn skip_to_end(&mut self, reader: &mut dyn Reader) -> Result<(), Failure> {
-        let mut after = |cursor: u64| reader.events(Cursor(cursor), self.run, 1).map(|events| events.into_iter().next());
+        let mut after = |cursor: u64| {
+            reader
+                .events(Cursor(cursor), self.run, 1)
+                .map(|events| events.into_iter().next())
+        };
         let mut low = self.cursor.0;
         let mut step = 1u64;
         while let Some(event) = after(low.saturating_add(step))? {
@@ -85,7 +89,9 @@ impl Feed {
         if let Some(key) = self.names.get(&task) {
             return Ok(Some(key.clone()));
         }
-        let Some(view) = reader.task(task)? else { return Ok(None) };
+        let Some(view) = reader.task(task)? else {
+            return Ok(None);
+        };
         self.names.insert(task, view.key.clone());
         Ok(Some(view.key))
     }

@@ -99,7 +99,8 @@ impl Signals {
     /// Starts listening; from here on the signals do not end the process by themselves.
     pub(crate) fn listen() -> Result<Signals, Failure> {
         let open = |kind| {
-            signal(kind).map_err(|error| Failure::new(exit::STATE_FAILED, format!("cannot listen for signals: {error}")))
+            signal(kind)
+                .map_err(|error| Failure::new(exit::STATE_FAILED, format!("cannot listen for signals: {error}")))
         };
         Ok(Signals {
             interrupt: open(SignalKind::interrupt())?,
@@ -284,7 +285,11 @@ impl<'a> Follower<'a> {
             if news.is_empty() {
                 return Ok(());
             }
-            for news in news.iter().filter(|news| self.is_followed(news.event.run)).collect::<Vec<_>>() {
+            for news in news
+                .iter()
+                .filter(|news| self.is_followed(news.event.run))
+                .collect::<Vec<_>>()
+            {
                 self.tell(news, &mut totals)?;
             }
         }
@@ -326,7 +331,9 @@ impl<'a> Follower<'a> {
 
     /// Whether following is over, by what is stored.
     fn end(&mut self, hosted: bool, content: bool) -> Result<Option<End>, Failure> {
-        let Followed::Runs(runs) = self.followed.clone() else { return Ok(None) };
+        let Followed::Runs(runs) = self.followed.clone() else {
+            return Ok(None);
+        };
         if !content {
             return Ok(None);
         }
@@ -453,10 +460,10 @@ async fn notice(notices: Option<&mut mpsc::Receiver<String>>) -> Option<String> 
     }
 }
 
-async fn engine_end(
-    ended: Option<&mut oneshot::Receiver<Result<Ending, Failure>>>,
-) -> Result<Ending, Failure> {
-    let Some(ended) = ended else { return std::future::pending().await };
+async fn engine_end(ended: Option<&mut oneshot::Receiver<Result<Ending, Failure>>>) -> Result<Ending, Failure> {
+    let Some(ended) = ended else {
+        return std::future::pending().await;
+    };
     match ended.await {
         Ok(ending) => ending,
         Err(_) => Err(Failure::new(exit::STATE_FAILED, "the engine ended without a word")

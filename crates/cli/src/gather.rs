@@ -28,6 +28,9 @@ const PAGE: u32 = 1_000;
 /// How many tasks a report tells of in detail.
 pub(crate) const REPORT_TASKS_MAX: usize = 300;
 
+/// How long an output may be to stand in a report in place of its summary, in bytes.
+const OUTPUT_MAX: u64 = 16 << 10;
+
 /// What the status screen shows.
 #[derive(Debug, Default)]
 pub(crate) struct Screen {
@@ -56,8 +59,7 @@ pub(crate) struct RunRows {
 pub(crate) fn screen(reader: &mut dyn Reader) -> Result<Screen, Failure> {
     let runs = reader.runs(RUNS_MAX)?;
     // A standing queue without anything to do is no news.
-    let is_open =
-        |run: &RunView| run.state != RunState::Finished && !(run.standing && run.counts.total() == 0);
+    let is_open = |run: &RunView| run.state != RunState::Finished && !(run.standing && run.counts.total() == 0);
     let (open, finished): (Vec<_>, Vec<_>) = runs.into_iter().partition(is_open);
     let (open_total, finished_total) = (open.len(), finished.len());
     let open = open
@@ -78,7 +80,10 @@ pub(crate) fn screen(reader: &mut dyn Reader) -> Result<Screen, Failure> {
 pub(crate) fn screen_of(reader: &mut dyn Reader, run: RunView) -> Result<Screen, Failure> {
     let questions = reader.open_questions()?;
     Ok(Screen {
-        questions: questions.into_iter().filter(|question| question.run == run.id).collect(),
+        questions: questions
+            .into_iter()
+            .filter(|question| question.run == run.id)
+            .collect(),
         open: vec![run_rows(reader, run)?],
         open_more: 0,
         finished: Vec::new(),
@@ -149,19 +154,26 @@ pub(crate) struct Detail {
     pub(crate) attempts: Vec<AttemptView>,
     /// What its last try produced.
     pub(crate) result: Option<TaskResult>,
+    /// Its whole output, when it ended well and is short enough for a report.
+    pub(crate) output: Option<String>,
 }
 
 /// Gathers the report of a run.
 pub(crate) fn report(reader: &mut dyn Reader, run: RunView, now: Millis) -> Result<Report, Failure> {
     let tasks = tasks(reader, run.id)?;
     let (first, rest) = tasks.split_at(tasks.len().min(REPORT_TASKS_MAX));
-    let chosen = first.iter().chain(rest.iter().filter(|task| failed(task)).take(REPORT_TASKS_MAX));
+    let chosen = first
+        .iter()
+        .chain(rest.iter().filter(|task| failed(task)).take(REPORT_TASKS_MAX));
     let details = chosen
         .map(|task| detail(reader, task.clone()))
         .collect::<Result<Vec<_>, Failure>>()?;
     let questions = reader.open_questions()?;
     Ok(Report {
-        questions: questions.into_iter().filter(|question| question.run == run.id).collect(),
+        questions: questions
+            .into_iter()
+            .filter(|question| question.run == run.id)
+            .collect(),
         run,
         tasks,
         details,
@@ -177,11 +189,31 @@ pub(crate) fn detail(reader: &mut dyn Reader, task: TaskView) -> Result<Detail, 
         Some(Work::Prompt(prompt)) => (prompt, false),
         None => (String::new(), false),
     };
+    let result = reader.result(task.id)?;
+    let output = match &result {
+        Some(result) if !failed(&task) => short_output(reader, result)?,
+        Some(_) | None => None,
+    };
     Ok(Detail {
         attempts: reader.attempts(task.id)?,
-        result: reader.result(task.id)?,
+        result,
+        output,
         task,
         work,
         is_command,
     })
+}
+
+/// The output as text, when all of it was kept and it fits [`OUTPUT_MAX`].
+fn short_output(reader: &mut dyn Reader, result: &TaskResult) -> Result<Option<String>, Failure> {
+    let Some(output) = result.artifacts.iter().find(|artifact| artifact.name == "output") else {
+        return Ok(None);
+    };
+    if output.bytes > OUTPUT_MAX || output.bytes_written > output.bytes {
+        return Ok(None);
+    }
+    let bytes = reader.artifact(&output.hash)?;
+    Ok(bytes
+        .and_then(|bytes| String::from_utf8(bytes).ok())
+        .filter(|text| !text.trim().is_empty()))
 }

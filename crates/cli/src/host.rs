@@ -90,7 +90,9 @@ pub(crate) fn recover(state: &mut State, settings: &Settings, go_on: bool) -> Re
             exit::BUSY,
             format!("{} processes of an earlier engine would not die", swept.left),
         )
-        .hint(format!("`grep -lz WHEELHOUSE_STORE={store_id} /proc/[0-9]*/environ` finds them")));
+        .hint(format!(
+            "`grep -lz WHEELHOUSE_STORE={store_id} /proc/[0-9]*/environ` finds them"
+        )));
     }
     let me = OwnerId(format!("cli-{:016x}", random()));
     state.change(store::Command::Recover { me, go_on }).map(|_| ())
@@ -111,8 +113,12 @@ pub(crate) fn host<T>(
     until: Until,
     beside: impl FnOnce(Hosted) -> T,
 ) -> Result<T, Failure> {
-    let keeper = Keeper::start(app.exe.clone())
-        .map_err(|error| Failure::new(exit::STATE_FAILED, format!("the keeper of processes cannot be started: {error}")))?;
+    let keeper = Keeper::start(app.exe.clone()).map_err(|error| {
+        Failure::new(
+            exit::STATE_FAILED,
+            format!("the keeper of processes cannot be started: {error}"),
+        )
+    })?;
     let hands = Hands {
         keeper: Arc::new(keeper),
         exe: app.exe.clone(),
@@ -154,7 +160,9 @@ pub(crate) fn host<T>(
 
 fn engine_settings(app: &App, settings: &Settings, until: Until) -> Result<wheelhouse_engine::Settings, Failure> {
     let fault = match app.env.get(FAULT_VARIABLE) {
-        Some(text) => Some(fault::Fault::parse(text).map_err(|why| Failure::usage(format!("{FAULT_VARIABLE}: {why}")))?),
+        Some(text) => {
+            Some(fault::Fault::parse(text).map_err(|why| Failure::usage(format!("{FAULT_VARIABLE}: {why}")))?)
+        }
         None => None,
     };
     Ok(wheelhouse_engine::Settings {
@@ -196,7 +204,8 @@ pub(crate) fn detach(app: &App, max_parallel: Option<u32>) -> Result<Detached, F
         return Ok(Detached::Running);
     }
     let log_path = app.place.state_dir.join("engine.log");
-    let failed = |error: &std::io::Error| Failure::io("start an engine in the background, with its log", &log_path, error);
+    let failed =
+        |error: &std::io::Error| Failure::io("start an engine in the background, with its log", &log_path, error);
     let log = {
         use std::os::unix::fs::OpenOptionsExt;
         let mut options = std::fs::OpenOptions::new();
@@ -236,15 +245,21 @@ pub(crate) fn detach(app: &App, max_parallel: Option<u32>) -> Result<Detached, F
         }
         std::thread::sleep(DETACHED_LOOK);
     }
-    Err(Failure::new(exit::STATE_FAILED, "the engine in the background did not come up in time")
-        .hint(format!("its log: {}", log_path.display())))
+    Err(Failure::new(
+        exit::STATE_FAILED,
+        "the engine in the background did not come up in time",
+    )
+    .hint(format!("its log: {}", log_path.display())))
 }
 
 /// Leaves the terminal's session, so that its end is not ours.
 pub(crate) fn own_session() -> Result<(), Failure> {
     match nix::unistd::setsid() {
         Ok(_) => Ok(()),
-        Err(error) => Err(Failure::new(exit::STATE_FAILED, format!("cannot leave the terminal's session: {error}"))),
+        Err(error) => Err(Failure::new(
+            exit::STATE_FAILED,
+            format!("cannot leave the terminal's session: {error}"),
+        )),
     }
 }
 

@@ -501,7 +501,7 @@ pub(crate) fn failure(failure: &Failure) -> Value {
     } = failure;
     let mut error = json!({ "code": exit.name, "exit": exit.code, "message": message, "hints": hints });
     if let Some(problems) = problems {
-        error["problems"] = problems.clone();
+        error["problems"] = (**problems).clone();
     }
     json!({ "error": error })
 }

@@ -49,7 +49,9 @@ pub(crate) fn find(
 
 /// What lies in the directory; nothing when there is none.
 fn entries(dir: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(dir) else { return Vec::new() };
+    let Ok(entries) = std::fs::read_dir(dir) else {
+        return Vec::new();
+    };
     entries.flatten().map(|entry| entry.path()).collect()
 }
 
@@ -86,7 +88,11 @@ pub(crate) fn size(path: &Path) -> u64 {
 /// Takes it away, with all below it. What is gone already is no failure.
 pub(crate) fn remove(path: &Path) -> Result<(), Failure> {
     let is_dir = std::fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir());
-    let removed = if is_dir { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
+    let removed = if is_dir {
+        std::fs::remove_dir_all(path)
+    } else {
+        std::fs::remove_file(path)
+    };
     match removed {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Failure::io("remove", path, &error)),
         Ok(()) | Err(_) => Ok(()),

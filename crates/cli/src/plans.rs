@@ -56,7 +56,11 @@ pub(crate) fn load(app: &App, path: &Path) -> Result<Text, Failure> {
     let name = path.display().to_string();
     let bytes = std::fs::read(&file).map_err(|error| {
         let failure = Failure::io("read the plan", path, &error);
-        if error.kind() == std::io::ErrorKind::NotFound { similar(failure, &file) } else { failure }
+        if error.kind() == std::io::ErrorKind::NotFound {
+            similar(failure, &file)
+        } else {
+            failure
+        }
     })?;
     let dir = file.parent().unwrap_or(Path::new("/")).to_path_buf();
     Ok(Text {
@@ -77,8 +81,13 @@ fn text_of(name: &str, bytes: Vec<u8>) -> Result<String, Failure> {
 /// The plans beside a file that is not there.
 fn similar(failure: Failure, file: &Path) -> Failure {
     let Some(dir) = file.parent() else { return failure };
-    let Ok(entries) = std::fs::read_dir(dir) else { return failure };
-    let names: Vec<String> = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    let Ok(entries) = std::fs::read_dir(dir) else {
+        return failure;
+    };
+    let names: Vec<String> = entries
+        .flatten()
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
     let asked = file.file_name().unwrap_or_default().to_string_lossy();
     match crate::nearest::name(&asked, &names) {
         Some(near) => failure.hint(format!("did you mean {}?", dir.join(near).display())),
@@ -100,8 +109,10 @@ pub(crate) fn check(
         text: &text.text,
         format: None,
     };
-    let mut checked = with_context(app, settings, &text.dir, &vars, cast, |context| plan::read(&source, context))
-        .map_err(CheckFailure::Problems)?;
+    let mut checked = with_context(app, settings, &text.dir, &vars, cast, |context| {
+        plan::read(&source, context)
+    })
+    .map_err(CheckFailure::Problems)?;
     if cast == Cast::Rehearsal {
         checked.tasks.iter_mut().for_each(rehearse);
     }
@@ -203,7 +214,7 @@ pub(crate) fn refusal(name: &str, problems: &Problems) -> Failure {
     if let Some(hint) = not_built_in(&problems.0) {
         failure = failure.hint(hint);
     }
-    failure.problems = serde_json::to_value(problems).ok();
+    failure.problems = serde_json::to_value(problems).ok().map(Box::new);
     failure
 }
 
@@ -211,7 +222,9 @@ pub(crate) fn refusal(name: &str, problems: &Problems) -> Failure {
 pub(crate) fn not_built_in(problems: &[Problem]) -> Option<String> {
     let known = |problem: &&Problem| {
         problem.severity == Severity::Error
-            && BACKENDS.iter().any(|backend| !backend.is_built_in() && backend.name == problem.found)
+            && BACKENDS
+                .iter()
+                .any(|backend| !backend.is_built_in() && backend.name == problem.found)
     };
     let name = &problems.iter().find(known)?.found;
     Some(format!(

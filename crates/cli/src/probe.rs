@@ -53,7 +53,12 @@ impl Answer {
 pub(crate) fn versions(app: &App, programs: &[PathBuf]) -> Vec<Answer> {
     let env = match app.settings(None) {
         Ok(settings) => roster::passed_env(&settings, &app.env),
-        Err(_) => app.env.iter().filter(|(name, _)| *name == "PATH").map(|(k, v)| (k.clone(), v.clone())).collect(),
+        Err(_) => app
+            .env
+            .iter()
+            .filter(|(name, _)| *name == "PATH")
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect(),
     };
     let asked: Vec<_> = programs
         .iter()
@@ -96,9 +101,13 @@ fn answer(mut child: Child, mut words: File, deadline: Instant) -> Answer {
         }
     }
     let mut said = Vec::new();
-    let read = words.rewind().and_then(|()| words.take(SAID_MAX).read_to_end(&mut said));
+    let read = words
+        .rewind()
+        .and_then(|()| words.take(SAID_MAX).read_to_end(&mut said));
     match read {
-        Ok(_) => Answer::Said(one_line(String::from_utf8_lossy(&said).lines().next().unwrap_or_default())),
+        Ok(_) => Answer::Said(one_line(
+            String::from_utf8_lossy(&said).lines().next().unwrap_or_default(),
+        )),
         Err(error) => Answer::Failed(error.to_string()),
     }
 }

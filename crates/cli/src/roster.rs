@@ -30,17 +30,44 @@ pub(crate) struct Backend {
     /// The program it drives, when it needs one on the machine.
     pub(crate) program: Option<&'static str>,
     /// How an agent of this kind is made; absent while this version cannot.
-    build: Option<fn(&Hands, &AgentSettings) -> Arc<dyn Agent>>,
+    build: Option<Build>,
 }
+
+/// Makes an agent of a kind.
+type Build = fn(&Hands, &AgentSettings) -> Arc<dyn Agent>;
 
 /// Every backend, real agents in the order in which `auto` prefers them.
 pub(crate) const BACKENDS: &[Backend] = &[
-    Backend { name: "claude", program: Some("claude"), build: None },
-    Backend { name: "codex", program: Some("codex"), build: None },
-    Backend { name: "gemini", program: Some("gemini"), build: None },
-    Backend { name: "opencode", program: Some("opencode"), build: None },
-    Backend { name: EXEC, program: None, build: Some(exec) },
-    Backend { name: REHEARSAL, program: None, build: Some(rehearsal) },
+    Backend {
+        name: "claude",
+        program: Some("claude"),
+        build: None,
+    },
+    Backend {
+        name: "codex",
+        program: Some("codex"),
+        build: None,
+    },
+    Backend {
+        name: "gemini",
+        program: Some("gemini"),
+        build: None,
+    },
+    Backend {
+        name: "opencode",
+        program: Some("opencode"),
+        build: None,
+    },
+    Backend {
+        name: EXEC,
+        program: None,
+        build: Some(exec),
+    },
+    Backend {
+        name: REHEARSAL,
+        program: None,
+        build: Some(rehearsal),
+    },
 ];
 
 /// What backends are built with.
@@ -60,7 +87,10 @@ fn exec(hands: &Hands, settings: &AgentSettings) -> Arc<dyn Agent> {
 }
 
 fn rehearsal(hands: &Hands, settings: &AgentSettings) -> Arc<dyn Agent> {
-    let exe = settings.command.as_ref().map_or_else(|| hands.exe.clone(), PathBuf::from);
+    let exe = settings
+        .command
+        .as_ref()
+        .map_or_else(|| hands.exe.clone(), PathBuf::from);
     Arc::new(Rehearsal::new(Arc::clone(&hands.keeper), exe))
 }
 
@@ -80,7 +110,14 @@ pub(crate) fn backend_names() -> Vec<String> {
 /// The agents a plan may name: one per backend, and the configured ones.
 pub(crate) fn agent_names(settings: &Settings) -> Vec<AgentName> {
     let mut names = backend_names();
-    names.extend(settings.agents.keys().filter(|name| !names.contains(name)).cloned().collect::<Vec<_>>());
+    names.extend(
+        settings
+            .agents
+            .keys()
+            .filter(|name| !names.contains(name))
+            .cloned()
+            .collect::<Vec<_>>(),
+    );
     names.into_iter().map(AgentName).collect()
 }
 
@@ -115,7 +152,10 @@ pub(crate) fn caps(settings: &Settings) -> Vec<Cap> {
 
 /// The environment that agents are given: what the allowlist names and the environment has.
 pub(crate) fn passed_env(settings: &Settings, env: &BTreeMap<String, String>) -> BTreeMap<String, String> {
-    let passed = settings.env_pass.iter().filter_map(|name| Some((name.clone(), env.get(name)?.clone())));
+    let passed = settings
+        .env_pass
+        .iter()
+        .filter_map(|name| Some((name.clone(), env.get(name)?.clone())));
     passed.collect()
 }
 
@@ -131,9 +171,15 @@ impl Crew {
         let mut agents: BTreeMap<AgentName, Arc<dyn Agent>> = BTreeMap::new();
         for name in agent_names(settings) {
             let own = settings.agents.get(name.as_str()).unwrap_or(&none);
-            let kind = if own.backend.is_empty() { name.as_str() } else { own.backend.as_str() };
+            let kind = if own.backend.is_empty() {
+                name.as_str()
+            } else {
+                own.backend.as_str()
+            };
             let backend = BACKENDS.iter().find(|backend| backend.name == kind);
-            let Some(build) = backend.and_then(|backend| backend.build) else { continue };
+            let Some(build) = backend.and_then(|backend| backend.build) else {
+                continue;
+            };
             let agent = build(hands, own);
             let agent: Arc<dyn Agent> = if own.env.is_empty() {
                 agent

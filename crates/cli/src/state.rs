@@ -90,7 +90,10 @@ pub(crate) fn expect(place: &Place) -> Result<Box<dyn Reader>, Failure> {
 fn nothing_here(place: &Place) -> Failure {
     Failure::new(
         exit::NOT_FOUND,
-        format!("nothing has run here yet: there is no state in {}", place.state_dir.display()),
+        format!(
+            "nothing has run here yet: there is no state in {}",
+            place.state_dir.display()
+        ),
     )
     .hint("`wheelhouse run PLAN` makes it; `-C DIR` works in another project")
 }
@@ -136,7 +139,7 @@ pub(crate) fn run(reader: &mut dyn Reader, text: &str) -> Result<RunView, Failur
     } else {
         let mut failure = Failure::new(exit::NOT_FOUND, format!("there is no run `{text}`"));
         let listed = crate::nearest::list(&exist, 5);
-        failure.message.push_str(&format!("; the newest first there is {listed}"));
+        failure.message.push_str(&format!("; there is {listed}"));
         failure.hint("`wheelhouse status` lists the runs")
     };
     Err(failure)
@@ -193,7 +196,11 @@ pub(crate) fn question(reader: &mut dyn Reader, text: &str) -> Result<QuestionVi
         }
         return Err(Failure::new(
             exit::REFUSED,
-            format!("task `{}` asks nothing: it is {}", crate::json::task_name(task.run, &task.key), task.state.name()),
+            format!(
+                "task `{}` asks nothing: it is {}",
+                crate::json::task_name(task.run, &task.key),
+                task.state.name()
+            ),
         )
         .hint("`wheelhouse answer` lists the open questions"));
     }

@@ -65,12 +65,17 @@ pub(crate) fn follow_to_end(
             Seat::Ours(lock) => {
                 let store = State::open(&app.place)?.store;
                 host::host(app, settings, lock, store, Until::NothingLeft, |mut hosted| {
-                    runtime.block_on(hosting(app, runs, &mut follower, &mut signals, &mut hosted, watcher.as_deref_mut()))
+                    runtime.block_on(hosting(
+                        app,
+                        runs,
+                        &mut follower,
+                        &mut signals,
+                        &mut hosted,
+                        watcher.as_deref_mut(),
+                    ))
                 })??
             }
-            Seat::Theirs(_) => {
-                runtime.block_on(attached(&mut follower, &mut signals, watcher.as_deref_mut()))?
-            }
+            Seat::Theirs(_) => runtime.block_on(attached(&mut follower, &mut signals, watcher.as_deref_mut()))?,
         };
         if let Some(finish) = finish {
             return Ok(finish);
@@ -94,8 +99,9 @@ async fn hosting(
             let others = others_open(app, runs)?;
             if !others.is_empty() {
                 let list = others.iter().map(RunId::to_string).collect::<Vec<_>>().join(", ");
-                app.terminal
-                    .say(&format!("this engine goes on with {list}; Ctrl-C leaves that to `wheelhouse resume`"));
+                app.terminal.say(&format!(
+                    "this engine goes on with {list}; Ctrl-C leaves that to `wheelhouse resume`"
+                ));
             }
             match follower.wait_for_engine(signals, hosted).await? {
                 // What we were asked for is done; others' work was cut short, and they are told so by their own.
@@ -156,7 +162,11 @@ fn step_in(app: &App, settings: &Settings, runs: &[RunId]) -> Result<Seat, Failu
 
 /// Lets a run go on that lost its engine.
 fn go_on(state: &mut State, run: RunId) -> Result<(), Failure> {
-    if state.reader.run(run)?.is_some_and(|view| view.state == RunState::Interrupted) {
+    if state
+        .reader
+        .run(run)?
+        .is_some_and(|view| view.state == RunState::Interrupted)
+    {
         state.change(Command::ResumeRun { run })?;
     }
     Ok(())
@@ -167,7 +177,12 @@ fn others_open(app: &App, runs: &[RunId]) -> Result<Vec<RunId>, Failure> {
     let goes_on = |view: &RunView| {
         view.state == RunState::Active && view.counts.running + view.counts.ready > 0 && !runs.contains(&view.id)
     };
-    Ok(reader.runs(1_000)?.into_iter().filter(goes_on).map(|view| view.id).collect())
+    Ok(reader
+        .runs(1_000)?
+        .into_iter()
+        .filter(goes_on)
+        .map(|view| view.id)
+        .collect())
 }
 
 /// Takes the seat for new work: what an earlier engine left is cleared, and its runs wait for `resume` unless
@@ -178,7 +193,9 @@ pub(crate) fn take_seat(app: &App, settings: &Settings, state: &mut State, go_on
         Seat::Ours(_) => host::recover(state, settings, go_on)?,
         Seat::Theirs(pid) => {
             let process = pid.map(|pid| format!(" in process {pid}")).unwrap_or_default();
-            app.terminal.say(&format!("an engine is running{process}: it does the work, this terminal follows"));
+            app.terminal.say(&format!(
+                "an engine is running{process}: it does the work, this terminal follows"
+            ));
         }
     }
     Ok(seat)
@@ -200,7 +217,10 @@ pub(crate) fn conclude(app: &App, runs: &[RunId], finish: Finish) -> Result<Exit
         let Some(view) = reader.run(*run)? else { continue };
         all_well &= words::all_succeeded(&view);
         let report = gather::report(reader.as_mut(), view, now())?;
-        let path = write_report(app, &report);
+        let path = match finish {
+            Finish::Over | Finish::Held => write_report(app, &report),
+            Finish::Interrupted { .. } | Finish::Left => None,
+        };
         if app.terminal.json {
             let mut document = run_document(reader.as_mut(), &report)?;
             document["report"] = path.as_ref().map(|path| path.display().to_string()).into();
@@ -210,10 +230,12 @@ pub(crate) fn conclude(app: &App, runs: &[RunId], finish: Finish) -> Result<Exit
         match finish {
             Finish::Over | Finish::Held if place < REPORTS_MAX => {
                 let page = report::page(&report, Length::Brief);
-                app.terminal.print(&page.text_of(app.terminal.out.width, app.terminal.out.paint))?;
+                app.terminal
+                    .print(&page.text_of(app.terminal.out.width, app.terminal.out.paint))?;
             }
             Finish::Over | Finish::Held => {
-                app.terminal.print(&format!("{} {}: {}\n", run, report.run.name, report::headline(&report)))?;
+                app.terminal
+                    .print(&format!("{} {}: {}\n", run, report.run.name, report::headline(&report)))?;
             }
             Finish::Interrupted { .. } | Finish::Left => {}
         }
@@ -243,7 +265,8 @@ fn closing(app: &App, runs: &[RunId], finish: Finish, all_well: bool) -> Exit {
                 0 => "nothing was cut short".to_owned(),
                 number => format!("{} will be tried again", words::count(number as u64, "task")),
             };
-            app.terminal.warn(&format!("interrupted: {tasks}; `wheelhouse resume` goes on"));
+            app.terminal
+                .warn(&format!("interrupted: {tasks}; `wheelhouse resume` goes on"));
             exit::INTERRUPTED
         }
         Finish::Left => {
@@ -261,12 +284,19 @@ fn closing(app: &App, runs: &[RunId], finish: Finish, all_well: bool) -> Exit {
 fn write_report(app: &App, report: &gather::Report) -> Option<std::path::PathBuf> {
     let dir = app.place.reports();
     let path = dir.join(format!("{}.md", report.run.id));
-    let text = format!("{}{}", report::page(report, Length::Whole).markdown(), report::footer(report.now));
+    let text = format!(
+        "{}{}",
+        report::page(report, Length::Whole).markdown(),
+        report::footer(report.now)
+    );
     let written = std::fs::create_dir_all(&dir).and_then(|()| crate::place::write_private(&path, text.as_bytes()));
     match written {
         Ok(()) => Some(path),
         Err(error) => {
-            app.terminal.warn(&format!("the report could not be written to {}: {error}", path.display()));
+            app.terminal.warn(&format!(
+                "the report could not be written to {}: {error}",
+                path.display()
+            ));
             None
         }
     }
@@ -274,7 +304,11 @@ fn write_report(app: &App, report: &gather::Report) -> Option<std::path::PathBuf
 
 /// Everything about a run as a document.
 pub(crate) fn run_document(reader: &mut dyn Reader, report: &gather::Report) -> Result<serde_json::Value, Failure> {
-    let known: BTreeMap<_, _> = report.details.iter().map(|detail| (detail.task.id, &detail.result)).collect();
+    let known: BTreeMap<_, _> = report
+        .details
+        .iter()
+        .map(|detail| (detail.task.id, &detail.result))
+        .collect();
     let mut tasks = Vec::new();
     for task in &report.tasks {
         let result = match known.get(&task.id) {

@@ -33,7 +33,10 @@ pub(crate) fn add(app: &App, args: &args::TaskAdd) -> Outcome {
     let mut state = State::open(&app.place)?;
     let queue = state::queue(state.reader.as_mut())?;
     let existing = match &queue {
-        Some(queue) => gather::tasks(state.reader.as_mut(), queue.id)?.into_iter().map(|task| task.key).collect(),
+        Some(queue) => gather::tasks(state.reader.as_mut(), queue.id)?
+            .into_iter()
+            .map(|task| task.key)
+            .collect(),
         None => Vec::new(),
     };
     let key = match &args.id {
@@ -117,20 +120,31 @@ fn check(
         plan::tasks_from_output(&document, existing, context)
     });
     let tasks = read.map_err(|problems| {
-        let lines: Vec<String> = problems.0.iter().map(|problem| format!("  {}", sentence(problem))).collect();
+        let lines: Vec<String> = problems
+            .0
+            .iter()
+            .map(|problem| format!("  {}", sentence(problem)))
+            .collect();
         let mut failure = Failure::usage(format!("the task is refused\n{}", lines.join("\n")));
-        failure.problems = serde_json::to_value(&problems).ok();
+        failure.problems = serde_json::to_value(&problems).ok().map(Box::new);
         if let Some(hint) = plans::not_built_in(&problems.0) {
             failure = failure.hint(hint);
         }
         failure
     })?;
-    tasks.into_iter().next().ok_or_else(|| Failure::usage("the task is empty"))
+    tasks
+        .into_iter()
+        .next()
+        .ok_or_else(|| Failure::usage("the task is empty"))
 }
 
 /// A problem without its place: the document it is in was made here.
 fn sentence(problem: &plan::Problem) -> String {
-    let near = problem.nearest.as_ref().map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+    let near = problem
+        .nearest
+        .as_ref()
+        .map(|near| format!("; did you mean `{near}`?"))
+        .unwrap_or_default();
     format!("{}{near}", problem.message)
 }
 
@@ -142,19 +156,22 @@ fn begin_queue(state: &mut State, task: TaskSpec) -> Result<RunId, Failure> {
         source: "wheelhouse task add".to_owned(),
         standing: true,
     };
-    match state.change(Command::SubmitRun {
-        run,
-        tasks: vec![task],
-    })? {
+    match state.change(Command::SubmitRun { run, tasks: vec![task] })? {
         Reply::Submitted { run, .. } => Ok(run),
-        other => Err(Failure::new(exit::STATE_FAILED, format!("the store answered a submission with {other:?}"))),
+        other => Err(Failure::new(
+            exit::STATE_FAILED,
+            format!("the store answered a submission with {other:?}"),
+        )),
     }
 }
 
 /// A name from the first words of the text, with a number when it is taken.
 fn key_from(text: &str, existing: &[TaskKey]) -> String {
     let mut key = String::new();
-    for word in text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()) {
+    for word in text
+        .split(|c: char| !c.is_ascii_alphanumeric())
+        .filter(|word| !word.is_empty())
+    {
         if key.len() + word.len() + 1 > KEY_MAX {
             break;
         }
@@ -164,7 +181,11 @@ fn key_from(text: &str, existing: &[TaskKey]) -> String {
         key.push_str(&word.to_ascii_lowercase());
     }
     if !key.starts_with(|c: char| c.is_ascii_alphabetic()) {
-        key = if key.is_empty() { "task".to_owned() } else { format!("task-{key}") };
+        key = if key.is_empty() {
+            "task".to_owned()
+        } else {
+            format!("task-{key}")
+        };
     }
     let is_taken = |key: &str| existing.iter().any(|taken| taken.as_str() == key);
     if !is_taken(&key) {
@@ -186,7 +207,10 @@ mod tests {
         let existing: Vec<TaskKey> = ["fix-the-login", "fix-the-login-2", "task"].map(TaskKey::from).to_vec();
         for (text, key) in [
             ("Fix the login!", "fix-the-login-3"),
-            ("Look at src/auth/mod.rs and say what is wrong with it", "look-at-src-auth-mod-rs-and-say"),
+            (
+                "Look at src/auth/mod.rs and say what is wrong with it",
+                "look-at-src-auth-mod-rs-and-say",
+            ),
             ("日本語", "task-2"),
             ("2 things", "task-2-things"),
             ("Averyverylongwordthatisnowordatallbutgoeson and on", "task-2"),

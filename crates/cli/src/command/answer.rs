@@ -52,9 +52,14 @@ fn give(app: &App, id: &str, answer: &str) -> Outcome {
     let task = task_name(question.run, &question.key);
     if app.terminal.json {
         let question = state.reader.question(question.id)?.unwrap_or(question);
-        app.terminal.print_json(&json!({ "question": wire::Question::from(&question) }))?;
+        app.terminal
+            .print_json(&json!({ "question": wire::Question::from(&question) }))?;
     } else {
-        app.terminal.print(&format!("{} of {task} is answered: {}\n", question.id, one_line(answer)))?;
+        app.terminal.print(&format!(
+            "{} of {task} is answered: {}\n",
+            question.id,
+            one_line(answer)
+        ))?;
     }
     Ok(exit::OK)
 }
@@ -65,8 +70,10 @@ fn how(question: &QuestionView) -> String {
         [] => format!("`wheelhouse answer {} \"your words\"`", question.id),
         ["approve", "deny"] => format!("`wheelhouse approve {0}` or `wheelhouse deny {0}`", question.id),
         choices => {
-            let commands: Vec<String> =
-                choices.iter().map(|choice| format!("`wheelhouse answer {} {choice}`", question.id)).collect();
+            let commands: Vec<String> = choices
+                .iter()
+                .map(|choice| format!("`wheelhouse answer {} {choice}`", question.id))
+                .collect();
             commands.join(" or ")
         }
     }

@@ -32,7 +32,10 @@ pub(crate) fn pause(app: &App, what: &str) -> Outcome {
     };
     match run.state {
         RunState::Finished => {
-            return Err(Failure::new(exit::REFUSED, format!("run {} is finished; there is nothing to pause", run.id)));
+            return Err(Failure::new(
+                exit::REFUSED,
+                format!("run {} is finished; there is nothing to pause", run.id),
+            ));
         }
         RunState::Paused => {}
         RunState::Active | RunState::Interrupted => {
@@ -58,13 +61,20 @@ pub(crate) fn cancel(app: &App, what: &str) -> Outcome {
     match state::named(state.reader.as_mut(), what)? {
         Named::Run(run) => {
             if run.state == RunState::Finished {
-                return Err(Failure::new(exit::REFUSED, format!("run {} is finished; there is nothing to stop", run.id)));
+                return Err(Failure::new(
+                    exit::REFUSED,
+                    format!("run {} is finished; there is nothing to stop", run.id),
+                ));
             }
             state.change(Command::CancelRun { run: run.id })?;
             host::quietly_tell_engine(app);
             run_changed(app, &mut state, &run, &|run| match run.counts.running {
                 0 => format!("{} is cancelled", run.id),
-                number => format!("{} is cancelled; {} under way will stop", run.id, words::count(number, "task")),
+                number => format!(
+                    "{} is cancelled; {} under way will stop",
+                    run.id,
+                    words::count(number, "task")
+                ),
             })
         }
         Named::Task(task) => {
@@ -108,7 +118,10 @@ pub(crate) fn retry(app: &App, what: &str) -> Outcome {
                     let name = task_name(task.run, &task.key);
                     return Err(Failure::new(
                         exit::REFUSED,
-                        format!("{name} is {}; only a task that is done without success can be tried again", state.name()),
+                        format!(
+                            "{name} is {}; only a task that is done without success can be tried again",
+                            state.name()
+                        ),
                     )
                     .hint(format!("`wheelhouse status {name}` says what it waits on")));
                 }
@@ -122,7 +135,10 @@ pub(crate) fn retry(app: &App, what: &str) -> Outcome {
 
 fn done_already(task: &TaskView, outcome: &TaskOutcome) -> Failure {
     let name = task_name(task.run, &task.key);
-    let failure = Failure::new(exit::REFUSED, format!("{name} is done: {}", words::outcome(outcome).text));
+    let failure = Failure::new(
+        exit::REFUSED,
+        format!("{name} is done: {}", words::outcome(outcome).text),
+    );
     if outcome.is_success() {
         failure.hint(format!("`wheelhouse result {name}` prints what it produced"))
     } else {
@@ -147,7 +163,8 @@ fn task_changed(app: &App, state: &mut State, task: &TaskView, say: &dyn Fn(&Tas
     if app.terminal.json {
         app.terminal.print_json(&json!({ "task": wire::Task::from(&task) }))?;
     } else {
-        app.terminal.print(&format!("{} {}\n", task_name(task.run, &task.key), say(&task)))?;
+        app.terminal
+            .print(&format!("{} {}\n", task_name(task.run, &task.key), say(&task)))?;
     }
     Ok(exit::OK)
 }

@@ -6,7 +6,6 @@ use crate::app::App;
 use crate::args;
 use crate::exit;
 use crate::failure::Outcome;
-use crate::show::doc::{Cell, Table, Tone};
 
 /// Shows the configuration.
 pub(crate) fn config(app: &App, args: &args::Config) -> Outcome {
@@ -26,18 +25,15 @@ pub(crate) fn config(app: &App, args: &args::Config) -> Outcome {
         app.terminal.print_json(&keys)?;
         return Ok(exit::OK);
     }
-    let mut table = Table::new(&["", ""]);
+    // Lines of TOML, never cut: whoever asks wants to copy them.
+    let mut text = String::new();
     for (path, (value, from)) in &merged.values {
-        let setting = format!("{} = {}", path.join("."), value.toml());
-        let from = if *origin {
-            Cell::toned(from.to_string(), Tone::Dim)
-        } else {
-            Cell::default()
-        };
-        table.row([setting.into(), from]);
+        text.push_str(&format!("{} = {}", path.join("."), value.toml()));
+        if *origin {
+            text.push_str(&app.terminal.out.paint.dim(&format!("  # {from}")));
+        }
+        text.push('\n');
     }
-    // Values are never cut: whoever asks wants to copy them.
-    let lines = table.text_of(usize::MAX, app.terminal.out.paint);
-    app.terminal.print(&format!("{}\n", lines.join("\n")))?;
+    app.terminal.print(&text)?;
     Ok(exit::OK)
 }

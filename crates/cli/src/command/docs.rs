@@ -23,7 +23,9 @@ pub(crate) fn man(app: &App) -> Outcome {
     command.build();
     let mut bytes = Vec::new();
     let failed = |error: std::io::Error| Failure::new(exit::IO, format!("cannot make the manual: {error}"));
-    clap_mangen::Man::new(command.clone()).render(&mut bytes).map_err(failed)?;
+    clap_mangen::Man::new(command.clone())
+        .render(&mut bytes)
+        .map_err(failed)?;
     for sub in leaves(&command) {
         let man = clap_mangen::Man::new(sub.clone());
         man.render_name_section(&mut bytes).map_err(failed)?;
@@ -40,7 +42,11 @@ fn leaves(command: &Command) -> Vec<&Command> {
     let mut found = Vec::new();
     for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set()) {
         let below = leaves(sub);
-        if below.is_empty() { found.push(sub) } else { found.extend(below) }
+        if below.is_empty() {
+            found.push(sub)
+        } else {
+            found.extend(below)
+        }
     }
     found
 }
@@ -128,7 +134,9 @@ fn configuration_page() -> String {
          | key | takes | default | what it does |\n|---|---|---|---|\n",
     );
     for key in KEYS {
-        let default = key.default.map_or_else(|| "–".to_owned(), |default| format!("`{default}`"));
+        let default = key
+            .default
+            .map_or_else(|| "–".to_owned(), |default| format!("`{default}`"));
         text.push_str(&format!(
             "| `{}` | {} | {default} | {} |\n",
             key.pattern.replace('*', "NAME"),
@@ -175,7 +183,11 @@ mod tests {
     fn every_command_is_on_the_page() {
         let page = cli_page();
         for sub in Cli::command().get_subcommands().filter(|sub| !sub.is_hide_set()) {
-            assert!(page.contains(&format!("## wheelhouse {}", sub.get_name())), "{}", sub.get_name());
+            assert!(
+                page.contains(&format!("## wheelhouse {}", sub.get_name())),
+                "{}",
+                sub.get_name()
+            );
         }
         for hidden in ["keep", "rehearse", "docs"] {
             assert!(!page.contains(&format!("## wheelhouse {hidden}\n")), "{hidden}");

@@ -71,7 +71,8 @@ pub(crate) fn doctor(app: &App) -> Outcome {
     if app.terminal.json {
         let documents: Vec<_> = findings.iter().map(document).collect();
         let auto = auto.as_ref().map(AgentName::as_str);
-        app.terminal.print_json(&json!({ "ready": !broken, "auto": auto, "findings": documents }))?;
+        app.terminal
+            .print_json(&json!({ "ready": !broken, "auto": auto, "findings": documents }))?;
     } else {
         print(app, &findings, auto)?;
     }
@@ -106,10 +107,8 @@ fn print(app: &App, findings: &[Finding], auto: Option<AgentName>) -> Result<(),
             text.push('\n');
         }
         text.push_str(&format!("{}\n", surface.paint.strong(area)));
-        for line in table.text_of(usize::MAX, surface.paint) {
-            for line in crate::terminal::wrap(&line, surface.width) {
-                text.push_str(&format!("{line}\n"));
-            }
+        for line in table.text_wrapped(surface.width, surface.paint) {
+            text.push_str(&format!("{line}\n"));
         }
     };
     for finding in findings {
@@ -129,18 +128,13 @@ fn print(app: &App, findings: &[Finding], auto: Option<AgentName>) -> Result<(),
     if let Some(auto) = auto {
         text.push_str(&format!("\n`auto` is {auto} here.\n"));
     }
-    let next: Vec<String> = findings
-        .iter()
-        .filter_map(|finding| Some(format!("  {}: {}", finding.name, finding.next.as_ref()?)))
-        .collect();
-    if !next.is_empty() {
-        text.push_str(&format!("\n{}\n", surface.paint.strong("next")));
-        for line in next {
-            for line in crate::terminal::wrap(&line, surface.width) {
-                text.push_str(&format!("{line}\n"));
-            }
+    let mut next = Table::new(&["", ""]);
+    for finding in findings {
+        if let Some(command) = &finding.next {
+            next.row([finding.name.as_str().into(), command.as_str().into()]);
         }
     }
+    flush("next", &next, &mut text);
     app.terminal.print(&text)
 }
 
@@ -148,7 +142,12 @@ const MACHINE: &str = "machine";
 
 fn system() -> Finding {
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let found = format!("{} {} on {}", std::env::consts::OS, kernel.trim(), std::env::consts::ARCH);
+    let found = format!(
+        "{} {} on {}",
+        std::env::consts::OS,
+        kernel.trim(),
+        std::env::consts::ARCH
+    );
     if std::env::consts::OS == "linux" {
         Finding::new(MACHINE, "system", Health::Good, found)
     } else {
@@ -164,7 +163,12 @@ fn processes() -> Finding {
     let adopts = probe::adopts_orphans();
     let sees = Path::new("/proc/self/stat").exists();
     match (adopts, sees) {
-        (true, true) => Finding::new(MACHINE, "processes", Health::Good, "whole process trees can be ended (subreaper, /proc)"),
+        (true, true) => Finding::new(
+            MACHINE,
+            "processes",
+            Health::Good,
+            "whole process trees can be ended (subreaper, /proc)",
+        ),
         (adopts, sees) => {
             let missing = match (adopts, sees) {
                 (false, true) => "the kernel offers no child subreaper",
@@ -188,7 +192,10 @@ fn shell() -> Finding {
 }
 
 fn git(app: &App) -> Finding {
-    let advice = format!("install git {}.{} or newer; plans about repositories need it", GIT_MIN.0, GIT_MIN.1);
+    let advice = format!(
+        "install git {}.{} or newer; plans about repositories need it",
+        GIT_MIN.0, GIT_MIN.1
+    );
     let Some(path) = app.program("git") else {
         return Finding::new(MACHINE, "git", Health::Gap, "not on PATH").next(advice);
     };
@@ -216,8 +223,13 @@ fn configuration(app: &App) -> Finding {
         Ok(_) => Finding::new(PROJECT, "settings", Health::Good, "read without problems"),
         Err(failure) => {
             let count = failure.message.lines().count().saturating_sub(1).max(1);
-            Finding::new(PROJECT, "settings", Health::Broken, words::count(count as u64, "problem"))
-                .next("`wheelhouse config show` says which")
+            Finding::new(
+                PROJECT,
+                "settings",
+                Health::Broken,
+                words::count(count as u64, "problem"),
+            )
+            .next("`wheelhouse config show` says which")
         }
     }
 }
@@ -229,25 +241,48 @@ fn stored(app: &App) -> Vec<Finding> {
     let mut findings = Vec::new();
     if !dir.is_dir() {
         findings.push(
-            Finding::new(PROJECT, "state", Health::Gap, format!("none yet in {}", place.project.display()))
-                .next("`wheelhouse init` prepares the project; `wheelhouse run PLAN` does it by itself"),
+            Finding::new(
+                PROJECT,
+                "state",
+                Health::Gap,
+                format!("none yet in {}", place.project.display()),
+            )
+            .next("`wheelhouse init` prepares the project; `wheelhouse run PLAN` does it by itself"),
         );
         findings.push(space(&place.project));
         return findings;
     }
     findings.push(match probe::is_writable(dir) {
         Ok(()) => match probe::others_may_read(dir) {
-            false => Finding::new(PROJECT, "state", Health::Good, format!("{}, for its owner alone", dir.display())),
-            true => Finding::new(PROJECT, "state", Health::Gap, format!("others may read {}", dir.display()))
-                .next(format!("chmod 700 {}", dir.display())),
+            false => Finding::new(
+                PROJECT,
+                "state",
+                Health::Good,
+                format!("{}, for its owner alone", dir.display()),
+            ),
+            true => Finding::new(
+                PROJECT,
+                "state",
+                Health::Gap,
+                format!("others may read {}", dir.display()),
+            )
+            .next(format!("chmod 700 {}", dir.display())),
         },
-        Err(error) => Finding::new(PROJECT, "state", Health::Broken, format!("cannot write to {}: {error}", dir.display()))
-            .next("give this user write access, or choose another `--state-dir`"),
+        Err(error) => Finding::new(
+            PROJECT,
+            "state",
+            Health::Broken,
+            format!("cannot write to {}: {error}", dir.display()),
+        )
+        .next("give this user write access, or choose another `--state-dir`"),
     });
     findings.push(database(app));
     findings.push(space(dir));
     let engine = match host::engine(dir) {
-        Engine::Running(pid) => format!("running{}", pid.map(|pid| format!(" (process {pid})")).unwrap_or_default()),
+        Engine::Running(pid) => format!(
+            "running{}",
+            pid.map(|pid| format!(" (process {pid})")).unwrap_or_default()
+        ),
         Engine::Absent => "not running; `run` and `resume` bring their own".to_owned(),
     };
     findings.push(Finding::new(PROJECT, "engine", Health::Good, engine));
@@ -260,7 +295,12 @@ fn database(app: &App) -> Finding {
         None => Ok(None),
     });
     match found {
-        Ok(Some(runs)) => Finding::new(PROJECT, "store", Health::Good, format!("opens; {}", words::count(runs as u64, "run"))),
+        Ok(Some(runs)) => Finding::new(
+            PROJECT,
+            "store",
+            Health::Good,
+            format!("opens; {}", words::count(runs as u64, "run")),
+        ),
         Ok(None) => Finding::new(PROJECT, "store", Health::Good, "none yet; the first run makes it"),
         Err(failure) => Finding::new(PROJECT, "store", Health::Broken, failure.message).next("`wheelhouse fsck`"),
     }
@@ -272,8 +312,12 @@ fn space(dir: &Path) -> Finding {
     };
     let found = format!("{} MiB free", words::thousands(free >> 20));
     match free {
-        0..SPACE_NONE => Finding::new(PROJECT, "disk", Health::Broken, found).next("make room; `wheelhouse gc` removes old runs"),
-        SPACE_NONE..SPACE_LOW => Finding::new(PROJECT, "disk", Health::Gap, found).next("`wheelhouse gc` removes old runs"),
+        0..SPACE_NONE => {
+            Finding::new(PROJECT, "disk", Health::Broken, found).next("make room; `wheelhouse gc` removes old runs")
+        }
+        SPACE_NONE..SPACE_LOW => {
+            Finding::new(PROJECT, "disk", Health::Gap, found).next("`wheelhouse gc` removes old runs")
+        }
         _ => Finding::new(PROJECT, "disk", Health::Good, found),
     }
 }
@@ -299,15 +343,30 @@ fn agents(app: &App) -> Vec<Finding> {
             });
             continue;
         };
-        let said = answers.next().map_or_else(|| "not asked".to_owned(), |answer| answer.words());
+        let said = answers
+            .next()
+            .map_or_else(|| "not asked".to_owned(), |answer| answer.words());
         let at = path.display();
         findings.push(if backend.is_built_in() {
-            Finding::new(AGENTS, backend.name, Health::Good, format!("{said} ({at}); its login was not looked at"))
+            Finding::new(
+                AGENTS,
+                backend.name,
+                Health::Good,
+                format!("{said} ({at}); its login was not looked at"),
+            )
         } else {
-            Finding::new(AGENTS, backend.name, Health::Gap, format!("found: {said} ({at}); backend not built in yet"))
+            Finding::new(
+                AGENTS,
+                backend.name,
+                Health::Gap,
+                format!("found: {said} ({at}); backend not built in yet"),
+            )
         });
     }
-    for backend in BACKENDS.iter().filter(|backend| backend.program.is_none() && backend.is_built_in()) {
+    for backend in BACKENDS
+        .iter()
+        .filter(|backend| backend.program.is_none() && backend.is_built_in())
+    {
         let about = if backend.name == roster::REHEARSAL {
             "built in; makes things up at no cost, and says so"
         } else {

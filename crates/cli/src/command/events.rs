@@ -44,7 +44,12 @@ fn print_news(app: &App, feed: &mut Feed, reader: &mut dyn Reader) -> Result<(),
             if app.terminal.json {
                 text.push_str(&json::event(&news.event, news.key.as_ref()).to_string());
             } else {
-                text.push_str(&line::event(&news.event, news.key.as_ref(), now(), app.terminal.out.paint));
+                text.push_str(&line::event(
+                    &news.event,
+                    news.key.as_ref(),
+                    now(),
+                    app.terminal.out.paint,
+                ));
             }
             text.push('\n');
         }

@@ -33,15 +33,24 @@ pub(crate) fn fsck(app: &App) -> Outcome {
             .map(|Fault { rule, detail }| json!({ "rule": rule, "detail": detail }))
             .collect();
         let files: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
-        app.terminal.print_json(&json!({ "sound": faults.is_empty(), "faults": faults, "orphans": files }))?;
+        app.terminal
+            .print_json(&json!({ "sound": faults.is_empty(), "faults": faults, "orphans": files }))?;
     } else {
         let paint = app.terminal.out.paint;
         let mut text = String::new();
         for fault in faults.iter().take(PRINTED_MAX) {
-            text.push_str(&format!("{} {}: {}\n", paint.bad("fault"), fault.rule, one_line(&fault.detail)));
+            text.push_str(&format!(
+                "{} {}: {}\n",
+                paint.bad("fault"),
+                fault.rule,
+                one_line(&fault.detail)
+            ));
         }
         if faults.len() > PRINTED_MAX {
-            text.push_str(&format!("… and {} more faults\n", words::thousands((faults.len() - PRINTED_MAX) as u64)));
+            text.push_str(&format!(
+                "… and {} more faults\n",
+                words::thousands((faults.len() - PRINTED_MAX) as u64)
+            ));
         }
         for file in &files {
             text.push_str(&format!("{} {}\n", paint.dim("orphan"), app.place.short(file)));
@@ -61,8 +70,14 @@ pub(crate) fn fsck(app: &App) -> Outcome {
     }
     app.terminal.failure(
         &Failure::new(exit::STATE_FAILED, "the stored state does not add up")
-            .hint(format!("keep a copy of {} before anything else", app.place.state_dir.display()))
-            .hint(format!("backups made before migrations lie in {}", app.place.backups().display())),
+            .hint(format!(
+                "keep a copy of {} before anything else",
+                app.place.state_dir.display()
+            ))
+            .hint(format!(
+                "backups made before migrations lie in {}",
+                app.place.backups().display()
+            )),
     );
     Ok(exit::STATE_FAILED)
 }

@@ -26,13 +26,24 @@ pub(crate) fn gc(app: &App, args: &args::Gc) -> Outcome {
     let kept_ms = u64::try_from(settings.retention.as_millis()).unwrap_or(u64::MAX);
     let before = Millis(now().0.saturating_sub(kept_ms));
     let is_old = |run: &RunView| run.state == RunState::Finished && run.finished_at.is_some_and(|at| at < before);
-    let old: Vec<RunId> = state.reader.runs(RUNS_MAX)?.iter().filter(|run| is_old(run)).map(|run| run.id).collect();
+    let old: Vec<RunId> = state
+        .reader
+        .runs(RUNS_MAX)?
+        .iter()
+        .filter(|run| is_old(run))
+        .map(|run| run.id)
+        .collect();
     let (runs, artifacts) = if args.dry_run {
         (old.len() as u64, None)
     } else {
         match state.change(Command::Prune { before })? {
             Reply::Pruned { runs, artifacts } => (runs, Some(artifacts)),
-            other => return Err(Failure::new(exit::STATE_FAILED, format!("the store answered with {other:?}"))),
+            other => {
+                return Err(Failure::new(
+                    exit::STATE_FAILED,
+                    format!("the store answered with {other:?}"),
+                ));
+            }
         }
     };
     let gone = if args.dry_run { old.clone() } else { Vec::new() };

@@ -46,7 +46,8 @@ pub(crate) fn init(app: &App) -> Outcome {
         said(created),
         said(wrote)
     ))?;
-    app.terminal.say("next: `wheelhouse doctor`, then `wheelhouse run PLAN`");
+    app.terminal
+        .say("next: `wheelhouse doctor`, then `wheelhouse run PLAN`");
     Ok(exit::OK)
 }
 
@@ -60,7 +61,10 @@ pub(crate) fn template() -> String {
         let default = key.default.unwrap_or_default();
         text.push_str(&format!("\n# {}\n# {} = {default}\n", key.about, key.pattern));
     }
-    for key in KEYS.iter().filter(|key| key.pattern.contains('.') && !key.pattern.contains('*')) {
+    for key in KEYS
+        .iter()
+        .filter(|key| key.pattern.contains('.') && !key.pattern.contains('*'))
+    {
         if let (Some((table, name)), Some(default)) = (key.pattern.rsplit_once('.'), key.default) {
             text.push_str(&format!("\n# {}\n# [{table}]\n# {name} = {default}\n", key.about));
         }

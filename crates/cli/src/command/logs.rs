@@ -12,6 +12,7 @@ use crate::args;
 use crate::exit;
 use crate::failure::{Failure, Outcome};
 use crate::json::task_name;
+use crate::show::words;
 use crate::state;
 use crate::terminal::plain;
 
@@ -26,12 +27,14 @@ pub(crate) fn logs(app: &App, args: &args::Logs) -> Outcome {
     let mut task = state::task(reader.as_mut(), &args.task)?;
     let name = task_name(task.run, &task.key);
     if app.terminal.json {
-        return Err(Failure::usage("logs are raw output and have no JSON form")
-            .hint(format!("`wheelhouse result {name} --full --json` has the output of a try that ended")));
+        return Err(
+            Failure::usage("logs are raw output and have no JSON form").hint(format!(
+                "`wheelhouse result {name} --full --json` has the output of a try that ended"
+            )),
+        );
     }
-    if task.attempt == 0 && !args.follow {
-        return Err(Failure::new(exit::NOT_FOUND, format!("{name} was not tried yet: it is {}", task.state.name()))
-            .hint(format!("`wheelhouse status {name}` says what it waits on; `-f` waits for it")));
+    if task.attempt == 0 && (task.state.is_done() || !args.follow) {
+        return Err(never_tried(&task));
     }
     let mut attempt = args.attempt.unwrap_or(task.attempt);
     let mut position = 0;
@@ -42,7 +45,9 @@ pub(crate) fn logs(app: &App, args: &args::Logs) -> Outcome {
             return finish(app, reader.as_mut(), &task, attempt, &path, position);
         }
         std::thread::sleep(POLL);
-        let Some(fresh) = reader.task(task.id)? else { return Ok(exit::OK) };
+        let Some(fresh) = reader.task(task.id)? else {
+            return Ok(exit::OK);
+        };
         let next = args.attempt.unwrap_or(fresh.attempt);
         if next != attempt {
             // The last of the old try first, then the new one from its beginning.
@@ -56,32 +61,45 @@ pub(crate) fn logs(app: &App, args: &args::Logs) -> Outcome {
     }
 }
 
+fn never_tried(task: &TaskView) -> Failure {
+    let name = task_name(task.run, &task.key);
+    let how = words::task_state(task).text;
+    if task.state.is_done() {
+        Failure::new(exit::NOT_FOUND, format!("{name} was never tried: {how}"))
+    } else {
+        Failure::new(exit::NOT_FOUND, format!("{name} was not tried yet: it is {how}")).hint(format!(
+            "`wheelhouse status {name}` says what it waits on; `-f` waits for it"
+        ))
+    }
+}
+
 fn is_over(task: &TaskView, attempt: u32) -> bool {
     task.state.is_done() || attempt < task.attempt
 }
 
 /// The end of the log, and a word when there never was one.
-fn finish(
-    app: &App,
-    reader: &mut dyn Reader,
-    task: &TaskView,
-    attempt: u32,
-    path: &Path,
-    position: u64,
-) -> Outcome {
+fn finish(app: &App, reader: &mut dyn Reader, task: &TaskView, attempt: u32, path: &Path, position: u64) -> Outcome {
     let position = copy(app, path, position)?;
     if position > 0 || path.exists() {
         return Ok(exit::OK);
+    }
+    if attempt == 0 {
+        return Err(never_tried(task));
     }
     let name = task_name(task.run, &task.key);
     let tries = reader.attempts(task.id)?.len();
     let exist: Vec<String> = existing(path);
     if tries > 0 && u32::try_from(tries).is_ok_and(|tries| attempt > tries) {
-        return Err(Failure::new(exit::NOT_FOUND, format!("{name} had {tries} tries; there is no try {attempt}")));
+        return Err(Failure::new(
+            exit::NOT_FOUND,
+            format!("{name} had {}; there is no try {attempt}", words::tries(tries as u64)),
+        ));
     }
     let failure = Failure::new(exit::NOT_FOUND, format!("try {attempt} of {name} left no log"));
     Err(if exist.is_empty() {
-        failure.hint(format!("`wheelhouse result {name} --full` prints the output that was kept"))
+        failure.hint(format!(
+            "`wheelhouse result {name} --full` prints the output that was kept"
+        ))
     } else {
         failure.hint(format!("there is {}", exist.join(", ")))
     })
@@ -90,8 +108,15 @@ fn finish(
 /// The logs of other tries of the task.
 fn existing(path: &Path) -> Vec<String> {
     let prefix = path.file_stem().map(PathBuf::from);
-    let prefix = prefix.as_deref().and_then(Path::file_stem).unwrap_or_default().to_string_lossy().into_owned();
-    let Some(entries) = path.parent().and_then(|dir| std::fs::read_dir(dir).ok()) else { return Vec::new() };
+    let prefix = prefix
+        .as_deref()
+        .and_then(Path::file_stem)
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    let Some(entries) = path.parent().and_then(|dir| std::fs::read_dir(dir).ok()) else {
+        return Vec::new();
+    };
     let mut names: Vec<String> = entries
         .flatten()
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
@@ -115,7 +140,11 @@ fn copy(app: &App, path: &Path, position: u64) -> Result<u64, Failure> {
         file.seek(SeekFrom::Start(position)).map_err(failed)?;
         let read = file.read(&mut chunk).map_err(failed)?;
         let bytes = &chunk[..read];
-        let used = if app.terminal.out.tty { whole_letters(bytes) } else { read };
+        let used = if app.terminal.out.tty {
+            whole_letters(bytes)
+        } else {
+            read
+        };
         if used == 0 {
             return Ok(position);
         }

@@ -84,7 +84,8 @@ fn show(app: &App, path: &Path, vars: &[String], dot: bool) -> Outcome {
     let checked = plans::check(app, &settings, &text, vars, Cast::AsWritten);
     let checked = plans::accept(app, &text.name, checked)?;
     if dot {
-        app.terminal.print(&plan::show::dot(&checked.run.name, &checked.tasks))?;
+        app.terminal
+            .print(&plan::show::dot(&checked.run.name, &checked.tasks))?;
     } else if app.terminal.json {
         app.terminal.print_json(&document(&checked))?;
     } else {
@@ -101,8 +102,10 @@ fn document(checked: &Checked) -> Value {
         .iter()
         .map(|layer| layer.iter().map(|place| checked.tasks[*place].key.as_str()).collect())
         .collect();
-    let chain: Vec<&str> =
-        plan::show::critical_path(&checked.tasks, &|_| 1).iter().map(|key| key.as_str()).collect();
+    let chain: Vec<&str> = plan::show::critical_path(&checked.tasks, &|_| 1)
+        .iter()
+        .map(|key| key.as_str())
+        .collect();
     json!({
         "name": checked.run.name,
         "source": checked.run.source,

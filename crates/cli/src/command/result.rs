@@ -20,12 +20,20 @@ const OUTPUT: &str = "output";
 pub(crate) fn result(app: &App, args: &args::ResultOf) -> Outcome {
     let mut reader = state::expect(&app.place)?;
     let found = state::task(reader.as_mut(), &args.task)?;
-    let Some(result) = reader.result(found.id)? else { return Err(no_result(&found)) };
+    let Some(result) = reader.result(found.id)? else {
+        return Err(no_result(&found));
+    };
     if let Some(note) = task::rehearsed_note(&result) {
         app.terminal.say(note);
     }
     if args.full {
-        return full(app, reader.as_mut(), &found, &result, args.artifact.as_deref().unwrap_or(OUTPUT));
+        return full(
+            app,
+            reader.as_mut(),
+            &found,
+            &result,
+            args.artifact.as_deref().unwrap_or(OUTPUT),
+        );
     }
     if app.terminal.json {
         app.terminal.print_json(&json!({
@@ -42,9 +50,15 @@ pub(crate) fn result(app: &App, args: &args::ResultOf) -> Outcome {
     } else {
         app.terminal.print(&format!("{summary}\n"))?;
     }
-    if result.artifacts.iter().any(|artifact| artifact.bytes as usize > summary.len() + 1) {
-        app.terminal
-            .say(&format!("more: `wheelhouse result {} --full`", task_name(found.run, &found.key)));
+    if result
+        .artifacts
+        .iter()
+        .any(|artifact| artifact.bytes as usize > summary.len() + 1)
+    {
+        app.terminal.say(&format!(
+            "more: `wheelhouse result {} --full`",
+            task_name(found.run, &found.key)
+        ));
     }
     Ok(exit::OK)
 }
@@ -52,10 +66,14 @@ pub(crate) fn result(app: &App, args: &args::ResultOf) -> Outcome {
 fn no_result(task: &TaskView) -> Failure {
     let name = task_name(task.run, &task.key);
     let failure = match &task.state {
-        TaskState::Done { outcome } => {
-            Failure::new(exit::NOT_FOUND, format!("{name} produced nothing: {}", words::outcome(outcome).text))
-        }
-        state => Failure::new(exit::NOT_FOUND, format!("{name} has no result yet: it is {}", state.name())),
+        TaskState::Done { outcome } => Failure::new(
+            exit::NOT_FOUND,
+            format!("{name} produced nothing: {}", words::outcome(outcome).text),
+        ),
+        state => Failure::new(
+            exit::NOT_FOUND,
+            format!("{name} has no result yet: it is {}", state.name()),
+        ),
     };
     failure.hint(format!("`wheelhouse status {name}` says how it stands"))
 }

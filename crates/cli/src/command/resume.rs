@@ -92,7 +92,8 @@ fn unfinished(state: &mut State) -> Result<Vec<RunId>, Failure> {
 fn resumed(app: &App, runs: &[RunId], pid: Option<u32>) -> Outcome {
     if app.terminal.json {
         let runs: Vec<String> = runs.iter().map(RunId::to_string).collect();
-        app.terminal.print_json(&json!({ "resumed": runs, "engine": "running" }))?;
+        app.terminal
+            .print_json(&json!({ "resumed": runs, "engine": "running" }))?;
     } else {
         let process = pid.map(|pid| format!(" in process {pid}")).unwrap_or_default();
         for run in runs {
@@ -115,7 +116,11 @@ fn detached(app: &App, state: &mut State, runs: &[RunId], max_parallel: Option<u
     if runs.is_empty() {
         state.change(Command::ResumeInterrupted)?;
     }
-    let open = if runs.is_empty() { unfinished(state)? } else { runs.to_vec() };
+    let open = if runs.is_empty() {
+        unfinished(state)?
+    } else {
+        runs.to_vec()
+    };
     if open.is_empty() {
         return nothing(app);
     }

@@ -20,7 +20,11 @@ use crate::work;
 /// Runs a plan.
 pub(crate) fn run(app: &App, args: &args::Run) -> Outcome {
     let settings = app.settings(args.max_parallel)?;
-    let cast = if args.rehearse { Cast::Rehearsal } else { Cast::AsWritten };
+    let cast = if args.rehearse {
+        Cast::Rehearsal
+    } else {
+        Cast::AsWritten
+    };
     if let Some(dir) = &args.compat_dir {
         return compat::run(app, &settings, &app.here.join(dir), &args.vars, cast);
     }
@@ -51,10 +55,14 @@ pub(crate) fn submit(app: &App, state: &mut State, checked: Checked) -> Result<R
     };
     match state.change(command)? {
         Reply::Submitted { run, .. } => {
-            app.terminal.say(&format!("{run} {name}: {}", words::count(count, "task")));
+            app.terminal
+                .say(&format!("{run} {name}: {}", words::count(count, "task")));
             Ok(run)
         }
-        other => Err(Failure::new(exit::STATE_FAILED, format!("the store answered a submission with {other:?}"))),
+        other => Err(Failure::new(
+            exit::STATE_FAILED,
+            format!("the store answered a submission with {other:?}"),
+        )),
     }
 }
 
@@ -66,11 +74,13 @@ fn detached(app: &App, state: &mut State, checked: Checked, max_parallel: Option
             Detached::Running => "running",
             Detached::Started => "started",
         };
-        app.terminal.print_json(&json!({ "run": run.to_string(), "engine": engine }))?;
+        app.terminal
+            .print_json(&json!({ "run": run.to_string(), "engine": engine }))?;
     } else {
         app.terminal.print(&format!("{run}\n"))?;
-        app.terminal
-            .say(&format!("`wheelhouse status {run}` says how it stands, `wheelhouse watch {run}` follows"));
+        app.terminal.say(&format!(
+            "`wheelhouse status {run}` says how it stands, `wheelhouse watch {run}` follows"
+        ));
     }
     Ok(exit::OK)
 }

@@ -39,7 +39,11 @@ pub(crate) fn serve(app: &App, args: &args::Serve) -> Outcome {
     let mut signals = Signals::listen()?;
     let reader = state::expect(&app.place)?;
     let mut follower = Follower::new(&app.place, &app.terminal, reader, Followed::Everything, Since::Now)?;
-    let until = if args.until_idle { Until::NothingLeft } else { Until::Stopped };
+    let until = if args.until_idle {
+        Until::NothingLeft
+    } else {
+        Until::Stopped
+    };
     app.terminal.say(&format!(
         "engine on {} (process {}), at most {} tasks at a time",
         app.place.state_dir.display(),
@@ -59,7 +63,8 @@ pub(crate) fn serve(app: &App, args: &args::Serve) -> Outcome {
     match &ending {
         Ending::Stopped { returned: 0 } => app.terminal.say("stopped"),
         Ending::Stopped { returned } => {
-            app.terminal.say(&format!("stopped: {returned} running tasks were returned"));
+            app.terminal
+                .say(&format!("stopped: {returned} running tasks were returned"));
         }
         Ending::NothingLeft => app.terminal.say("nothing is left to do without a person"),
         Ending::Broken(why) => return Err(Failure::new(exit::STATE_FAILED, why.clone())),

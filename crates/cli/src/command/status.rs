@@ -91,14 +91,21 @@ fn one_run(app: &App, gathered: gather::Report) -> Outcome {
         let result = known.and_then(|detail| detail.result.as_ref());
         if result.is_some_and(|result| result.rehearsed) {
             let note = &mut row[4].text;
-            *note = if note.is_empty() { "rehearsed".to_owned() } else { format!("{note}, rehearsed") };
+            *note = if note.is_empty() {
+                "rehearsed".to_owned()
+            } else {
+                format!("{note}, rehearsed")
+            };
         }
         table.row(row);
     }
     let mut page = Page::default();
     page.push(Block::Table(table));
     if gathered.tasks.len() > TASKS_MAX {
-        page.text(format!("… and {} more: `--json` lists them all", gathered.tasks.len() - TASKS_MAX));
+        page.text(format!(
+            "… and {} more: `--json` lists them all",
+            gathered.tasks.len() - TASKS_MAX
+        ));
     }
     report::attention(&gathered, &mut page);
     text.push_str(&page.text_of(surface.width, surface.paint));
@@ -117,7 +124,8 @@ fn one_task(app: &App, detail: &gather::Detail) -> Outcome {
         }))?;
     } else {
         let surface = app.terminal.out;
-        app.terminal.print(&task::page(detail, now()).text_of(surface.width, surface.paint))?;
+        app.terminal
+            .print(&task::page(detail, now()).text_of(surface.width, surface.paint))?;
     }
     Ok(exit::OK)
 }

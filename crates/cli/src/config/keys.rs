@@ -213,7 +213,11 @@ impl Kind {
                 Raw::List(names) => Ok(Value::Names(names.clone())),
                 // From the environment or the command line, where there are no brackets.
                 Raw::Text(text) => Ok(Value::Names(
-                    text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect(),
+                    text.split(',')
+                        .map(str::trim)
+                        .filter(|name| !name.is_empty())
+                        .map(str::to_owned)
+                        .collect(),
                 )),
                 Raw::Integer(_) | Raw::Other(_) => Err(format!("{raw} is not a list of names such as [\"PATH\"]")),
             },
@@ -281,7 +285,13 @@ impl Value {
 fn span_text(span: Duration) -> String {
     let mut left = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
     let mut text = String::new();
-    for (unit_ms, unit) in [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s"), (1, "ms")] {
+    for (unit_ms, unit) in [
+        (86_400_000, "d"),
+        (3_600_000, "h"),
+        (60_000, "m"),
+        (1_000, "s"),
+        (1, "ms"),
+    ] {
         if left >= unit_ms {
             text.push_str(&format!("{}{unit}", left / unit_ms));
             left %= unit_ms;

@@ -156,10 +156,7 @@ mod tests {
         std::fs::create_dir_all(dir.path().join("project")).unwrap();
         std::fs::write(config.join("config.toml"), user).unwrap();
         std::fs::write(dir.path().join("project/wheelhouse.toml"), project).unwrap();
-        let mut variables = BTreeMap::from([(
-            "HOME".to_owned(),
-            dir.path().join("home").display().to_string(),
-        )]);
+        let mut variables = BTreeMap::from([("HOME".to_owned(), dir.path().join("home").display().to_string())]);
         variables.extend(env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())));
         Home { dir, env: variables }
     }
@@ -225,7 +222,11 @@ mod tests {
     fn broken_toml_names_its_line() {
         let home = home("", "retry = 1\ngrace = \n", &[]);
         let failure = read(&home, &[]).unwrap_err();
-        assert!(failure.message.contains("/project/wheelhouse.toml:2: "), "{}", failure.message);
+        assert!(
+            failure.message.contains("/project/wheelhouse.toml:2: "),
+            "{}",
+            failure.message
+        );
     }
 
     #[test]

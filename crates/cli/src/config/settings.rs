@@ -82,7 +82,9 @@ impl Merged {
         let mut first: BTreeMap<&str, &Origin> = BTreeMap::new();
         for (path, (value, origin)) in &self.values {
             let path: Vec<&str> = path.iter().map(String::as_str).collect();
-            let ["agents", name, rest @ ..] = path.as_slice() else { continue };
+            let ["agents", name, rest @ ..] = path.as_slice() else {
+                continue;
+            };
             first.entry(name).or_insert(origin);
             let agent = agents.entry((*name).to_owned()).or_default();
             match (rest, value) {
@@ -163,7 +165,9 @@ impl Merged {
     /// Where the value at that path comes from.
     pub(crate) fn origin(&self, path: &[&str]) -> Origin {
         let path: Vec<String> = path.iter().map(|part| (*part).to_owned()).collect();
-        self.values.get(&path).map_or(Origin::Default, |(_, origin)| origin.clone())
+        self.values
+            .get(&path)
+            .map_or(Origin::Default, |(_, origin)| origin.clone())
     }
 
     fn value(&self, name: &str) -> Option<&Value> {
@@ -261,7 +265,10 @@ mod tests {
     fn what_does_not_fit_together_is_named() {
         let text = "[agents.a]\nparallel_max = 2\n[agents.b]\nbackend = \"exce\"\naccount = \"z\"\n";
         let problems = settings(text).unwrap_err();
-        let lines: Vec<String> = problems.iter().map(|p| format!("{}: {}", p.origin, p.message)).collect();
+        let lines: Vec<String> = problems
+            .iter()
+            .map(|p| format!("{}: {}", p.origin, p.message))
+            .collect();
         insta::assert_snapshot!(lines.join("\n"), @r#"
         wheelhouse.toml:4: there is no backend `exce`; did you mean `exec`?
         wheelhouse.toml:2: agent `a` has no backend; add `backend = "…"`, one of `exec` and `rehearsal`

@@ -241,7 +241,11 @@ impl Table {
                 .enumerate()
                 .map(|(place, ((text, tone), width))| {
                     let text = fit(text, *width);
-                    let filled = if place + 1 == widths.len() { text.clone() } else { pad(&text, *width) };
+                    let filled = if place + 1 == widths.len() {
+                        text.clone()
+                    } else {
+                        pad(&text, *width)
+                    };
                     filled.replacen(&text, &tone.paint(paint, &text), 1)
                 })
                 .collect();
@@ -255,6 +259,35 @@ impl Table {
         for (row, texts) in self.rows.iter().zip(texts) {
             let tones = row.iter().map(|cell| cell.tone);
             lines.push(row_line(texts.into_iter().zip(tones).collect()));
+        }
+        lines
+    }
+}
+
+impl Table {
+    /// Like [`Table::text_of`], but nothing is cut: the last column is broken into lines instead.
+    pub(crate) fn text_wrapped(&self, width: usize, paint: Paint) -> Vec<String> {
+        let Some(last) = self.heads.len().checked_sub(1) else {
+            return Vec::new();
+        };
+        let first_widths: Vec<usize> = (0..last)
+            .map(|place| self.rows.iter().map(|row| columns(&row[place].text)).max().unwrap_or(0))
+            .collect();
+        let indent: usize = first_widths.iter().map(|width| width + 2).sum();
+        let mut lines = Vec::new();
+        for row in &self.rows {
+            let mut head = String::new();
+            for (cell, width) in row.iter().zip(&first_widths) {
+                let text = one_line(&cell.text);
+                head.push_str(&cell.tone.paint(paint, &text));
+                head.push_str(&" ".repeat(width.saturating_sub(columns(&text)) + 2));
+            }
+            let room = width.saturating_sub(indent).max(CELL_MIN);
+            for (place, line) in wrap(&one_line(&row[last].text), room).into_iter().enumerate() {
+                let head = if place == 0 { head.clone() } else { " ".repeat(indent) };
+                let line = row[last].tone.paint(paint, &line);
+                lines.push(format!("{head}{line}").trim_end().to_owned());
+            }
         }
         lines
     }
@@ -290,9 +323,15 @@ mod tests {
         page.text("Two of **three** tasks succeeded.");
         let mut table = Table::new(&["task", "came to"]);
         table.row(["draft".into(), Cell::toned("succeeded | fine", Tone::Good)]);
-        table.row(["a-task-with-a-long-name".into(), "crashed while doing a great many things".into()]);
+        table.row([
+            "a-task-with-a-long-name".into(),
+            "crashed while doing a great many things".into(),
+        ]);
         page.push(Block::Table(table));
-        page.push(Block::List(vec!["one point that is longer than a line".into(), "two".into()]));
+        page.push(Block::List(vec![
+            "one point that is longer than a line".into(),
+            "two".into(),
+        ]));
         page.push(Block::Quote("# not a heading\n```\n\x1b[2Jcode".into()));
         page
     }

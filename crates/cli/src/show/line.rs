@@ -38,7 +38,10 @@ fn happened(happened: &Happened, event: &Event) -> String {
             format!("finished: {} succeeded", words::count(*succeeded, "task"))
         }
         Happened::RunFinished { succeeded, failed } => {
-            format!("finished: {} succeeded, {failed} did not", words::count(*succeeded, "task"))
+            format!(
+                "finished: {} succeeded, {failed} did not",
+                words::count(*succeeded, "task")
+            )
         }
         Happened::RunReopened => "opened again".to_owned(),
         Happened::TaskReady => "ready".to_owned(),
@@ -73,7 +76,11 @@ fn happened(happened: &Happened, event: &Event) -> String {
         Happened::TaskReleased => "released".to_owned(),
         Happened::TaskReturned { fence, why } => format!("returned (fence {fence} is void): {}", one_line(why)),
         Happened::TaskDone { outcome, continues } => {
-            let goes_on = if *continues { "; its dependants run all the same" } else { "" };
+            let goes_on = if *continues {
+                "; its dependants run all the same"
+            } else {
+                ""
+            };
             format!("done: {}{goes_on}", words::outcome(outcome).text)
         }
         Happened::TaskRetried => "to be tried again".to_owned(),
@@ -104,7 +111,10 @@ pub(crate) fn progress(
             };
             let took = took.map(|took| format!(" in {}", human(took))).unwrap_or_default();
             let far = paint.dim(&format!("({done} of {total})"));
-            Some(format!("{mark} {key} {}{took} {far}", cell.tone.paint(paint, &cell.text)))
+            Some(format!(
+                "{mark} {key} {}{took} {far}",
+                cell.tone.paint(paint, &cell.text)
+            ))
         }
         Happened::AttemptEnded { attempt, outcome, .. } if !outcome.is_success() => {
             let text = words::outcome(outcome).text;
@@ -145,4 +155,3 @@ fn worth_a_line(held: &wheelhouse_core::task::Held) -> bool {
         Held::Paused | Held::Conflict { .. } => false,
     }
 }
-

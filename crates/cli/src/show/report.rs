@@ -34,7 +34,7 @@ pub(crate) enum Length {
 }
 
 /// How many lines of a result a brief report shows: of one that others used, and of one that nothing needs.
-const BRIEF_LINES: (usize, usize) = (6, 40);
+const BRIEF_LINES: (usize, usize) = (5, 60);
 
 /// The report as a page.
 pub(crate) fn page(report: &Report, length: Length) -> Page {
@@ -122,7 +122,12 @@ fn rehearsed(report: &Report) -> Option<String> {
 
 /// What failed and why, what was skipped for it, what waits for a person; each with the next command.
 pub(crate) fn attention(report: &Report, page: &mut Page) {
-    let mut points: Vec<String> = report.details.iter().filter(|detail| failed(&detail.task)).map(failure).collect();
+    let mut points: Vec<String> = report
+        .details
+        .iter()
+        .filter(|detail| failed(&detail.task))
+        .map(failure)
+        .collect();
     let mut skipped: BTreeMap<&TaskKey, Vec<TaskKey>> = BTreeMap::new();
     for task in &report.tasks {
         if let TaskState::Done {
@@ -142,7 +147,11 @@ pub(crate) fn attention(report: &Report, page: &mut Page) {
             [] => format!("`wheelhouse answer {} …`", question.id),
             choices => format!("`wheelhouse answer {} {}`", question.id, choices.join("|")),
         };
-        points.push(format!("`{}` asks: {}\n{command}", question.key, one_line(&question.text)));
+        points.push(format!(
+            "`{}` asks: {}\n{command}",
+            question.key,
+            one_line(&question.text)
+        ));
     }
     match report.run.state {
         RunState::Paused | RunState::Interrupted => {
@@ -160,7 +169,9 @@ fn failure(detail: &Detail) -> String {
     let task = &detail.task;
     let how = words::task_state(task).text;
     let exit = detail.result.as_ref().and_then(|result| result.exit_code);
-    let exit = exit.filter(|code| *code != 0).map(|code| format!(" with exit code {code}"));
+    let exit = exit
+        .filter(|code| *code != 0)
+        .map(|code| format!(" with exit code {code}"));
     let tries = match detail.attempts.len() {
         0 | 1 => String::new(),
         more => format!(" after {more} tries"),
@@ -170,7 +181,10 @@ fn failure(detail: &Detail) -> String {
         text.push_str(&format!("\n{}", fit(&reason, 300)));
     }
     let name = crate::json::task_name(task.run, &task.key);
-    text.push_str(&format!("\n`wheelhouse logs {name}` · `{}`", words::retry_command(task)));
+    text.push_str(&format!(
+        "\n`wheelhouse logs {name}` · `{}`",
+        words::retry_command(task)
+    ));
     text
 }
 
@@ -178,9 +192,20 @@ fn failure(detail: &Detail) -> String {
 /// before what the agent said).
 fn reason(result: &TaskResult) -> Option<String> {
     if let Some(check) = result.checks.iter().find(|check| !check.passed()) {
-        let last = check.tail.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
-        let code = check.exit_code.map_or("was stopped".to_owned(), |code| format!("exit code {code}"));
-        return Some(format!("The check `{}` failed ({code}): {}", one_line(&check.command), one_line(last)));
+        let last = check
+            .tail
+            .lines()
+            .rev()
+            .find(|line| !line.trim().is_empty())
+            .unwrap_or_default();
+        let code = check
+            .exit_code
+            .map_or("was stopped".to_owned(), |code| format!("exit code {code}"));
+        return Some(format!(
+            "The check `{}` failed ({code}): {}",
+            one_line(&check.command),
+            one_line(last)
+        ));
     }
     let first = result.summary.lines().find(|line| !line.trim().is_empty())?;
     Some(one_line(first))
@@ -210,7 +235,11 @@ pub(crate) fn layers(tasks: &[(TaskKey, Vec<TaskKey>)]) -> Vec<usize> {
     for _ in 0..tasks.len() {
         let mut changed = false;
         for (place, (_, needs)) in tasks.iter().enumerate() {
-            let deepest = needs.iter().filter_map(|need| places.get(need)).map(|need| layer[*need] + 1).max();
+            let deepest = needs
+                .iter()
+                .filter_map(|need| places.get(need))
+                .map(|need| layer[*need] + 1)
+                .max();
             let deeper = deepest.unwrap_or(0);
             if deeper > layer[place] {
                 layer[place] = deeper;
@@ -226,7 +255,10 @@ pub(crate) fn layers(tasks: &[(TaskKey, Vec<TaskKey>)]) -> Vec<usize> {
 
 /// The graph as lines: layer by layer, each task with what it needs.
 fn graph(tasks: &[TaskView]) -> Vec<String> {
-    let keyed: Vec<(TaskKey, Vec<TaskKey>)> = tasks.iter().map(|task| (task.key.clone(), task.needs.clone())).collect();
+    let keyed: Vec<(TaskKey, Vec<TaskKey>)> = tasks
+        .iter()
+        .map(|task| (task.key.clone(), task.needs.clone()))
+        .collect();
     let marks: Vec<char> = tasks.iter().map(mark).collect();
     graph_lines(&keyed, Some(&marks))
 }
@@ -262,7 +294,10 @@ pub(crate) fn graph_lines(tasks: &[(TaskKey, Vec<TaskKey>)], marks: Option<&[cha
         lines.push(format!("{head:>3}  {mark}{key}{needs}").trim_end().to_owned());
     }
     if tasks.len() > DRAWN_MAX {
-        lines.push(format!("     … and {}", words::count((tasks.len() - DRAWN_MAX) as u64, "more task")));
+        lines.push(format!(
+            "     … and {}",
+            words::count((tasks.len() - DRAWN_MAX) as u64, "more task")
+        ));
     }
     lines
 }
@@ -286,7 +321,12 @@ fn time_line(report: &Report) -> Vec<String> {
     let Some(begin) = shown.iter().flat_map(|(_, spans)| spans).map(|span| span.0).min() else {
         return Vec::new();
     };
-    let end = shown.iter().flat_map(|(_, spans)| spans).map(|span| span.1).max().unwrap_or(begin);
+    let end = shown
+        .iter()
+        .flat_map(|(_, spans)| spans)
+        .map(|span| span.1)
+        .max()
+        .unwrap_or(begin);
     let whole = (end - begin).max(1);
     let name = shown
         .iter()
@@ -307,7 +347,10 @@ fn time_line(report: &Report) -> Vec<String> {
         })
         .collect();
     if shown.len() > DRAWN_MAX {
-        lines.push(format!("… and {}", words::count((shown.len() - DRAWN_MAX) as u64, "more task")));
+        lines.push(format!(
+            "… and {}",
+            words::count((shown.len() - DRAWN_MAX) as u64, "more task")
+        ));
     }
     lines
 }
@@ -399,7 +442,10 @@ fn usage_note(report: &Report) -> String {
         let more = words::count(left_out as u64, "task");
         notes.push(format!("The table leaves out {more}; the totals above count all."));
     }
-    notes.push(format!("In all: {}.", words::run_cost(report.run.cost_nano, report.run.cost_unknown)));
+    notes.push(format!(
+        "In all: {}.",
+        words::run_cost(report.run.cost_nano, report.run.cost_unknown)
+    ));
     notes.join(" ")
 }
 
@@ -419,16 +465,19 @@ fn results(report: &Report, length: Length, page: &mut Page) {
             (Length::Brief, true) => BRIEF_LINES.0,
             (Length::Brief, false) => BRIEF_LINES.1,
         };
-        let summary = result.summary.trim();
-        if summary.is_empty() {
+        let said = detail.output.as_deref().unwrap_or(&result.summary).trim_end();
+        if said.trim().is_empty() {
             page.text("It said nothing.");
         } else {
-            page.push(Block::Quote(summary.lines().take(lines).collect::<Vec<_>>().join("\n")));
+            page.push(Block::Quote(said.lines().take(lines).collect::<Vec<_>>().join("\n")));
         }
         let name = crate::json::task_name(detail.task.run, &detail.task.key);
-        let cut = summary.lines().count() > lines;
-        let longer = result.artifacts.first().is_some_and(|output| output.bytes as usize > result.summary.len() + 1);
-        if cut || longer {
+        let cut = said.lines().count() > lines;
+        let kept = result
+            .artifacts
+            .iter()
+            .any(|output| output.name == "output" && output.bytes > 0);
+        if cut || (kept && detail.output.is_none()) {
             page.text(format!("More: `wheelhouse result {name} --full`"));
         }
     }
@@ -446,7 +495,9 @@ pub(crate) fn provenance(detail: &Detail, result: &TaskResult) -> String {
     if result.rehearsed {
         parts.push("**rehearsed**".to_owned());
     }
-    let took = words::took(task).map(|took| format!(" in {}", human(took))).unwrap_or_default();
+    let took = words::took(task)
+        .map(|took| format!(" in {}", human(took)))
+        .unwrap_or_default();
     parts.push(format!("{}{took}", words::task_state(task).text));
     if detail.attempts.len() > 1 {
         parts.push(format!("{} tries", detail.attempts.len()));
@@ -469,5 +520,9 @@ pub(crate) fn provenance(detail: &Detail, result: &TaskResult) -> String {
 
 /// The moment a report is about, for its file.
 pub(crate) fn footer(now: Millis) -> String {
-    format!("\n---\n\nWritten by wheelhouse {} at {}.\n", env!("CARGO_PKG_VERSION"), crate::json::moment(now))
+    format!(
+        "\n---\n\nWritten by wheelhouse {} at {}.\n",
+        env!("CARGO_PKG_VERSION"),
+        crate::json::moment(now)
+    )
 }

@@ -32,7 +32,10 @@ pub(crate) fn page(detail: &Detail, now: Millis) -> Page {
         facts.row([Cell::toned("needs", Tone::Dim), needs.join(", ").into()]);
     }
     if !task.waits_for.is_empty() {
-        facts.row([Cell::toned("waits for", Tone::Dim), words::names(&task.waits_for).into()]);
+        facts.row([
+            Cell::toned("waits for", Tone::Dim),
+            words::names(&task.waits_for).into(),
+        ]);
     }
     if task.priority != 0 {
         facts.row([Cell::toned("priority", Tone::Dim), task.priority.to_string().into()]);
@@ -51,7 +54,10 @@ fn work(detail: &Detail, page: &mut Page) {
     let lines: Vec<&str> = detail.work.lines().collect();
     let mut shown = lines[..lines.len().min(WORK_LINES)].join("\n");
     if lines.len() > WORK_LINES {
-        shown.push_str(&format!("\n… and {}", words::count((lines.len() - WORK_LINES) as u64, "more line")));
+        shown.push_str(&format!(
+            "\n… and {}",
+            words::count((lines.len() - WORK_LINES) as u64, "more line")
+        ));
     }
     page.push(Block::Quote(shown));
 }
@@ -73,7 +79,10 @@ fn attempts(detail: &Detail, now: Millis, page: &mut Page) {
             attempt.agent.as_str().into(),
             words::clock(attempt.started_at, now).into(),
             human(took).to_string().into(),
-            attempt.outcome.as_ref().map_or(Cell::toned("running", Tone::Live), words::outcome),
+            attempt
+                .outcome
+                .as_ref()
+                .map_or(Cell::toned("running", Tone::Live), words::outcome),
             words::tokens(&attempt.usage).unwrap_or_else(|| "–".to_owned()).into(),
             attempt.cost.as_ref().map_or_else(|| "–".to_owned(), words::cost).into(),
         ]);
@@ -120,7 +129,11 @@ fn result_blocks(detail: &Detail, result: &TaskResult, page: &mut Page) {
                 words::thousands(artifact.bytes)
             };
             let hash: String = artifact.hash.0.chars().take(12).collect();
-            table.row([artifact.name.as_str().into(), bytes.into(), Cell::toned(hash, Tone::Dim)]);
+            table.row([
+                artifact.name.as_str().into(),
+                bytes.into(),
+                Cell::toned(hash, Tone::Dim),
+            ]);
         }
         page.push(Block::Table(table));
         page.text(format!("`wheelhouse result {name} --full` prints the output."));
@@ -129,6 +142,7 @@ fn result_blocks(detail: &Detail, result: &TaskResult, page: &mut Page) {
 
 /// A note for stderr when what is printed is not real.
 pub(crate) fn rehearsed_note(result: &TaskResult) -> Option<&'static str> {
-    result.rehearsed.then_some("rehearsed: made up by the stand-in `rehearsal`; no agent was asked")
+    result
+        .rehearsed
+        .then_some("rehearsed: made up by the stand-in `rehearsal`; no agent was asked")
 }
-

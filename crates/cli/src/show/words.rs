@@ -69,7 +69,8 @@ pub(crate) fn run_cost(cost_nano: u64, unknown: u64) -> String {
     }
 }
 
-fn tries(number: u64) -> String {
+/// `1 try`, `2 tries`.
+pub(crate) fn tries(number: u64) -> String {
     match number {
         1 => "1 try".to_owned(),
         more => format!("{more} tries"),

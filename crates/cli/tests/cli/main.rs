@@ -1,5 +1,6 @@
 //! The binary from outside: started in a directory of its own with an empty HOME and nothing else in the
 //! environment, its output compared as a whole.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may end that way")]
 
 mod compat;
 mod config;
