@@ -11,13 +11,7 @@ use clap_complete::Shell;
 /// Runs plans of work by coding agents and commands: in parallel, checked, recorded; killed at any moment it goes
 /// on where it was.
 #[derive(Parser, Debug)]
-#[command(
-    name = "wheelhouse",
-    version,
-    max_term_width = 100,
-    propagate_version = true,
-    disable_help_subcommand = true
-)]
+#[command(name = "wheelhouse", version, max_term_width = 100, disable_help_subcommand = true)]
 #[command(after_help = "Start with `wheelhouse doctor`, then `wheelhouse run PLAN`. Exit codes: docs/exit-codes.md.")]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -46,6 +40,7 @@ pub(crate) struct Global {
         long,
         value_name = "DIR",
         env = "WHEELHOUSE_STATE_DIR",
+        hide_env_values = true,
         global = true,
         help_heading = "Everywhere"
     )]

@@ -379,7 +379,7 @@ impl Keeper<'_> {
             "mode": "background",
             "updated": "",
             "run": run.id.to_string(),
-            "counts": wire::Run::from(run),
+            "counts": json!(wire::Run::from(run))["tasks"],
             "tasks": tasks,
         }))
     }

@@ -3,9 +3,7 @@
 //! Lines that are to stay are printed above it. Without a terminal nothing is ever redrawn. Whoever holds a region
 //! clears it by dropping it, so that no way out leaves half a picture.
 
-use std::io::{self, Write};
-
-use crate::terminal::Surface;
+use crate::terminal::{Surface, draw_err};
 
 /// The lines that are redrawn.
 #[derive(Debug)]
@@ -41,14 +39,14 @@ impl Region {
             text.push('\n');
         }
         self.drawn = lines.len();
-        put(&text);
+        draw_err(&text);
     }
 
     /// Prints a line that stays, above what is drawn next.
     pub(crate) fn print(&mut self, line: &str) {
         let text = format!("{}{line}\n", self.erasing());
         self.drawn = 0;
-        put(&text);
+        draw_err(&text);
     }
 
     /// Takes away what is drawn.
@@ -56,7 +54,7 @@ impl Region {
         if self.drawn > 0 {
             let text = self.erasing();
             self.drawn = 0;
-            put(&text);
+            draw_err(&text);
         }
     }
 
@@ -72,10 +70,4 @@ impl Drop for Region {
     fn drop(&mut self) {
         self.clear();
     }
-}
-
-/// A closed stderr loses the picture and nothing else.
-fn put(text: &str) {
-    let mut stderr = io::stderr().lock();
-    let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());
 }

@@ -121,6 +121,18 @@ impl Terminal {
     }
 }
 
+/// Draws on stderr: text with escape sequences of ours. A closed stderr loses the picture and nothing else.
+pub(crate) fn draw_err(text: &str) {
+    let mut stderr = io::stderr().lock();
+    let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());
+}
+
+/// The same on stdout. A terminal that is gone has nobody to show this to.
+pub(crate) fn draw_out(text: &str) {
+    let mut stdout = io::stdout().lock();
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+}
+
 fn width(env: &BTreeMap<String, String>) -> usize {
     let asked = env.get("COLUMNS").and_then(|columns| columns.parse().ok());
     let seen = || terminal_size::terminal_size().map(|(terminal_size::Width(columns), _)| usize::from(columns));

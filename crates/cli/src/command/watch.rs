@@ -1,6 +1,6 @@
 //! `watch`: the status screen, live. On a terminal it is redrawn in place; elsewhere the news come line by line.
 
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use crate::host;
 use crate::moment::now;
 use crate::show;
 use crate::state;
-use crate::terminal::fit;
+use crate::terminal::{draw_out, fit};
 
 /// How often the screen is drawn for the sake of its clocks, and looked at in case a hint was lost.
 const REDRAW: Duration = Duration::from_secs(1);
@@ -148,7 +148,7 @@ struct Canvas;
 
 impl Canvas {
     fn open() -> Canvas {
-        put("\x1b[?1049h\x1b[?25l\x1b[2J");
+        draw_out("\x1b[?1049h\x1b[?25l\x1b[2J");
         Canvas
     }
 
@@ -162,20 +162,14 @@ impl Canvas {
         }
         text.push_str(foot);
         text.push_str("\x1b[K\x1b[J");
-        put(&text);
+        draw_out(&text);
     }
 }
 
 impl Drop for Canvas {
     fn drop(&mut self) {
-        put("\x1b[?25h\x1b[?1049l");
+        draw_out("\x1b[?25h\x1b[?1049l");
     }
-}
-
-fn put(text: &str) {
-    let mut stdout = io::stdout().lock();
-    // A terminal that is gone has nobody to show this to.
-    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
 }
 
 /// The keyboard, letter by letter and without echo until it is dropped.

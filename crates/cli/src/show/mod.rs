@@ -1,6 +1,7 @@
 //! What people see: pages, screens and lines made from the store's views. Pure: views in, text out.
 
 pub(crate) mod doc;
+pub(crate) mod drawing;
 pub(crate) mod line;
 pub(crate) mod report;
 pub(crate) mod status;

@@ -4,6 +4,7 @@
 
 mod compat;
 mod config;
+mod documents;
 mod house;
 mod interrupt;
 mod names;

@@ -4,10 +4,11 @@
 //! Every conversion takes its view apart field by field, so that a new field of the store breaks the build here and
 //! somebody decides.
 
-use serde::Serialize;
-use serde_json::{Map, Value, json};
+mod event;
 
-use wheelhouse_core::event::{Event, Happened};
+use serde::Serialize;
+use serde_json::{Value, json};
+
 use wheelhouse_core::ids::{RunId, TaskKey};
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::store::{
@@ -18,6 +19,8 @@ use wheelhouse_core::time::Millis;
 use wheelhouse_core::usage::{Cost, Usage, UsageSource};
 
 use crate::failure::Failure;
+
+pub(crate) use event::event;
 
 /// A moment as RFC 3339 in UTC with milliseconds.
 pub(crate) fn moment(at: Millis) -> String {
@@ -423,74 +426,6 @@ impl From<&QuestionView> for Question {
     }
 }
 
-/// One event. `key` is the name of its task, when it is about one.
-pub(crate) fn event(event: &Event, key: Option<&TaskKey>) -> Value {
-    let Event {
-        cursor,
-        at,
-        run,
-        task: _,
-        happened,
-    } = event;
-    let mut document = Map::new();
-    document.insert("cursor".to_owned(), json!(cursor.0));
-    document.insert("at".to_owned(), json!(moment(*at)));
-    document.insert("event".to_owned(), json!(happened.name()));
-    document.insert("run".to_owned(), json!(run.to_string()));
-    document.insert("task".to_owned(), json!(key.map(|key| task_name(*run, key))));
-    if let Value::Object(details) = happened_doc(happened) {
-        document.extend(details);
-    }
-    Value::Object(document)
-}
-
-fn happened_doc(happened: &Happened) -> Value {
-    match happened {
-        Happened::RunSubmitted { name, tasks } => json!({ "name": name, "tasks": tasks }),
-        Happened::TasksAdded { tasks } => json!({ "tasks": tasks }),
-        Happened::RunPaused { interrupted } => json!({ "interrupted": interrupted }),
-        Happened::RunFinished { succeeded, failed } => json!({ "succeeded": succeeded, "failed": failed }),
-        Happened::RunResumed
-        | Happened::RunCancelled
-        | Happened::RunReopened
-        | Happened::TaskReady
-        | Happened::TaskReleased
-        | Happened::TaskRetried
-        | Happened::CancelRequested => json!({}),
-        Happened::TaskClaimed { attempt, fence, agent } => {
-            json!({ "attempt": attempt, "fence": fence, "agent": agent.to_string() })
-        }
-        Happened::AttemptStarted { attempt, session, pid } => {
-            json!({ "attempt": attempt, "session": session, "pid": pid })
-        }
-        Happened::AttemptReported { attempt, kind, text } => {
-            json!({ "attempt": attempt, "kind": kind, "text": text })
-        }
-        Happened::AttemptEnded {
-            attempt,
-            outcome,
-            usage,
-            cost,
-        } => json!({
-            "attempt": attempt,
-            "outcome": outcome_doc(outcome),
-            "usage": UsageDoc::from(usage),
-            "cost": cost_doc(cost),
-        }),
-        Happened::TaskHeld { held } => json!({ "held": held_doc(held) }),
-        Happened::TaskReturned { fence, why } => json!({ "fence": fence, "why": why }),
-        Happened::TaskDone { outcome, continues } => {
-            json!({ "outcome": outcome_doc(outcome), "continues": continues })
-        }
-        Happened::QuestionAsked { question, kind, text } => {
-            json!({ "question": question.to_string(), "kind": kind, "text": text })
-        }
-        Happened::QuestionAnswered { question, answer } => {
-            json!({ "question": question.to_string(), "answer": answer })
-        }
-    }
-}
-
 /// The end of a command that failed.
 pub(crate) fn failure(failure: &Failure) -> Value {
     let Failure {
@@ -509,32 +444,10 @@ pub(crate) fn failure(failure: &Failure) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wheelhouse_core::ids::{Cursor, TaskId};
 
     #[test]
     fn moments_are_rfc_3339_with_milliseconds() {
         assert_eq!(moment(Millis(1_700_000_000_123)), "2023-11-14T22:13:20.123Z");
         assert_eq!(moment(Millis(0)), "1970-01-01T00:00:00.000Z");
-    }
-
-    #[test]
-    fn an_event_is_flat_and_names_its_task() {
-        let told = event(
-            &Event {
-                cursor: Cursor(9),
-                at: Millis(0),
-                run: RunId(7),
-                task: Some(TaskId(3)),
-                happened: Happened::TaskDone {
-                    outcome: Outcome::Skipped { cause: "facts".into() },
-                    continues: false,
-                },
-            },
-            Some(&"draft".into()),
-        );
-        assert_eq!(
-            told.to_string(),
-            r#"{"cursor":9,"at":"1970-01-01T00:00:00.000Z","event":"task_done","run":"r7","task":"r7/draft","outcome":{"class":"skipped","cause":"facts"},"continues":false}"#
-        );
     }
 }
