@@ -39,8 +39,10 @@ impl Nearest {
             if name.len().abs_diff(wanted.len()) > limit || name.len() > LETTERS_MAX || name == found {
                 continue;
             }
-            self.cells = self.cells.checked_sub(wanted.len() * name.len())?;
-            let distance = distance(&wanted, name.to_ascii_lowercase().as_bytes());
+            let name_lower = name.to_ascii_lowercase();
+            let (left, right) = differing(&wanted, name_lower.as_bytes());
+            self.cells = self.cells.checked_sub(1 + left.len() * right.len())?;
+            let distance = distance(left, right);
             if distance <= limit {
                 best = Some((distance, name));
                 if distance <= 1 {
@@ -50,6 +52,19 @@ impl Nearest {
         }
         best.map(|(_, name)| name.to_owned())
     }
+}
+
+/// What is left of both without their common start and end, which cost no edits.
+fn differing<'a>(left: &'a [u8], right: &'a [u8]) -> (&'a [u8], &'a [u8]) {
+    let start = left.iter().zip(right).take_while(|(l, r)| l == r).count();
+    let (left, right) = (&left[start..], &right[start..]);
+    let end = left
+        .iter()
+        .rev()
+        .zip(right.iter().rev())
+        .take_while(|(l, r)| l == r)
+        .count();
+    (&left[..left.len() - end], &right[..right.len() - end])
 }
 
 /// Optimal string alignment: insertions, deletions, substitutions, and neighbours swapped, over bytes.

@@ -503,14 +503,20 @@ impl<'t> Reader<'t> {
         word
     }
 
-    /// A quoted text; a backslash takes the next character as it is.
+    /// A quoted text. A backslash stands for itself, except before a quote or a backslash, which it protects.
     fn string(&mut self) -> Option<String> {
         let mut letters = self.rest().char_indices();
         let (_, quote) = letters.next().filter(|(_, c)| matches!(c, '"' | '\''))?;
         let mut text = String::new();
         while let Some((at, letter)) = letters.next() {
             match letter {
-                '\\' => text.push(letters.next()?.1),
+                '\\' => match letters.clone().next() {
+                    Some((_, protected @ ('"' | '\'' | '\\'))) => {
+                        letters.next();
+                        text.push(protected);
+                    }
+                    _ => text.push(letter),
+                },
                 _ if letter == quote => {
                     self.at += at + 1;
                     return Some(text);

@@ -89,18 +89,24 @@ fn read_everywhere(text: &str) {
     let _ = project.with(|context| tasks_from_output(text, &["a".into()], context));
 }
 
-/// Mutates samples for two seconds, always the same way first: what the seed of the day finds is found again.
+/// Mutates samples for two seconds. `WHEELHOUSE_FUZZ_SECONDS` and `WHEELHOUSE_FUZZ_SEED` make it longer and other.
 #[test]
 fn mutated_plans_never_panic() {
-    let mut rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
-    let until = Instant::now() + Duration::from_secs(2);
+    let setting = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let seconds = setting("WHEELHOUSE_FUZZ_SECONDS").unwrap_or(2);
+    let seed = setting("WHEELHOUSE_FUZZ_SEED").unwrap_or(0);
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    let mut rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+    let until = Instant::now() + Duration::from_secs(seconds);
     let mut rounds = 0;
-    while rounds < 300 || (Instant::now() < until && rounds < 200_000) {
+    while rounds < 300 || Instant::now() < until {
         let mut text = SEEDS[(rng.next_u32() as usize) % SEEDS.len()].to_owned();
         for _ in 0..1 + rng.next_u32() % 8 {
             mutate(&mut text, &mut rng);
         }
-        read_everywhere(&text);
+        let read = std::panic::catch_unwind(|| read_everywhere(&text));
+        assert!(read.is_ok(), "seed {seed}, round {rounds}: {text:?}");
         rounds += 1;
     }
 }
@@ -150,18 +156,18 @@ fn floods_and_bombs_are_answered_at_once() {
         .map(|n| format!("k{n}: &k{n} [{}]\n", vec![format!("*k{}", n - 1); 9].join(",")))
         .collect();
     let texts = [
-        ("brackets", "[".repeat(10_000_000), "syntax"),
-        ("braces", "{a: ".repeat(1_000_000), "syntax"),
-        ("dashes", "- ".repeat(1_000_000), "syntax"),
+        ("brackets", "[".repeat(2_000_000), "syntax"),
+        ("braces", "{a: ".repeat(100_000), "syntax"),
+        ("dashes", "- ".repeat(100_000), "syntax"),
         ("aliases", format!("k0: &k0 [x]\n{bomb}tasks: *k29\n"), "too-large"),
-        ("long key", format!("{}: 1", "k".repeat(10_000_000)), "syntax"),
-        ("quote", format!("tasks: \"{}", "x".repeat(10_000_000)), "syntax"),
+        ("long key", format!("{}: 1", "k".repeat(2_000_000)), "syntax"),
+        ("quote", format!("tasks: \"{}", "x".repeat(2_000_000)), "syntax"),
         (
             "braces in text",
-            format!("tasks: [{{id: a, prompt: '{}'}}]", "{{ ".repeat(300_000)),
+            format!("tasks: [{{id: a, prompt: '{}'}}]", "{{ ".repeat(100_000)),
             "template-syntax",
         ),
-        ("comments", "# x\n".repeat(1_000_000), "empty-plan"),
+        ("comments", "# x\n".repeat(200_000), "empty-plan"),
     ];
     for (what, text, code) in texts {
         let started = Instant::now();

@@ -91,8 +91,8 @@ fn other_braces_are_plain_text() {
         assert_eq!(prompt(text, "x"), text);
     }
     assert_eq!(
-        prompt("{{ \"{{\" }}.Names}} {{ '}}' }} {{ \"a\\\"b\" }}", ""),
-        "{{.Names}} }} a\"b"
+        prompt("{{ \"{{\" }}.Names}} {{ '}}' }} {{ \"a\\\"b\\n\\\\\" }}", ""),
+        "{{.Names}} }} a\"b\\n\\"
     );
     let hostile = "{{ user }} {{{{ {{ tasks.a }}";
     assert_eq!(prompt(&template::literal(hostile), ""), hostile);
@@ -159,6 +159,14 @@ fn places_where_quoting_would_not_hold_are_refused() {
         "echo \\\n# don't\necho 'a {{ tasks.a }}'",
         "echo \"a\\\"{{ tasks.a }}\"",
         "echo <\\\n<X {{ tasks.a }}",
+        "echo \"$$({{ tasks.a }})\"",
+        "echo \"$$(\" {{ tasks.a }}",
+        "echo $${{ tasks.a }}",
+        "echo $(({{ tasks.a }}))",
+        "echo \"$(( 1 + {{ tasks.a }} ))\"",
+        "(( {{ tasks.a }} ))",
+        "echo $[ {{ tasks.a }} ]",
+        "a[{{ tasks.a }}]=1",
     ] {
         assert!(shell(command, "x").is_err(), "{command}");
         assert_eq!(template::check_shell(command, &vars()).len(), 1, "{command}");
@@ -181,13 +189,14 @@ const PRINTING: &[&str] = &[
     "printf %s ''{{ tasks.a }}\"\"",
     "f() { printf %s \"$1\"; }; f {{ tasks.a }}",
     "printf '%s' \\\n{{ tasks.a }}",
+    ": \"$$\" $$; printf %s {{ tasks.a }}",
     "x=1; [ ${#x} = 1 ] && printf %s {{ tasks.a }}",
     "case x in y) ;; *) printf %s {{ tasks.a }} ;; esac",
     "printf %s \"it's\" >/dev/null; printf %s {{ tasks.a }}",
 ];
 
-fn run(command: &str) -> String {
-    let output = Command::new("sh")
+fn run(shell: &str, command: &str) -> String {
+    let output = Command::new(shell)
         .args(["-c", command])
         .stdin(Stdio::null())
         .output()
@@ -230,10 +239,15 @@ fn the_shell_gets_the_text_and_nothing_else() {
             if command.contains("sed") && (body.is_empty() || body.contains('\n')) {
                 continue;
             }
-            assert_eq!(run(&shell(command, body).unwrap()), body, "{command}");
+            for one in shells() {
+                assert_eq!(run(one, &shell(command, body).unwrap()), body, "{one}: {command}");
+            }
         }
     }
-    assert_eq!(run(&shell("printf %s {{ tasks.a }}", "a\0b").unwrap()), "a\u{fffd}b");
+    assert_eq!(
+        run("sh", &shell("printf %s {{ tasks.a }}", "a\0b").unwrap()),
+        "a\u{fffd}b"
+    );
 }
 
 fn hostile_text() -> impl Strategy<Value = String> {
@@ -294,21 +308,73 @@ proptest! {
 
     /// Whatever a command looks like: where a task's text is let in, a real shell never runs a part of it.
     #[test]
-    fn a_real_shell_never_runs_text_of_a_task(
-        before in prop::collection::vec(prop::sample::select(vec![
-            "'", "\"", "\\", "$", "(", ")", "{", "}", "`", "#", " ", "\n", ";", "<", "x", "case", "$(", "${x", ":-", "\\\n", "in",
-        ]), 0..9),
-    ) {
-        let command = format!("{} {{{{ tasks.a }}}}", before.concat());
-        let body = "'; echo INJECTED; \"; echo INJECTED; $(echo INJECTED >&2) `echo INJECTED >&2`\necho INJECTED\n)} echo INJECTED";
-        if let Ok(command) = shell(&command, body) {
-            let output = Command::new("sh").args(["-c", &command]).stdin(Stdio::null()).output().expect("sh starts");
-            let out = String::from_utf8_lossy(&output.stdout);
-            prop_assert!(!out.lines().any(|line| line == "INJECTED"), "{}\n{}", command, out);
-            let err = String::from_utf8_lossy(&output.stderr);
-            prop_assert!(!err.lines().any(|line| line == "INJECTED"), "{}\n{}", command, err);
+    fn a_real_shell_never_runs_text_of_a_task(before in shell_pieces(), between in shell_pieces(), after in shell_pieces()) {
+        let command = format!("{before} {{{{ tasks.a }}}}{between}{{{{ tasks.b }}}}{after}");
+        let body = "x'; echo INJECTED; \"; echo INJECTED; $(echo INJECTED >&2) `echo INJECTED >&2` )\necho INJECTED\n)} echo INJECTED\nX\necho INJECTED\n'x";
+        // One reference at a time as well: the second may be refused where the first is let in.
+        let first = format!("{before} {{{{ tasks.a }}}}{between}{after}");
+        let directory = tempfile::tempdir().unwrap();
+        for command in [command, first] {
+            let Ok(command) = shell(&command, body) else { continue };
+            for shell in shells() {
+                let output = Command::new(shell).args(["-c", &command]).current_dir(directory.path()).stdin(Stdio::null()).output();
+                let output = output.expect("the shell starts");
+                for text in [&output.stdout, &output.stderr] {
+                    let text = String::from_utf8_lossy(text);
+                    prop_assert!(!text.lines().any(|line| line == "INJECTED"), "{}: {}\n{}", shell, command, text);
+                }
+            }
         }
     }
+}
+
+fn shell_pieces() -> impl Strategy<Value = String> {
+    let pieces = [
+        "'",
+        "\"",
+        "\\",
+        "$",
+        "(",
+        ")",
+        "{",
+        "}",
+        "`",
+        "#",
+        " ",
+        "\n",
+        ";",
+        "<",
+        "x",
+        "case x in x)",
+        "esac",
+        "$(",
+        "${x",
+        ":-",
+        "\\\n",
+        "\"$(",
+        ")\"",
+        "$((",
+        "))",
+        "<<X\n",
+        "\nX\n",
+        "echo ",
+        "&&",
+        "|",
+        "if :; then ",
+        "; fi",
+        "$$",
+        "''",
+        "\"\"",
+        "$#",
+        "=",
+    ];
+    prop::collection::vec(prop::sample::select(pieces.to_vec()), 0..6).prop_map(|pieces| pieces.concat())
+}
+
+/// The shells of this machine: `sh`, and `bash`, which is `sh` on others.
+fn shells() -> impl Iterator<Item = &'static str> {
+    let bash = std::path::Path::new("/bin/bash").exists();
+    ["sh"].into_iter().chain(bash.then_some("/bin/bash"))
 }
 
 /// The words of a command of single-quoted and bare parts, or none when a quote stays open.

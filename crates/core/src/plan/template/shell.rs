@@ -2,7 +2,7 @@
 //!
 //! Follows the text of a command up to each place where text of a task is to go, and refuses every place where a
 //! single-quoted word would not be read as one word. Not a shell: where it would have to be one to be sure (here-
-//! documents, backquotes, `${…}`, `case` inside `$( )`), it refuses.
+//! documents, backquotes, `${…}`, arithmetic, subscripts, `case` inside `$( )`), it refuses.
 
 /// Where reading stands.
 #[derive(Default)]
@@ -44,12 +44,16 @@ enum Last {
     /// The start, a blank or an operator: `#` opens a comment here.
     #[default]
     Break,
+    /// An opening bracket: like a break, but a second one means arithmetic.
+    Open,
     /// A letter of a word.
     Letter,
     /// An unescaped backslash: the next character is taken as it is.
     Escape,
     /// An unescaped `$`.
     Dollar,
+    /// `$$`, a parameter of its own.
+    Pid,
     /// An unescaped `<`.
     Less,
 }
@@ -81,8 +85,8 @@ impl Shell {
         }
         match self.last {
             Last::Escape => Err("after a backslash"),
-            Last::Dollar => Err("right after a `$`"),
-            Last::Break | Last::Letter | Last::Less => Ok(()),
+            Last::Dollar | Last::Pid => Err("right after a `$`"),
+            Last::Break | Last::Open | Last::Letter | Last::Less => Ok(()),
         }
     }
 
@@ -126,7 +130,11 @@ impl Shell {
                 self.last = Last::Escape;
             }
             '`' => self.lost = Some("after the first backquote"),
+            '$' if last == Last::Dollar => self.last = Last::Pid,
             '$' => self.last = Last::Dollar,
+            // dash reads `$$` and a bracket, bash an opening `$(`.
+            '(' | '{' if last == Last::Pid => self.lost = Some("after a `$$(`"),
+            '[' if last == Last::Dollar => self.lost = Some("after a `$[`"),
             '(' if last == Last::Dollar => self.open(Frame::Command {
                 in_double: self.quote == Quote::Double,
             }),
@@ -153,13 +161,16 @@ impl Shell {
     fn plain(&mut self, letter: char, last: Last) {
         match letter {
             '"' => self.quote = Quote::Double,
-            '\'' if last == Last::Dollar => self.lost = Some("after a `$'…'`"),
+            '\'' if matches!(last, Last::Dollar | Last::Pid) => self.lost = Some("after a `$'…'`"),
             '\'' => self.quote = Quote::Single,
+            // Arithmetic is read like text in double quotes, single ones mean nothing in it.
+            '(' if last == Last::Open => self.lost = Some("after a `((`"),
+            '[' if last == Last::Letter => self.lost = Some("after a `[` in a word"),
             '(' => self.open(Frame::Paren),
             ')' if !self.frames.is_empty() => self.close(),
             '<' if last == Last::Less => self.lost = Some("after a `<<`"),
             '<' => self.last = Last::Less,
-            '#' if last == Last::Break => self.quote = Quote::Comment,
+            '#' if matches!(last, Last::Break | Last::Open) => self.quote = Quote::Comment,
             _ if letter.is_whitespace() || matches!(letter, ';' | '&' | '|' | ')' | '>') => self.last = Last::Break,
             _ => {}
         }
@@ -168,7 +179,7 @@ impl Shell {
     fn open(&mut self, frame: Frame) {
         self.frames.push(frame);
         self.quote = Quote::None;
-        self.last = Last::Break;
+        self.last = Last::Open;
         if self.frames.len() > 100 {
             self.lost = Some("this deep in the brackets");
         }
