@@ -54,6 +54,8 @@ pub(crate) enum Standing {
     /// It runs.
     #[default]
     Running,
+    /// The protocol itself asked the program to end it; what is not obeyed within the grace is ended by signals.
+    Ending,
     /// It is over, and the program goes on with work of its own that may bring another one.
     Lingering(Lingering),
     /// It is over and nothing is waited for but the end of the program.
@@ -285,6 +287,7 @@ impl Talk<'_> {
         match self.standing {
             Standing::Running if self.asked_at.is_none() => self.deadline = None,
             Standing::Running => {}
+            Standing::Ending => self.due(self.grace, Step::Terminate(Why::Ignored)),
             Standing::Lingering(Lingering::Children) => self.deadline = None,
             Standing::Lingering(Lingering::Commands) => self.due(COMMANDS_PATIENCE, Step::Terminate(Why::Stays)),
             Standing::Over => self.due(EXIT_PATIENCE, Step::Terminate(Why::Stays)),
@@ -293,7 +296,7 @@ impl Talk<'_> {
     }
 
     fn close_when_over(&mut self) {
-        let is_over = !matches!(self.standing, Standing::Running);
+        let is_over = !matches!(self.standing, Standing::Running | Standing::Ending);
         if is_over && self.to_write.is_empty() {
             self.stdin = None;
         }
@@ -356,7 +359,7 @@ impl Talk<'_> {
             return;
         }
         self.asked_at.get_or_insert_with(Instant::now);
-        if self.standing == Standing::Running {
+        if matches!(self.standing, Standing::Running | Standing::Ending) {
             self.due(self.grace, Step::Terminate(Why::Ignored));
             let mut can_be_asked = false;
             self.with_protocol(|protocol, out| can_be_asked = protocol.interrupt(out));

@@ -235,3 +235,35 @@ fn another_threads_turn_is_a_child_and_ends_nothing() {
             .any(|event| matches!(event, AgentEvent::Child { id, .. } if id == "other"))
     );
 }
+
+#[test]
+fn announced_tries_are_counted_until_something_comes_of_one() {
+    let again = br#"{"type":"error","message":"Reconnecting... waiting for network (Connection failed)"}"#;
+    let mut decoder = CodexExec::new(Some(Totals::default()), PROMPT_BYTES);
+    for expected in 1..=3 {
+        decoder.line(again, &mut Vec::new());
+        assert_eq!(decoder.retries(), expected);
+    }
+    assert_eq!(
+        decoder.last_error().map(|(outcome, _)| outcome),
+        Some(Outcome::Overloaded)
+    );
+    decoder.line(
+        br#"{"type":"item.completed","item":{"id":"i","type":"agent_message","text":"x"}}"#,
+        &mut Vec::new(),
+    );
+    assert_eq!(decoder.retries(), 0);
+
+    let again = br#"{"method":"error","params":{"error":{"message":"Reconnecting... 1/5","codexErrorInfo":{"responseStreamDisconnected":{"httpStatusCode":429}}},"willRetry":true,"threadId":"t"}}"#;
+    let mut decoder = CodexApp::new(Some(Totals::default()), PROMPT_BYTES);
+    decoder.line(again, &mut Vec::new());
+    decoder.line(again, &mut Vec::new());
+    let (retries, why) = decoder.retrying();
+    assert_eq!(retries, 2);
+    assert!(matches!(why, Some((Outcome::RateLimited { .. }, _))));
+    decoder.line(
+        br#"{"method":"item/agentMessage/delta","params":{"delta":"x"}}"#,
+        &mut Vec::new(),
+    );
+    assert_eq!(decoder.retrying().0, 0);
+}

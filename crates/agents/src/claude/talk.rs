@@ -177,9 +177,9 @@ impl Protocol for Talk {
                 };
                 self.redirect = Some(words);
             }
-            Standing::Lingering(_) | Standing::Over | Standing::Broken => out.events.push(AgentEvent::Notice(
-                "words came when the turn was over; they were not heard".to_owned(),
-            )),
+            Standing::Ending | Standing::Lingering(_) | Standing::Over | Standing::Broken => out.events.push(
+                AgentEvent::Notice("words came when the turn was over; they were not heard".to_owned()),
+            ),
         }
     }
 

@@ -225,6 +225,7 @@ impl Talk {
         if retries > VENDOR_RETRIES_MAX && self.gave_up.is_none() {
             self.gave_up = why.cloned();
             self.send_interrupt(out);
+            out.standing = Standing::Ending;
         }
     }
 }

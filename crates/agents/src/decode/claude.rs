@@ -8,6 +8,7 @@
 mod ask;
 mod meter;
 mod result;
+mod tools;
 mod wire;
 
 use std::collections::{HashMap, HashSet};
@@ -19,11 +20,12 @@ use wheelhouse_core::usage::Usage;
 pub use ask::{Ask, refusal};
 
 use self::meter::Meter;
+use self::tools::{changes_things, content_text, file_of, input_detail, is_edit, todo};
 use self::wire::{
     Block, Decision, Delta, Init, Limit, Line, Message, Request, Response, ResultMeta, Server, StreamEvent, System,
 };
 use super::jsonl::Field;
-use super::{ANSWER_MAX, DETAIL_MAX, Denial, DeniedBy, NAMED_MAX, Signal, append_bounded, cut, raw};
+use super::{ANSWER_MAX, Denial, DeniedBy, NAMED_MAX, Signal, append_bounded, cut, raw};
 
 /// What kind of work goes on beside the conversation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -651,70 +653,6 @@ fn background_kind(kind: Field<'_>) -> Background {
     } else {
         Background::Agent
     }
-}
-
-/// Whether a tool may change files or the world.
-fn changes_things(tool: &str) -> bool {
-    is_edit(tool) || tool == "Bash" || tool.starts_with("mcp__")
-}
-
-fn is_edit(tool: &str) -> bool {
-    matches!(tool, "Write" | "Edit" | "MultiEdit" | "NotebookEdit")
-}
-
-fn file_of(input: Field<'_>) -> Option<String> {
-    let members = input.members();
-    ["file_path", "notebook_path", "path"]
-        .iter()
-        .find_map(|name| members.get(*name)?.string())
-}
-
-/// The one member of a tool's input that says what it is about.
-fn input_detail(input: Field<'_>) -> String {
-    let members = input.members();
-    let told = [
-        "file_path",
-        "notebook_path",
-        "path",
-        "command",
-        "url",
-        "pattern",
-        "query",
-        "description",
-        "prompt",
-    ]
-    .iter()
-    .find_map(|name| members.get(*name)?.text());
-    match told {
-        Some(text) => cut(&text, DETAIL_MAX),
-        None => cut(input.json().unwrap_or_default(), 300),
-    }
-}
-
-fn todo(input: Field<'_>) -> Vec<String> {
-    let todos = input.members().get("todos").copied().unwrap_or_default().items();
-    todos
-        .into_iter()
-        .take(NAMED_MAX)
-        .filter_map(|todo| {
-            let todo = todo.members();
-            let mark = todo.get("status").and_then(|status| status.text()).unwrap_or_default();
-            Some(format!("[{mark}] {}", cut(&todo.get("content")?.text()?, 300)))
-        })
-        .collect()
-}
-
-/// The text of a tool's result: a string or a list of blocks.
-fn content_text(content: Field<'_>) -> String {
-    if let Some(text) = content.text() {
-        return text.into_owned();
-    }
-    content
-        .items()
-        .into_iter()
-        .filter_map(|block| block.read::<Block<'_>>()?.text.string())
-        .collect::<Vec<_>>()
-        .join("\n")
 }
 
 impl Denial {

@@ -372,6 +372,25 @@ pub(super) fn estimate(prompt_bytes: usize, answer_bytes: usize) -> Usage {
     }
 }
 
+/// What a turn consumed that ended like this without a count. A request that the provider refused cost nothing; one
+/// that broke off was paid for.
+pub(super) fn uncounted(outcome: &Outcome, prompt_bytes: usize, answer_bytes: usize) -> Usage {
+    let is_refused = matches!(
+        outcome,
+        Outcome::Auth
+            | Outcome::Quota { .. }
+            | Outcome::RateLimited { .. }
+            | Outcome::Overloaded
+            | Outcome::ContextTooLong
+            | Outcome::Refused
+            | Outcome::Unavailable
+    );
+    if is_refused && answer_bytes == 0 {
+        return Usage::default();
+    }
+    estimate(prompt_bytes, answer_bytes)
+}
+
 /// An error of a turn.
 #[derive(Deserialize)]
 pub(super) struct TurnError<'a> {

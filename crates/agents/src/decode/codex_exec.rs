@@ -9,7 +9,7 @@ use wheelhouse_core::agent::AgentEvent;
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::usage::{Cost, Usage};
 
-use super::codex::{Item, Phase, Totals, TurnError, Work, estimate, failed};
+use super::codex::{Item, Phase, Totals, TurnError, Work, estimate, failed, uncounted};
 use super::jsonl::Field;
 use super::{Denial, DeniedBy, Signal, Turn, cut, raw};
 
@@ -131,7 +131,11 @@ impl CodexExec {
 
     /// The process is gone and no end came. The class is the caller's.
     pub fn unfinished(&mut self, outcome: Outcome, detail: String) -> Turn {
-        let usage = estimate(self.prompt_bytes, self.work.bytes);
+        // Without a thread nothing was ever sent.
+        let usage = match self.thread {
+            Some(_) => uncounted(&outcome, self.prompt_bytes, self.work.bytes),
+            None => Usage::default(),
+        };
         self.turn(outcome, detail, usage)
     }
 
@@ -158,15 +162,16 @@ impl CodexExec {
 
     fn error_line(&mut self, line: &[u8], message: Field<'_>, events: &mut Vec<AgentEvent>) {
         let message = message.text().unwrap_or_default();
+        let error: Option<TurnError<'_>> = serde_json::from_slice(line).ok();
+        self.error = error.map(|error| failed(&error, None));
         if message.starts_with("Reconnecting...") {
+            self.retries += 1;
             events.push(AgentEvent::Notice(format!(
                 "the vendor's program tries again: {}",
                 cut(&message, 300)
             )));
             return;
         }
-        let error: Option<TurnError<'_>> = serde_json::from_slice(line).ok();
-        self.error = error.map(|error| failed(&error, None));
         events.push(AgentEvent::Notice(cut(&message, 300)));
     }
 
@@ -209,12 +214,8 @@ impl CodexExec {
                 .take()
                 .unwrap_or((Outcome::Crashed, "the turn failed".to_owned())),
         };
-        // Codex tells no usage of a failed turn. A request that was refused cost nothing; one that broke off did.
-        let usage = match outcome {
-            Outcome::Truncated | Outcome::Stalled => estimate(self.prompt_bytes, self.work.bytes),
-            _ if self.work.bytes > 0 => estimate(self.prompt_bytes, self.work.bytes),
-            _ => Usage::default(),
-        };
+        // Codex tells no usage of a failed turn.
+        let usage = uncounted(&outcome, self.prompt_bytes, self.work.bytes);
         events.push(AgentEvent::Usage(usage));
         Signal::TurnEnded(Box::new(self.turn(outcome, detail, usage)))
     }

@@ -144,6 +144,8 @@ const MISSING_WORDS: &[&str] = &[
     "is already in use",
     "no rollout found",
     "model_not_found",
+    "has been deprecated",
+    "does not exist or you do not have access",
     "unknown option",
     "unexpected argument",
 ];

@@ -4,8 +4,9 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use wheelhouse_core::agent::{AgentEvent, Reply};
 
+use super::tools::input_detail;
 use super::wire::Request;
-use super::{Field, input_detail};
+use crate::decode::jsonl::Field;
 use crate::decode::{DETAIL_MAX, cut};
 
 /// An open request of the CLI.

@@ -189,6 +189,11 @@ impl Claude {
         if is_interrupted(result) && usage.total() > 0 {
             usage.source = UsageSource::Estimated;
         }
+        if usage.total() == 0 && was_lost(result) {
+            // The request went out and its answer was lost: the CLI says zero, and nobody knows.
+            usage.source = UsageSource::Estimated;
+            return (usage, Cost::Unknown);
+        }
         (
             usage,
             self.cost(
@@ -279,6 +284,16 @@ fn is_interrupted(result: &ResultLine<'_>) -> bool {
         .terminal_reason
         .text()
         .is_some_and(|reason| reason.starts_with("aborted"))
+}
+
+/// Whether a request failed after it had been sent, without an answer of the provider.
+fn was_lost(result: &ResultLine<'_>) -> bool {
+    let words = result.result.text().unwrap_or_default().to_lowercase();
+    result.is_error.truth()
+        && !result.api_error_status.is_some()
+        && ["econnreset", "was lost", "connection closed", "timed out", "socket"]
+            .iter()
+            .any(|lost| words.contains(lost))
 }
 
 /// All models of a usage map together.
