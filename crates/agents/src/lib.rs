@@ -1,6 +1,7 @@
 //! The agent port on real programs: one module per backend, the keeper that owns their processes, and the decoders
 //! of their streams. Everything outside this crate sees [`wheelhouse_core::agent`] alone.
 
+pub mod acp;
 pub mod claude;
 pub mod codex;
 mod converse;
