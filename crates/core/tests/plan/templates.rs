@@ -167,6 +167,7 @@ fn places_where_quoting_would_not_hold_are_refused() {
         "(( {{ tasks.a }} ))",
         "echo $[ {{ tasks.a }} ]",
         "a[{{ tasks.a }}]=1",
+        "a=( {{ tasks.a }} )",
     ] {
         assert!(shell(command, "x").is_err(), "{command}");
         assert_eq!(template::check_shell(command, &vars()).len(), 1, "{command}");

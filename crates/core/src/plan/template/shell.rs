@@ -50,6 +50,8 @@ enum Last {
     Letter,
     /// An unescaped backslash: the next character is taken as it is.
     Escape,
+    /// A `=`, which with a bracket opens the array of some shells.
+    Equals,
     /// An unescaped `$`.
     Dollar,
     /// `$$`, a parameter of its own.
@@ -86,7 +88,7 @@ impl Shell {
         match self.last {
             Last::Escape => Err("after a backslash"),
             Last::Dollar | Last::Pid => Err("right after a `$`"),
-            Last::Break | Last::Open | Last::Letter | Last::Less => Ok(()),
+            Last::Break | Last::Open | Last::Letter | Last::Equals | Last::Less => Ok(()),
         }
     }
 
@@ -165,6 +167,8 @@ impl Shell {
             '\'' => self.quote = Quote::Single,
             // Arithmetic is read like text in double quotes, single ones mean nothing in it.
             '(' if last == Last::Open => self.lost = Some("after a `((`"),
+            '(' if last == Last::Equals => self.lost = Some("after a `=(`"),
+            '=' => self.last = Last::Equals,
             '[' if last == Last::Letter => self.lost = Some("after a `[` in a word"),
             '(' => self.open(Frame::Paren),
             ')' if !self.frames.is_empty() => self.close(),
