@@ -14,8 +14,8 @@ use rusqlite::{Connection, TransactionBehavior, params};
 use tempfile::TempDir;
 use wheelhouse_core::ids::{OwnerId, TaskKey};
 use wheelhouse_core::outcome::Outcome;
-use wheelhouse_core::spec::{Isolation, RunSpec, TaskSpec, Work};
-use wheelhouse_core::store::{ClaimRequest, Claimed, Command, Next, Reply, Settlement, Store, TaskResult};
+use wheelhouse_core::spec::{Isolation, Merge, RunSpec, TaskSpec, Work};
+use wheelhouse_core::store::{ClaimRequest, Claimed, Command, Next, Reader, Reply, Settlement, Store, TaskResult};
 use wheelhouse_core::usage::{Cost, Usage};
 use wheelhouse_store::{SqliteStore, SystemClock};
 
@@ -168,6 +168,8 @@ fn task(number: usize, needs: Vec<usize>) -> TaskSpec {
         files: Vec::new(),
         verify: Vec::new(),
         isolation: Isolation::None,
+        merge: Merge::None,
+        protect: Vec::new(),
         timeout_ms: 1_200_000,
         idle_timeout_ms: 180_000,
         retry_max: 2,
@@ -243,6 +245,26 @@ fn claims_among_a_million() {
         percentile_ms(&commits, 50),
         percentile_ms(&commits, 99),
         commits.len() * IN_FLIGHT as usize / 5
+    );
+    looks_among_a_million(&store);
+}
+
+/// What `status` reads: every run, and of each the first tasks in every state.
+fn looks_among_a_million(store: &SqliteStore) {
+    let mut looks = Vec::new();
+    for _ in 0..20 {
+        let begun = cpu();
+        let mut reader = store.reader().unwrap();
+        for run in reader.runs(20).unwrap() {
+            for state in ["running", "held", "ready", "waiting"] {
+                reader.tasks_in(run.id, state, 20).unwrap();
+            }
+        }
+        looks.push(cpu() - begun);
+    }
+    println!(
+        "looking at all ten runs of them, from opening on: p50 {:.2} ms of computing",
+        percentile_ms(&looks, 50)
     );
 }
 

@@ -15,6 +15,7 @@ mod failure;
 mod fsck;
 mod history;
 mod migrate;
+mod moves;
 mod question;
 mod read;
 mod recover;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use wheelhouse_core::ids::{AgentName, ArtifactHash, TaskKey};
-use wheelhouse_core::spec::{BudgetLimit, Isolation, OnFailure, RunSpec, TaskSpec, Work};
+use wheelhouse_core::spec::{BudgetLimit, Isolation, Merge, OnFailure, RunSpec, TaskSpec, Work};
 use wheelhouse_core::store::{ArtifactRef, Check, TaskResult};
 
 use crate::failure::{Answer, Stop};
@@ -38,6 +38,10 @@ struct TaskShape<'a> {
     verify: Cow<'a, [String]>,
     #[serde(default, skip_serializing_if = "is_default")]
     worktree: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    merge: Option<MergeShape>,
+    #[serde(default, skip_serializing_if = "is_empty")]
+    protect: Cow<'a, [String]>,
     timeout_ms: u64,
     idle_timeout_ms: u64,
     #[serde(default, skip_serializing_if = "is_default")]
@@ -64,6 +68,13 @@ enum OnFailureShape {
     Ask,
     Continue,
     Fail,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum MergeShape {
+    Branch,
+    Queue,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -136,6 +147,8 @@ pub(crate) fn task_text(spec: &TaskSpec) -> Answer<String> {
         files,
         verify,
         isolation,
+        merge,
+        protect,
         timeout_ms,
         idle_timeout_ms,
         retry_max,
@@ -165,6 +178,12 @@ pub(crate) fn task_text(spec: &TaskSpec) -> Answer<String> {
             Isolation::None => false,
             Isolation::Worktree => true,
         },
+        merge: match merge {
+            Merge::None => None,
+            Merge::Branch => Some(MergeShape::Branch),
+            Merge::Queue => Some(MergeShape::Queue),
+        },
+        protect: Cow::from(protect),
         timeout_ms: *timeout_ms,
         idle_timeout_ms: *idle_timeout_ms,
         retry_max: *retry_max,
@@ -196,6 +215,8 @@ pub(crate) fn task_spec(key: TaskKey, body: &str) -> Answer<TaskSpec> {
         files,
         verify,
         worktree,
+        merge,
+        protect,
         timeout_ms,
         idle_timeout_ms,
         retry_max,
@@ -225,6 +246,12 @@ pub(crate) fn task_spec(key: TaskKey, body: &str) -> Answer<TaskSpec> {
         files: files.into_owned(),
         verify: verify.into_owned(),
         isolation: if worktree { Isolation::Worktree } else { Isolation::None },
+        merge: match merge {
+            None => Merge::None,
+            Some(MergeShape::Branch) => Merge::Branch,
+            Some(MergeShape::Queue) => Merge::Queue,
+        },
+        protect: protect.into_owned(),
         timeout_ms,
         idle_timeout_ms,
         retry_max,
@@ -409,6 +436,8 @@ mod tests {
             files: Vec::new(),
             verify: Vec::new(),
             isolation: Isolation::None,
+            merge: Merge::None,
+            protect: Vec::new(),
             timeout_ms: 1,
             idle_timeout_ms: 2,
             retry_max: 0,
@@ -434,6 +463,8 @@ mod tests {
             files: vec!["src/**".into()],
             verify: vec!["cargo test".into()],
             isolation: Isolation::Worktree,
+            merge: Merge::Queue,
+            protect: vec!["tests".into()],
             timeout_ms: u64::MAX,
             idle_timeout_ms: 0,
             retry_max: 2,
