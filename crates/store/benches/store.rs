@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use wheelhouse_core::ids::{OwnerId, TaskKey};
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::spec::{Isolation, Merge, RunSpec, TaskSpec, Work};
-use wheelhouse_core::store::{ClaimRequest, Claimed, Command, Next, Reader, Reply, Settlement, Store, TaskResult};
+use wheelhouse_core::store::{ClaimRequest, Claimed, Command, Next, Reply, Settlement, Store, TaskResult};
 use wheelhouse_core::usage::{Cost, Usage};
 use wheelhouse_store::{SqliteStore, SystemClock};
 

@@ -4,8 +4,9 @@
 //! counters or a task with a thousand parents cost one write a commit. Everything that is found by its key alone goes
 //! through here; commands that look for tasks by their state flush first.
 //!
-//! Commands live in the neighbouring files, the doors through which they change a task in `moves`. They check everything first and change only then: a refused command has
-//! changed nothing, and no savepoint is needed. Anything that fails later fails the whole transaction.
+//! Commands live in the neighbouring files, the doors through which they change a task in `moves`. They check
+//! everything first and change only then: a refused command has changed nothing, and no savepoint is needed. Anything
+//! that fails later fails the whole transaction.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
