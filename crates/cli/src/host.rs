@@ -33,6 +33,8 @@ const SEAT_TRIES: u32 = 4;
 const SEAT_PAUSE: Duration = Duration::from_millis(15);
 /// How many lines for people the engine may have waiting.
 const NOTICES_MAX: usize = 64;
+/// How large the log of detached engines gets before the old one is put aside, in bytes. Two are kept.
+const ENGINE_LOG_MAX: u64 = 4 << 20;
 /// How long a detached engine has to come up.
 const DETACHED_DEADLINE: Duration = Duration::from_secs(10);
 /// How often it is looked whether it did.
@@ -206,6 +208,9 @@ pub(crate) fn detach(app: &App, max_parallel: Option<u32>) -> Result<Detached, F
     let log_path = app.place.state_dir.join("engine.log");
     let failed =
         |error: &std::io::Error| Failure::io("start an engine in the background, with its log", &log_path, error);
+    if std::fs::metadata(&log_path).is_ok_and(|meta| meta.len() > ENGINE_LOG_MAX) {
+        std::fs::rename(&log_path, log_path.with_extension("log.1")).map_err(|error| failed(&error))?;
+    }
     let log = {
         use std::os::unix::fs::OpenOptionsExt;
         let mut options = std::fs::OpenOptions::new();

@@ -1,5 +1,5 @@
 //! Files of the state directory that nothing in the store belongs to any more: logs and reports of runs that are gone,
-//! halves of files that were being written, backups past their time.
+//! halves of files that were being written, backups and copies of artifacts past their time.
 //!
 //! `fsck` names them, `gc` removes them. Whatever is not known by name is left alone.
 
@@ -17,14 +17,16 @@ use crate::place::Place;
 /// A half-written file younger than this may still be being written.
 const HALF_WRITTEN: Duration = Duration::from_secs(3_600);
 
-/// The files without an owner; backups count when they are older than `before`. Runs in `gone` are taken as removed.
+/// The files without an owner; backups and copies count when they are older than `before`. Runs in `gone` are taken as removed.
 pub(crate) fn find(
     place: &Place,
     reader: &mut dyn Reader,
     before: Millis,
     gone: &[RunId],
 ) -> Result<Vec<PathBuf>, Failure> {
-    let mut known: BTreeSet<String> = reader.runs(u32::MAX)?.iter().map(|run| run.id.to_string()).collect();
+    let runs = reader.runs(u32::MAX)?;
+    let is_quiet = runs.iter().all(|run| run.counts.running == 0);
+    let mut known: BTreeSet<String> = runs.iter().map(|run| run.id.to_string()).collect();
     for run in gone {
         known.remove(&run.to_string());
     }
@@ -43,6 +45,10 @@ pub(crate) fn find(
     files.extend(entries(&place.state_dir).into_iter().filter(|path| is_half(path)));
     let is_old = |path: &PathBuf| changed(path).is_some_and(|at| at < before);
     files.extend(entries(&place.backups()).into_iter().filter(is_old));
+    if is_quiet {
+        // Copies of what the store holds, made when a task wants to read them; they are made again when needed.
+        files.extend(entries(&place.artifacts()).into_iter().filter(is_old));
+    }
     files.sort();
     Ok(files)
 }

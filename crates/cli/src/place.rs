@@ -53,6 +53,11 @@ impl Place {
         self.state_dir.join("logs")
     }
 
+    /// Where the engine puts artifacts for agents to read.
+    pub(crate) fn artifacts(&self) -> PathBuf {
+        self.state_dir.join("artifacts")
+    }
+
     /// Where the store puts copies of itself before it changes its schema.
     pub(crate) fn backups(&self) -> PathBuf {
         self.state_dir.join("backups")

@@ -103,20 +103,47 @@ pub(crate) fn queue(reader: &mut dyn Reader) -> Result<Option<RunView>, Failure>
     Ok(reader.runs(RUNS_MAX)?.into_iter().find(|run| run.standing))
 }
 
-fn is_run_id(text: &str) -> bool {
-    let digits = text.strip_prefix('r').unwrap_or(text);
-    !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+/// How sure it is that a name means a run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Looks {
+    /// `r7`, or the queue.
+    Run,
+    /// `7`: a task may be called that; else it is a run.
+    Either,
+    /// Anything else.
+    Task,
+}
+
+fn looks(text: &str) -> Looks {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if text == QUEUE || text.strip_prefix('r').is_some_and(is_number) {
+        Looks::Run
+    } else if is_number(text) {
+        Looks::Either
+    } else {
+        Looks::Task
+    }
 }
 
 /// The run or task of that name.
 pub(crate) fn named(reader: &mut dyn Reader, text: &str) -> Result<Named, Failure> {
-    if text.contains('/') {
-        return task(reader, text).map(Named::Task);
+    match looks(text) {
+        Looks::Task => task(reader, text).map(Named::Task),
+        Looks::Either => match task(reader, text) {
+            Ok(task) => Ok(Named::Task(task)),
+            Err(failure) if failure.exit == exit::NOT_FOUND => run(reader, text).map(Named::Run),
+            Err(failure) => Err(failure),
+        },
+        Looks::Run => match run(reader, text) {
+            Ok(run) => Ok(Named::Run(run)),
+            // A task may be called `r7` as well.
+            Err(failure) if failure.exit == exit::NOT_FOUND => match task(reader, text) {
+                Ok(task) => Ok(Named::Task(task)),
+                Err(_) => Err(failure),
+            },
+            Err(failure) => Err(failure),
+        },
     }
-    if is_run_id(text) || text == QUEUE {
-        return run(reader, text).map(Named::Run);
-    }
-    task(reader, text).map(Named::Task)
 }
 
 /// The run of that name.

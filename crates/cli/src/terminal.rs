@@ -75,6 +75,14 @@ impl Terminal {
         }
     }
 
+    /// Prints the end of work that stands whether or not anybody reads about it to the end.
+    pub(crate) fn print_regardless(&self, text: &str) -> Result<(), Failure> {
+        match self.print(text) {
+            Err(failure) if failure.exit == exit::OK => Ok(()),
+            other => other,
+        }
+    }
+
     /// Prints one JSON document on one line when somebody pipes it, indented when a person looks.
     pub(crate) fn print_json(&self, document: &impl serde::Serialize) -> Result<(), Failure> {
         let text = if self.out.tty {

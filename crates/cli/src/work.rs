@@ -231,11 +231,15 @@ pub(crate) fn conclude(app: &App, runs: &[RunId], finish: Finish) -> Result<Exit
             Finish::Over | Finish::Held if place < REPORTS_MAX => {
                 let page = report::page(&report, Length::Brief);
                 app.terminal
-                    .print(&page.text_of(app.terminal.out.width, app.terminal.out.paint))?;
+                    .print_regardless(&page.text_of(app.terminal.out.width, app.terminal.out.paint))?;
             }
             Finish::Over | Finish::Held => {
-                app.terminal
-                    .print(&format!("{} {}: {}\n", run, report.run.name, report::headline(&report)))?;
+                app.terminal.print_regardless(&format!(
+                    "{} {}: {}\n",
+                    run,
+                    report.run.name,
+                    report::headline(&report)
+                ))?;
             }
             Finish::Interrupted { .. } | Finish::Left => {}
         }
@@ -243,10 +247,15 @@ pub(crate) fn conclude(app: &App, runs: &[RunId], finish: Finish) -> Result<Exit
             app.terminal.say(&format!("report: {}", app.place.short(&path)));
         }
     }
-    match documents.len() {
-        0 => {}
-        1 => app.terminal.print_json(&documents[0])?,
-        _ => app.terminal.print_json(&serde_json::json!({ "runs": documents }))?,
+    let printed = match documents.as_slice() {
+        [] => Ok(()),
+        [document] => app.terminal.print_json(document),
+        documents => app.terminal.print_json(&serde_json::json!({ "runs": documents })),
+    };
+    match printed {
+        // Whoever read has seen enough; how the work came out is said by the exit code all the same.
+        Err(failure) if failure.exit == exit::OK => {}
+        other => other?,
     }
     Ok(closing(app, runs, finish, all_well))
 }

@@ -52,6 +52,8 @@ impl House {
             ("HOME", dir.path().join("home").display().to_string()),
             ("PATH", "/usr/local/bin:/usr/bin:/bin".to_owned()),
             ("TZ", "UTC".to_owned()),
+            // Wide enough that a duration of another length breaks no line elsewhere.
+            ("COLUMNS", "160".to_owned()),
         ];
         House {
             env: env.map(|(name, value)| (name.to_owned(), value)).into(),

@@ -92,3 +92,14 @@ fn the_history_can_be_read_from_a_cursor_on() {
     assert!(second.contains(r#""task":"r2/facts""#));
     snapshot!(house, house.ok(&["events"]).out);
 }
+
+#[test]
+fn numbers_are_tasks_first_and_runs_else() {
+    let house = House::new();
+    house.write("n.yaml", "tasks: [{id: '2', exec: 'echo task'}]");
+    house.ok(&["run", "n.yaml"]);
+    assert_eq!(house.json(&["status", "2"])["task"]["id"], "r1/2");
+    assert_eq!(house.json(&["status", "1"])["run"]["id"], "r1");
+    assert_eq!(house.json(&["status", "r1"])["run"]["id"], "r1");
+    assert_eq!(house.json(&["status", "7"])["error"]["code"], "not_found");
+}

@@ -158,6 +158,15 @@ fn a_reader_that_leaves_early_is_no_failure() {
         .unwrap();
     assert!(output.status.success(), "{output:?}");
     assert_eq!(output.stdout, b"1\n");
+    // How a run came out is said by its exit code, whoever reads its report.
+    house.write("bad.yaml", "tasks: [{id: bad, exec: 'exit 1'}]");
+    let words = format!("{} run bad.yaml | true", env!("CARGO_BIN_EXE_wheelhouse"));
+    let output = std::process::Command::new("bash")
+        .args(["-o", "pipefail", "-c", &words])
+        .current_dir(house.project())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
 }
 
 #[test]
