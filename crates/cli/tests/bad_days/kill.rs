@@ -1,15 +1,13 @@
 //! `kill -9` at every labelled point of a run of fifty tasks; then `resume`. Nothing may be lost, nothing settled
 //! twice, no process left.
-#![expect(clippy::unwrap_used, reason = "tests say what they expect by failing")]
-
-mod stage;
 
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
 
-use stage::{Stage, needs, wait_for};
 use wheelhouse_engine::fault::POINTS;
 use wheelhouse_testkit::conformance::history::{Rules, check};
+
+use crate::stage::{Stage, needs, wait_for};
 
 /// Fifty tasks in five layers; each leaves a line with its idempotency key, some are checked.
 fn plan() -> String {
