@@ -29,6 +29,35 @@ pub enum Isolation {
     Worktree,
 }
 
+/// What becomes of an isolated task's branch when the task is done.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Merge {
+    /// It is kept; a person merges or discards it.
+    #[default]
+    None,
+    /// It is merged into the run's branch.
+    Branch,
+    /// It is merged into the run's branch in its turn, after its checks have passed on the result of the merge.
+    Queue,
+}
+
+/// What makes an isolated tree an environment: what it is lent and leased, and the commands around its life.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EnvTemplate {
+    /// Files that are not under version control and are copied in (`.env`), as globs relative to the project.
+    pub copy: Vec<String>,
+    /// Commands that are run in a new tree before its first try.
+    pub setup: Vec<String>,
+    /// Commands that are run in it before it is removed.
+    pub teardown: Vec<String>,
+    /// How many ports are leased for it: `PORT_0` and on, all of them in `WHEELHOUSE_PORTS`.
+    pub ports: u8,
+    /// How many database names are reserved for it: `DATABASE_0` and on, all of them in `WHEELHOUSE_DATABASES`.
+    pub databases: u8,
+}
+
 /// What a failure of the task leads to, in place of the table in [`crate::disposition`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -77,6 +106,13 @@ pub struct TaskSpec {
     pub verify: Vec<String>,
     /// Where it works.
     pub isolation: Isolation,
+    /// What becomes of its branch. Never anything but [`Merge::None`] without isolation.
+    #[serde(default)]
+    pub merge: Merge,
+    /// Globs of files it must not change, and the words `tests`, `ci` and `checks`. Empty without isolation: nobody
+    /// could tell who changed what.
+    #[serde(default)]
+    pub protect: Vec<String>,
     /// The wall timer, in milliseconds.
     pub timeout_ms: u64,
     /// The idle timer (no event for so long), in milliseconds.

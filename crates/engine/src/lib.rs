@@ -13,6 +13,7 @@ mod prepare;
 mod run_loop;
 mod supervise;
 mod verify;
+pub mod worktree;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

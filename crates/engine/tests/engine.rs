@@ -14,7 +14,7 @@ use wheelhouse_core::agent::{
 };
 use wheelhouse_core::ids::{AgentName, ArtifactHash, RunId, TaskKey};
 use wheelhouse_core::outcome::Outcome;
-use wheelhouse_core::spec::{Isolation, RunSpec, TaskSpec, Work};
+use wheelhouse_core::spec::{Isolation, Merge, RunSpec, TaskSpec, Work};
 use wheelhouse_core::store::{ArtifactRef, Command, Reader, Reply, Store, TaskResult, TaskView};
 use wheelhouse_core::usage::{Cost, Usage};
 use wheelhouse_engine::lock::StateLock;
@@ -122,6 +122,8 @@ fn task(key: &str, agent: &str, text: &str) -> TaskSpec {
         files: Vec::new(),
         verify: Vec::new(),
         isolation: Isolation::None,
+        merge: Merge::None,
+        protect: Vec::new(),
         timeout_ms: 60_000,
         idle_timeout_ms: 60_000,
         retry_max: 0,

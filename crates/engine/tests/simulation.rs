@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 use wheelhouse_core::agent::{Ended, Order};
 use wheelhouse_core::ids::{Cursor, Lease, OwnerId, RunId, TaskId, TaskKey};
 use wheelhouse_core::outcome::Outcome;
-use wheelhouse_core::spec::{Isolation, OnFailure, RunSpec, TaskSpec, Work};
+use wheelhouse_core::spec::{Isolation, Merge, OnFailure, RunSpec, TaskSpec, Work};
 use wheelhouse_core::store::{AttemptStart, Cap, Command, Reader, Reply, RunState, Store, TaskResult};
 use wheelhouse_core::time::Millis;
 use wheelhouse_core::usage::{Cost, Usage};
@@ -440,6 +440,8 @@ fn dag(random: &mut Random) -> Vec<TaskSpec> {
                 },
                 verify: Vec::new(),
                 isolation: Isolation::None,
+                merge: Merge::None,
+                protect: Vec::new(),
                 timeout_ms: 60_000,
                 idle_timeout_ms: 60_000,
                 retry_max: random.below(3) as u32,

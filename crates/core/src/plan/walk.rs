@@ -7,7 +7,7 @@ use super::problem::{Place, Reporter, shortened};
 use super::tree::{Entry, Kind, Node, NodeId, Tree};
 use super::wire::{At, Budget, Defaults, Duration, Given, NEEDS_ALIASES, Plan, Retry, Task, Usd};
 use super::{TASKS_MAX, TIMEOUT_MAX, USD_MAX};
-use crate::spec::{Isolation, OnFailure, RETRY_MAX};
+use crate::spec::{Isolation, Merge, OnFailure, RETRY_MAX};
 use crate::time::parse_duration;
 
 /// Reads values of one tree.
@@ -165,6 +165,8 @@ impl<'a> Walk<'a, '_, '_> {
                 .map(|node| self.texts(node, "verify"))
                 .unwrap_or_default(),
             isolation: fields.take("isolation").and_then(|node| self.isolation(node)),
+            merge: fields.take("merge").and_then(|node| self.merge(node)),
+            protect: fields.take("protect").map(|node| self.texts(node, "protect")),
             timeout: fields.take("timeout").and_then(|node| self.duration(node, "timeout")),
             idle_timeout: fields
                 .take("idle_timeout")
@@ -203,6 +205,8 @@ impl<'a> Walk<'a, '_, '_> {
             agent: fields.take("agent").and_then(|node| self.text(node, "agent")),
             model: fields.take("model").and_then(|node| self.text(node, "model")),
             isolation: fields.take("isolation").and_then(|node| self.isolation(node)),
+            merge: fields.take("merge").and_then(|node| self.merge(node)),
+            protect: fields.take("protect").map(|node| self.texts(node, "protect")),
             timeout: fields.take("timeout").and_then(|node| self.duration(node, "timeout")),
             idle_timeout: fields
                 .take("idle_timeout")
@@ -507,6 +511,15 @@ impl<'a> Walk<'a, '_, '_> {
     fn isolation(&mut self, node: &'a Node) -> Option<At<Isolation>> {
         let words = [("none", Isolation::None), ("worktree", Isolation::Worktree)];
         self.choice(node, "isolation", &words)
+    }
+
+    fn merge(&mut self, node: &'a Node) -> Option<At<Merge>> {
+        let words = [
+            ("none", Merge::None),
+            ("branch", Merge::Branch),
+            ("queue", Merge::Queue),
+        ];
+        self.choice(node, "merge", &words)
     }
 
     fn on_failure(&mut self, node: &'a Node) -> Option<At<OnFailure>> {

@@ -10,7 +10,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::Value;
 
 use super::problem::Place;
-use crate::spec::{Isolation, OnFailure, RETRY_MAX};
+use crate::spec::{Isolation, Merge, OnFailure, RETRY_MAX};
 
 /// A value and where it stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -63,6 +63,11 @@ pub(crate) struct Defaults {
     pub(crate) model: Option<At<String>>,
     /// Where tasks work.
     pub(crate) isolation: Option<At<Isolation>>,
+    /// What becomes of the branches of isolated tasks.
+    pub(crate) merge: Option<At<Merge>>,
+    /// What isolated tasks must not change.
+    #[schemars(with = "Option<Words>")]
+    pub(crate) protect: Option<Vec<At<String>>>,
     /// The wall timer.
     pub(crate) timeout: Option<At<Duration>>,
     /// The idle timer: no sign of life for so long.
@@ -113,6 +118,11 @@ pub(crate) struct Task {
     pub(crate) verify: Vec<At<String>>,
     /// Where it works.
     pub(crate) isolation: Option<At<Isolation>>,
+    /// What becomes of its branch when it is done.
+    pub(crate) merge: Option<At<Merge>>,
+    /// What it must not change: globs, and the words `tests`, `ci` and `checks`. In place of those of `defaults`.
+    #[schemars(with = "Option<Words>")]
+    pub(crate) protect: Option<Vec<At<String>>>,
     /// The wall timer.
     pub(crate) timeout: Option<At<Duration>>,
     /// The idle timer: no sign of life for so long.

@@ -1,7 +1,7 @@
 //! What a plan means: every key reaches the spec.
 
 use wheelhouse_core::plan::Severity;
-use wheelhouse_core::spec::{BudgetLimit, Isolation, OnFailure, Work};
+use wheelhouse_core::spec::{BudgetLimit, Isolation, Merge, OnFailure, Work};
 
 use crate::support::{Project, accept, accept_as, task};
 
@@ -118,6 +118,26 @@ tasks:
     assert_eq!(full.verify, ["test -d crates"]);
     assert_eq!((full.retry_max, full.on_failure), (1, Some(OnFailure::Fallback)));
     assert_eq!(checked.run.vars["deep"], "true");
+}
+
+#[test]
+fn what_becomes_of_branches_and_what_is_protected() {
+    let checked = accept(
+        r#"
+defaults: {isolation: worktree, merge: queue, protect: [tests, ci]}
+vars: {dir: migrations}
+tasks:
+  - {id: plain, exec: x}
+  - {id: own, exec: x, merge: branch, protect: "{{ vars.dir }}/**"}
+  - {id: free, exec: x, merge: none, protect: []}
+  - {id: here, exec: x, isolation: none}
+"#,
+    );
+    let of = |id: &str| (task(&checked, id).merge, task(&checked, id).protect.join(" "));
+    assert_eq!(of("plain"), (Merge::Queue, "tests ci".to_owned()));
+    assert_eq!(of("own"), (Merge::Branch, "migrations/**".to_owned()));
+    assert_eq!(of("free"), (Merge::None, String::new()));
+    assert_eq!(of("here"), (Merge::None, String::new()), "there is no branch");
 }
 
 #[test]

@@ -63,6 +63,13 @@ const TASKS: &[(&str, &[&str])] = &[
     ("- {id: a, exec: x, retry: 3}", &["too-many-retries 2:27"]),
     ("- {id: a, exec: x, retry: {maks: 1}}", &["unknown-key 2:28"]),
     ("- {id: a, exec: x, isolation: tree}", &["bad-value 2:31"]),
+    ("- {id: a, exec: x, merge: now}", &["bad-value 2:27"]),
+    ("- {id: a, exec: x, merge: queue}", &["not-isolated 2:27"]),
+    ("- {id: a, exec: x, protect: [tests]}", &["not-isolated 2:30"]),
+    (
+        "- {id: a, exec: x, isolation: worktree, protect: ['', ../x]}",
+        &["empty-text 2:51", "bad-path 2:55"],
+    ),
     ("- {id: a, exec: x, on_failure: retyr}", &["bad-value 2:32"]),
     ("- {id: a, exec: x, on_failure: fallback}", &["missing-fallback 2:32"]),
     ("- {id: a, exec: x, budget: {usd: 1.0000000001}}", &["bad-money 2:34"]),

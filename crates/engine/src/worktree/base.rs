@@ -53,7 +53,8 @@ impl Trees {
     }
 
     pub(super) fn run_of(&self, run: RunId) -> Result<Arc<RunRecord>, Error> {
-        self.known_run(run)?.ok_or_else(|| Error::NoTree { task: run.to_string() })
+        self.known_run(run)?
+            .ok_or_else(|| Error::NoTree { task: run.to_string() })
     }
 
     /// The run's record, made now if this is its first tree. The caller holds the lock.
@@ -61,11 +62,16 @@ impl Trees {
         if let Some(known) = self.known_run(run)? {
             return Ok((known, Vec::new()));
         }
-        let base = self.commit_of(&self.root, "HEAD")?.ok_or_else(|| Error::NoCommits { path: self.root.clone() })?;
+        let base = self.commit_of(&self.root, "HEAD")?.ok_or_else(|| Error::NoCommits {
+            path: self.root.clone(),
+        })?;
         let from = self.checked_out()?;
         let prefix = self.free_prefix(run)?;
         // The ref keeps the commit from git's own cleaning, whatever becomes of the user's branch.
-        self.git.at(&self.root).args(["update-ref", &self.base_ref(run), &base]).run()?;
+        self.git
+            .at(&self.root)
+            .args(["update-ref", &self.base_ref(run), &base])
+            .run()?;
         let uncommitted = self.uncommitted()?;
         let record = Arc::new(RunRecord {
             run,
@@ -76,7 +82,10 @@ impl Trees {
             uncommitted: uncommitted.into_iter().take(UNCOMMITTED_NAMED_MAX).collect(),
         });
         self.desk.set_run(&record)?;
-        self.runs.lock().unwrap_or_else(PoisonError::into_inner).insert(run, Arc::clone(&record));
+        self.runs
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(run, Arc::clone(&record));
         let notices = uncommitted_notice(&record).into_iter().collect();
         Ok((record, notices))
     }
@@ -88,14 +97,32 @@ impl Trees {
     /// The commit that a name stands for.
     pub(super) fn commit_of(&self, at: &std::path::Path, name: &str) -> Result<Option<String>, Error> {
         let name = format!("{name}^{{commit}}");
-        let answer = self.git.at(at).args(["rev-parse", "-q", "--verify", &name]).allow(&[0, 1, 128]).run()?;
-        if answer.code == 0 { answer.line().map(Some) } else { Ok(None) }
+        let answer = self
+            .git
+            .at(at)
+            .args(["rev-parse", "-q", "--verify", &name])
+            .allow(&[0, 1, 128])
+            .run()?;
+        if answer.code == 0 {
+            answer.line().map(Some)
+        } else {
+            Ok(None)
+        }
     }
 
     /// The branch that is checked out in the user's work tree.
     pub(super) fn checked_out(&self) -> Result<Option<String>, Error> {
-        let answer = self.git.at(&self.root).args(["symbolic-ref", "-q", "--short", "HEAD"]).allow(&[0, 1]).run()?;
-        if answer.code == 0 { answer.line().map(Some) } else { Ok(None) }
+        let answer = self
+            .git
+            .at(&self.root)
+            .args(["symbolic-ref", "-q", "--short", "HEAD"])
+            .allow(&[0, 1])
+            .run()?;
+        if answer.code == 0 {
+            answer.line().map(Some)
+        } else {
+            Ok(None)
+        }
     }
 
     /// Files of the user's work tree that are not committed, relative to the project.
@@ -107,12 +134,20 @@ impl Trees {
     /// A beginning of branch names that nobody has used. Another store, or an earlier one whose state was deleted,
     /// may have had a run of the same number.
     fn free_prefix(&self, run: RunId) -> Result<String, Error> {
-        let answer = self.git.at(&self.root).args(["for-each-ref", "--format=%(refname:lstrip=2)", "refs/heads/"]).run()?;
+        let answer = self
+            .git
+            .at(&self.root)
+            .args(["for-each-ref", "--format=%(refname:lstrip=2)", "refs/heads/"])
+            .run()?;
         let taken = answer.lines();
         let free = |prefix: &String| {
             taken.iter().all(|branch| {
-                let above = prefix.strip_prefix(branch.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-                let below = branch.strip_prefix(prefix.as_str()).is_some_and(|rest| rest.starts_with('/') || rest == ".merged");
+                let above = prefix
+                    .strip_prefix(branch.as_str())
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+                let below = branch
+                    .strip_prefix(prefix.as_str())
+                    .is_some_and(|rest| rest.starts_with('/') || rest == ".merged");
                 !above && !below
             })
         };
@@ -139,7 +174,10 @@ impl Trees {
                 Merged::Tree(tree) => tree,
                 Merged::Conflict(conflict) => return Err(Error::Conflict(conflict)),
             };
-            let message = format!("Merge {theirs} into {branch}\n\nWhat {} starts from.", names::task(record.run, key));
+            let message = format!(
+                "Merge {theirs} into {branch}\n\nWhat {} starts from.",
+                names::task(record.run, key)
+            );
             commit = self.commit_tree(&tree, &[&commit, tip], &message)?;
             branch = format!("{branch} + {theirs}");
         }
@@ -158,7 +196,12 @@ impl Trees {
         tips.retain(|(_, tip)| seen.insert(tip.clone()));
         if tips.len() > 1 {
             let commits = tips.iter().map(|(_, tip)| tip);
-            let answer = self.git.at(&self.root).args(["merge-base", "--independent"]).args(commits).run()?;
+            let answer = self
+                .git
+                .at(&self.root)
+                .args(["merge-base", "--independent"])
+                .args(commits)
+                .run()?;
             let last: Vec<String> = answer.lines();
             tips.retain(|(_, tip)| last.contains(tip));
         }
@@ -168,10 +211,16 @@ impl Trees {
     /// Branches and where they are, in the order asked for; those that are not there are left out.
     pub(super) fn tips(&self, branches: &[String]) -> Result<Vec<(String, String)>, Error> {
         let refs = branches.iter().map(|branch| names::head(branch));
-        let call = self.git.at(&self.root).args(["for-each-ref", "--format=%(objectname) %(refname:lstrip=2)"]);
+        let call = self
+            .git
+            .at(&self.root)
+            .args(["for-each-ref", "--format=%(objectname) %(refname:lstrip=2)"]);
         let lines = call.args(refs).run()?.lines();
-        let found: std::collections::HashMap<&str, &str> =
-            lines.iter().filter_map(|line| line.split_once(' ')).map(|(commit, branch)| (branch, commit)).collect();
+        let found: std::collections::HashMap<&str, &str> = lines
+            .iter()
+            .filter_map(|line| line.split_once(' '))
+            .map(|(commit, branch)| (branch, commit))
+            .collect();
         let tip = |branch: &String| Some((branch.clone(), (*found.get(branch.as_str())?).to_owned()));
         Ok(branches.iter().filter_map(tip).collect())
     }

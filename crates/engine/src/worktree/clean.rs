@@ -19,7 +19,9 @@ pub struct CleanCheckout<'a> {
 
 impl std::fmt::Debug for CleanCheckout<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CleanCheckout").field("path", &self.path).finish_non_exhaustive()
+        f.debug_struct("CleanCheckout")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
     }
 }
 
@@ -41,10 +43,24 @@ impl Trees {
             trash::delete(&path)?;
             self.unregister(&held, &path)?;
         }
-        let call = self.git.at(&self.root).holding(&held.file)?.global("-c").global("checkout.workers=0");
-        let added = call.args(["worktree", "add", "-q", "--detach"]).arg(&path).arg(revision).without_hooks().run();
+        let call = self
+            .git
+            .at(&self.root)
+            .holding(&held.file)?
+            .global("-c")
+            .global("checkout.workers=0");
+        let added = call
+            .args(["worktree", "add", "-q", "--detach"])
+            .arg(&path)
+            .arg(revision)
+            .without_hooks()
+            .run();
         // From here on a failure is cleaned up like an end.
-        let checkout = CleanCheckout { trees: Some(self), project: path.join(&self.prefix), path };
+        let checkout = CleanCheckout {
+            trees: Some(self),
+            project: path.join(&self.prefix),
+            path,
+        };
         drop(held);
         added.map(|_| checkout)
     }
@@ -71,7 +87,11 @@ impl CleanCheckout<'_> {
 
     /// A checkout that is a copy.
     pub(super) fn copied(path: PathBuf) -> CleanCheckout<'static> {
-        CleanCheckout { trees: None, project: path.clone(), path }
+        CleanCheckout {
+            trees: None,
+            project: path.clone(),
+            path,
+        }
     }
 
     /// Makes it a clean checkout of another commit; a copy stays what it is.

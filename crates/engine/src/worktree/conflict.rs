@@ -33,7 +33,11 @@ pub struct ConflictedFile {
 
 impl fmt::Display for Conflict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let files: Vec<String> = self.files.iter().map(|file| format!("{} ({})", file.path, file.kind)).collect();
+        let files: Vec<String> = self
+            .files
+            .iter()
+            .map(|file| format!("{} ({})", file.path, file.kind))
+            .collect();
         write!(f, "{} and {} conflict in {}", self.theirs, self.ours, files.join(", "))?;
         if !self.hunks.is_empty() {
             write!(f, "\n\n{}", self.hunks)?;
@@ -63,9 +67,14 @@ pub(crate) struct Message {
 /// `TREE`, then `MODE OBJECT STAGE\tPATH` records, an empty one, and messages: a count, so many paths, kind, text.
 pub(crate) fn parse<'a>(mut records: impl Iterator<Item = &'a [u8]>) -> MergeTree {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let mut found = MergeTree { tree: records.next().map(text).unwrap_or_default(), ..MergeTree::default() };
+    let mut found = MergeTree {
+        tree: records.next().map(text).unwrap_or_default(),
+        ..MergeTree::default()
+    };
     for record in records.by_ref() {
-        let Some(tab) = record.iter().position(|byte| *byte == b'\t') else { break };
+        let Some(tab) = record.iter().position(|byte| *byte == b'\t') else {
+            break;
+        };
         let path = record[tab + 1..].to_owned();
         if found.paths.last() != Some(&path) {
             found.paths.push(path);
@@ -73,8 +82,14 @@ pub(crate) fn parse<'a>(mut records: impl Iterator<Item = &'a [u8]>) -> MergeTre
     }
     while let Some(count) = records.next().and_then(|count| text(count).parse::<usize>().ok()) {
         let paths = records.by_ref().take(count).map(<[u8]>::to_owned).collect();
-        let (Some(kind), Some(words)) = (records.next(), records.next()) else { break };
-        found.messages.push(Message { paths, kind: text(kind), text: text(words) });
+        let (Some(kind), Some(words)) = (records.next(), records.next()) else {
+            break;
+        };
+        found.messages.push(Message {
+            paths,
+            kind: text(kind),
+            text: text(words),
+        });
     }
     found
 }
@@ -82,17 +97,36 @@ pub(crate) fn parse<'a>(mut records: impl Iterator<Item = &'a [u8]>) -> MergeTre
 impl MergeTree {
     /// The kind of a path's conflict, in a word.
     pub(crate) fn kind(&self, path: &[u8]) -> String {
-        let about = |message: &&Message| message.kind.starts_with("CONFLICT") && message.paths.iter().any(|one| one == path);
-        let kind = self.messages.iter().find(about).map(|message| message.kind.as_str()).unwrap_or("CONFLICT (content)");
-        let inner = kind.split_once('(').and_then(|(_, rest)| rest.split_once(')')).map_or("content", |(inner, _)| inner);
-        if inner == "contents" { "content".to_owned() } else { inner.to_owned() }
+        let about =
+            |message: &&Message| message.kind.starts_with("CONFLICT") && message.paths.iter().any(|one| one == path);
+        let kind = self
+            .messages
+            .iter()
+            .find(about)
+            .map(|message| message.kind.as_str())
+            .unwrap_or("CONFLICT (content)");
+        let inner = kind
+            .split_once('(')
+            .and_then(|(_, rest)| rest.split_once(')'))
+            .map_or("content", |(inner, _)| inner);
+        if inner == "contents" {
+            "content".to_owned()
+        } else {
+            inner.to_owned()
+        }
     }
 
     /// What git says about a path's conflict.
     pub(crate) fn words(&self, path: &[u8]) -> String {
-        let about = self.messages.iter().filter(|message| message.paths.iter().any(|one| one == path));
+        let about = self
+            .messages
+            .iter()
+            .filter(|message| message.paths.iter().any(|one| one == path));
         let conflicts = about.filter(|message| message.kind.starts_with("CONFLICT"));
-        conflicts.map(|message| message.text.trim()).collect::<Vec<_>>().join("\n")
+        conflicts
+            .map(|message| message.text.trim())
+            .collect::<Vec<_>>()
+            .join("\n")
     }
 }
 

@@ -41,10 +41,23 @@ pub struct Copies {
 impl Copies {
     /// The copies of a project. Makes the state directory, nothing else.
     pub fn open(project: &Path, state_dir: &Path, options: Options) -> Result<Copies, Error> {
-        let Options { store, template, copy_bytes_max, git_timeout, .. } = options;
+        let Options {
+            store,
+            template,
+            copy_bytes_max,
+            git_timeout,
+            ..
+        } = options;
         let desk = Desk::new(absolute(state_dir)?);
         let lock = FileLock::at(desk.state.join("copies.lock"), git_timeout);
-        Ok(Copies { project: real(project)?, desk, store, template, bytes_max: copy_bytes_max, lock })
+        Ok(Copies {
+            project: real(project)?,
+            desk,
+            store,
+            template,
+            bytes_max: copy_bytes_max,
+            lock,
+        })
     }
 
     /// The copy of a task; the one that is there, or a new one with the work of the needed tasks in it.
@@ -52,11 +65,17 @@ impl Copies {
         self.desk.prepare()?;
         let held = self.hold()?;
         let path = self.desk.tree_path(run, key);
-        let there = self.desk.tree(run, key)?.filter(|record| record.stage == Stage::Present && path.is_dir());
+        let there = self
+            .desk
+            .tree(run, key)?
+            .filter(|record| record.stage == Stage::Present && path.is_dir());
         let (record, origin) = match there {
             Some(record) if record.store != self.store => {
                 let found = format!("store {}", record.store);
-                return Err(Error::NotOurs { what: path.display().to_string(), found });
+                return Err(Error::NotOurs {
+                    what: path.display().to_string(),
+                    found,
+                });
             }
             Some(record) => (TreeRecord { attempt, ..record }, Origin::Kept),
             None => (self.make(run, key, attempt, needs, &path)?, Origin::New),
@@ -73,7 +92,11 @@ impl Copies {
             start: None,
             origin,
             env,
-            setup: if record.set_up { Vec::new() } else { self.template.setup.clone() },
+            setup: if record.set_up {
+                Vec::new()
+            } else {
+                self.template.setup.clone()
+            },
             teardown: self.template.teardown.clone(),
             notices: Vec::new(),
         })
@@ -87,9 +110,16 @@ impl Copies {
         needs: &[TaskKey],
         path: &Path,
     ) -> Result<TreeRecord, Error> {
-        let unfinished = self.desk.tree(run, key)?.is_some_and(|record| record.stage == Stage::Making);
+        let unfinished = self
+            .desk
+            .tree(run, key)?
+            .is_some_and(|record| record.stage == Stage::Making);
         if path.symlink_metadata().is_ok() {
-            if unfinished { trash::delete(path)? } else { drop(trash::to_trash(&self.desk, path, trash::changed_at(path))?) }
+            if unfinished {
+                trash::delete(path)?
+            } else {
+                drop(trash::to_trash(&self.desk, path, trash::changed_at(path))?)
+            }
         }
         let mut record = TreeRecord {
             store: self.store.clone(),
@@ -108,7 +138,11 @@ impl Copies {
             for (file, from) in &brought {
                 place(from, &path.join(file))?;
             }
-            let start = if brought.is_empty() { project.clone() } else { self.scan(path)? };
+            let start = if brought.is_empty() {
+                project.clone()
+            } else {
+                self.scan(path)?
+            };
             self.desk.set_copy(run, key, &CopyRecord { project, start })
         });
         if let Err(error) = filled {
@@ -126,7 +160,9 @@ impl Copies {
         let mut from: std::collections::BTreeMap<String, (TaskKey, Option<String>)> = std::collections::BTreeMap::new();
         for need in needs {
             let path = self.desk.tree_path(run, need);
-            let (true, Some(copy)) = (path.is_dir(), self.desk.copy(run, need)?) else { continue };
+            let (true, Some(copy)) = (path.is_dir(), self.desk.copy(run, need)?) else {
+                continue;
+            };
             let now = self.scan(&path)?;
             let mut clashes = Vec::new();
             for change in compare(&copy.project, &now) {
@@ -141,7 +177,10 @@ impl Copies {
                 }
             }
             if let Some((other, _)) = clashes.first() {
-                let file = |(_, path): &(TaskKey, String)| ConflictedFile { path: path.clone(), kind: "content".to_owned() };
+                let file = |(_, path): &(TaskKey, String)| ConflictedFile {
+                    path: path.clone(),
+                    kind: "content".to_owned(),
+                };
                 return Err(Error::Conflict(Box::new(Conflict {
                     ours: names::task(run, other),
                     theirs: names::task(run, need),
@@ -157,7 +196,14 @@ impl Copies {
     pub fn finish(&self, run: RunId, key: &TaskKey) -> Result<Changed, Error> {
         let files = self.changes(run, key)?;
         let stat = Stat::of(&files);
-        Ok(Changed { commit: None, committed: false, files, stat, problems: Vec::new(), notices: Vec::new() })
+        Ok(Changed {
+            commit: None,
+            committed: false,
+            files,
+            stat,
+            problems: Vec::new(),
+            notices: Vec::new(),
+        })
     }
 
     pub(super) fn changes(&self, run: RunId, key: &TaskKey) -> Result<Vec<FileChange>, Error> {
@@ -185,7 +231,13 @@ impl Copies {
         let line = |file: &FileChange| format!("{:?} {}", file.change, file.path);
         let whole = files.iter().map(line).collect::<Vec<_>>().join("\n");
         let patch = bounded(&whole, bytes_max);
-        Ok(Diff { start: String::new(), stat: Stat::of(&files), cut: whole.len() > bytes_max, files, patch })
+        Ok(Diff {
+            start: String::new(),
+            stat: Stat::of(&files),
+            cut: whole.len() > bytes_max,
+            files,
+            patch,
+        })
     }
 
     /// Where a task works, when it has a copy.
@@ -210,12 +262,17 @@ impl Copies {
     fn present(&self, run: RunId, key: &TaskKey) -> Result<TreeRecord, Error> {
         let there = |record: &TreeRecord| record.stage == Stage::Present && self.desk.tree_path(run, key).is_dir();
         let record = self.desk.tree(run, key)?.filter(there);
-        let record = record.ok_or_else(|| Error::NoTree { task: names::task(run, key) })?;
+        let record = record.ok_or_else(|| Error::NoTree {
+            task: names::task(run, key),
+        })?;
         if record.store == self.store {
             return Ok(record);
         }
         let found = format!("store {}", record.store);
-        Err(Error::NotOurs { what: self.desk.tree_path(run, key).display().to_string(), found })
+        Err(Error::NotOurs {
+            what: self.desk.tree_path(run, key).display().to_string(),
+            found,
+        })
     }
 
     /// Moves a task's copy, with everything in it, to the trash. Gives back where it is until the trash is emptied.
@@ -238,7 +295,12 @@ impl Copies {
         self.desk.prepare()?;
         let _held = self.hold()?;
         let mut notices = Vec::new();
-        for record in self.desk.trees()?.into_iter().filter(|record| record.store == self.store) {
+        for record in self
+            .desk
+            .trees()?
+            .into_iter()
+            .filter(|record| record.store == self.store)
+        {
             let path = self.desk.tree_path(record.run, &record.key);
             match record.stage {
                 Stage::Making => {
@@ -246,7 +308,10 @@ impl Copies {
                     self.desk.drop_tree(record.run, &record.key)?;
                 }
                 Stage::Present if !path.exists() => {
-                    notices.push(format!("the copy of {} was deleted from outside", names::task(record.run, &record.key)));
+                    notices.push(format!(
+                        "the copy of {} was deleted from outside",
+                        names::task(record.run, &record.key)
+                    ));
                     self.desk.drop_tree(record.run, &record.key)?;
                 }
                 Stage::Present | Stage::Removed => {}
@@ -254,7 +319,11 @@ impl Copies {
         }
         for place in recover::unknown_trees(&self.desk)? {
             let trashed = trash::to_trash(&self.desk, &place, trash::changed_at(&place))?;
-            notices.push(format!("{} had no record and is now {}", place.display(), trashed.display()));
+            notices.push(format!(
+                "{} had no record and is now {}",
+                place.display(),
+                trashed.display()
+            ));
         }
         for checkout in recover::listed(&self.desk.checkouts())? {
             trash::delete(&checkout)?;
@@ -273,7 +342,10 @@ impl Copies {
         let mut bytes: u64 = 0;
         for file in &files {
             let path = self.project.join(file);
-            bytes += path.symlink_metadata().map_err(|source| Error::io("read", &path, source))?.len();
+            bytes += path
+                .symlink_metadata()
+                .map_err(|source| Error::io("read", &path, source))?
+                .len();
         }
         let too_large = |found: String, limit: String| Error::TooLarge {
             path: self.project.clone(),
@@ -282,10 +354,16 @@ impl Copies {
             hint: "put the project under git (`git init`), which needs no copies, or set `isolation: none`".to_owned(),
         };
         if files.len() > COPY_FILES_MAX {
-            return Err(too_large(format!("{} files", files.len()), format!("{COPY_FILES_MAX} (COPY_FILES_MAX)")));
+            return Err(too_large(
+                format!("{} files", files.len()),
+                format!("{COPY_FILES_MAX} (COPY_FILES_MAX)"),
+            ));
         }
         if bytes > self.bytes_max {
-            return Err(too_large(format!("{bytes} bytes"), format!("{} (copy_bytes_max)", self.bytes_max)));
+            return Err(too_large(
+                format!("{bytes} bytes"),
+                format!("{} (copy_bytes_max)", self.bytes_max),
+            ));
         }
         fs::create_dir_all(to).map_err(|source| Error::io("make", to, source))?;
         let mut manifest = Manifest::new();
@@ -345,7 +423,12 @@ pub(super) fn content(path: &Path) -> Result<Option<String>, Error> {
     let failed = |source| Error::io("read", path, source);
     let found = match path.symlink_metadata() {
         Ok(found) => found,
-        Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
+        Err(error)
+            if matches!(
+                error.kind(),
+                std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory
+            ) =>
+        {
             return Ok(None);
         }
         Err(source) => return Err(failed(source)),
@@ -357,7 +440,11 @@ pub(super) fn content(path: &Path) -> Result<Option<String>, Error> {
     let mut hasher = blake3::Hasher::new();
     let mut file = fs::File::open(path).map_err(failed)?;
     std::io::copy(&mut file, &mut hasher).map_err(failed)?;
-    let kind = if found.permissions().mode() & 0o111 == 0 { "file" } else { "program" };
+    let kind = if found.permissions().mode() & 0o111 == 0 {
+        "file"
+    } else {
+        "program"
+    };
     Ok(Some(format!("{kind} {}", hasher.finalize().to_hex())))
 }
 
@@ -372,7 +459,12 @@ pub(super) fn compare(from: &Manifest, to: &Manifest) -> Vec<FileChange> {
     let paths: BTreeSet<&String> = from.keys().chain(to.keys()).collect();
     let file = |path: &String| {
         let change = change(path)?;
-        Some(FileChange { path: path.clone(), change, insertions: None, deletions: None })
+        Some(FileChange {
+            path: path.clone(),
+            change,
+            insertions: None,
+            deletions: None,
+        })
     };
     paths.into_iter().filter_map(file).collect()
 }
@@ -387,7 +479,9 @@ pub(super) fn place(from: &Path, to: &Path) -> Result<(), Error> {
         };
     }
     let half = super::record::beside(to);
-    furnish::copy_file(from, &half).and_then(|()| fs::rename(&half, to).map_err(failed)).inspect_err(|_| {
-        let _ = fs::remove_file(&half);
-    })
+    furnish::copy_file(from, &half)
+        .and_then(|()| fs::rename(&half, to).map_err(failed))
+        .inspect_err(|_| {
+            let _ = fs::remove_file(&half);
+        })
 }

@@ -69,15 +69,27 @@ impl Copies {
             }
             same = false;
             if original.as_ref() != start.get(file) {
-                let kind = if original.is_none() { "deleted since" } else { "changed since" };
-                conflicts.push(ConflictedFile { path: file.clone(), kind: kind.to_owned() });
+                let kind = if original.is_none() {
+                    "deleted since"
+                } else {
+                    "changed since"
+                };
+                conflicts.push(ConflictedFile {
+                    path: file.clone(),
+                    kind: kind.to_owned(),
+                });
             }
         }
         if conflicts.is_empty() {
             return Ok(if same { Against::Same } else { Against::Fits });
         }
         let ours = self.project.display().to_string();
-        Ok(Against::Conflict(Conflict { ours, theirs: names::task(run, key), files: conflicts, hunks: String::new() }))
+        Ok(Against::Conflict(Conflict {
+            ours,
+            theirs: names::task(run, key),
+            files: conflicts,
+            hunks: String::new(),
+        }))
     }
 }
 

@@ -27,16 +27,20 @@ impl Trees {
             && record.store != self.store
         {
             let found = format!("store {}", record.store);
-            return Err(Error::NotOurs { what: path.display().to_string(), found });
+            return Err(Error::NotOurs {
+                what: path.display().to_string(),
+                found,
+            });
         }
         let (record, origin) = match record {
             Some(record) if record.stage == Stage::Present && self.usable(&path, run, key)? => {
                 self.drop_stale_locks(&path)?;
                 (TreeRecord { attempt, ..record }, Origin::Kept)
             }
-            Some(record) if record.stage != Stage::Making => {
-                (self.make_again(&held, &path, TreeRecord { attempt, ..record })?, Origin::Again)
-            }
+            Some(record) if record.stage != Stage::Making => (
+                self.make_again(&held, &path, TreeRecord { attempt, ..record })?,
+                Origin::Again,
+            ),
             unfinished => {
                 if let Some(record) = unfinished {
                     self.undo_making(&held, &path, &record)?;
@@ -60,7 +64,11 @@ impl Trees {
             start: Some(record.start),
             origin,
             env,
-            setup: if record.set_up { Vec::new() } else { template.setup.clone() },
+            setup: if record.set_up {
+                Vec::new()
+            } else {
+                template.setup.clone()
+            },
             teardown: template.teardown.clone(),
             notices,
             run: record.run,
@@ -111,7 +119,8 @@ impl Trees {
         self.set_aside_unknown(held, path)?;
         let there = !self.tips(std::slice::from_ref(&record.branch))?.is_empty();
         let branch = if there { Branch::Old } else { Branch::New };
-        self.add(held, path, &record, branch).map_err(|error| self.said_of_branch(error, &record.branch))?;
+        self.add(held, path, &record, branch)
+            .map_err(|error| self.said_of_branch(error, &record.branch))?;
         let project = path.join(&self.prefix);
         record.copied = furnish::copy_in(self.git.at(&self.project()), &self.project(), &project, &self.template)?;
         record.set_up = false;
@@ -122,10 +131,26 @@ impl Trees {
     fn add(&self, held: &Held<'_>, path: &Path, record: &TreeRecord, branch: Branch) -> Result<(), Error> {
         let reason = names::lock_reason(&self.store, record.run, &record.key);
         // More threads for large checkouts; git itself stays with one below a hundred files.
-        let call = self.git.at(&self.root).holding(&held.file)?.global("-c").global("checkout.workers=0");
-        let call = call.args(["worktree", "add", "-q", "--no-guess-remote", "--lock", "--reason", &reason]);
+        let call = self
+            .git
+            .at(&self.root)
+            .holding(&held.file)?
+            .global("-c")
+            .global("checkout.workers=0");
+        let call = call.args([
+            "worktree",
+            "add",
+            "-q",
+            "--no-guess-remote",
+            "--lock",
+            "--reason",
+            &reason,
+        ]);
         let call = match branch {
-            Branch::New => call.args(["--no-track", "-b", &record.branch]).arg(path).arg(&record.start),
+            Branch::New => call
+                .args(["--no-track", "-b", &record.branch])
+                .arg(path)
+                .arg(&record.start),
             Branch::Old => call.arg(path).arg(&record.branch),
         };
         call.run().map(drop)
@@ -149,14 +174,22 @@ impl Trees {
         self.unregister(held, path)?;
         let head = names::head(&record.branch);
         // Only where it began: a branch that is elsewhere is not what we made.
-        let call = self.git.at(&self.root).args(["update-ref", "-d", &head, &record.start]).allow(&[0, 1, 128]);
+        let call = self
+            .git
+            .at(&self.root)
+            .args(["update-ref", "-d", &head, &record.start])
+            .allow(&[0, 1, 128]);
         call.run()?;
         self.desk.drop_tree(record.run, &record.key)
     }
 
     /// Makes git forget a worktree whose directory is gone.
     pub(super) fn unregister(&self, held: &Held<'_>, path: &Path) -> Result<(), Error> {
-        let call = self.git.at(&self.root).holding(&held.file)?.args(["worktree", "remove", "-f", "-f"]);
+        let call = self
+            .git
+            .at(&self.root)
+            .holding(&held.file)?
+            .args(["worktree", "remove", "-f", "-f"]);
         match call.arg(path).run() {
             Err(error) if error.words().map(Refusal::of) == Some(Refusal::NotAWorkTree) => Ok(()),
             other => other.map(drop),
@@ -168,18 +201,27 @@ impl Trees {
         if path.symlink_metadata().is_ok() {
             self.to_trash_unknown(path)?;
         }
-        if self.registered(path)? { self.unregister(held, path) } else { Ok(()) }
+        if self.registered(path)? {
+            self.unregister(held, path)
+        } else {
+            Ok(())
+        }
     }
 
     /// Whether git has a worktree at this path, without asking it: the name of the directory is where it begins.
     fn registered(&self, path: &Path) -> Result<bool, Error> {
         let entries = self.common.join("worktrees");
         let name = path.file_name().unwrap_or_default();
-        let Ok(entries) = fs::read_dir(&entries) else { return Ok(false) };
+        let Ok(entries) = fs::read_dir(&entries) else {
+            return Ok(false);
+        };
         let link = path.join(".git");
         Ok(entries.flatten().any(|entry| {
             // Git adds a number to the name when it is taken.
-            let near = entry.file_name().as_encoded_bytes().starts_with(name.as_encoded_bytes());
+            let near = entry
+                .file_name()
+                .as_encoded_bytes()
+                .starts_with(name.as_encoded_bytes());
             near && pointed(&entry.path(), "gitdir", "").is_some_and(|to| to == link)
         }))
     }
@@ -192,21 +234,34 @@ impl Trees {
         if self.insides(path).is_ok() {
             return Ok(true);
         }
-        self.git.at(&self.root).args(["worktree", "repair"]).allow(&[0, 1, 128]).run()?;
+        self.git
+            .at(&self.root)
+            .args(["worktree", "repair"])
+            .allow(&[0, 1, 128])
+            .run()?;
         match self.insides(path) {
             Ok(_) => Ok(true),
-            Err(why) => Err(Error::Damaged { task: names::task(run, key), path: path.to_owned(), why }),
+            Err(why) => Err(Error::Damaged {
+                task: names::task(run, key),
+                path: path.to_owned(),
+                why,
+            }),
         }
     }
 
     /// The tree's own directory within the repository (`.git/worktrees/NAME`), by the link in the tree.
     pub(super) fn insides(&self, path: &Path) -> Result<PathBuf, String> {
         let inside = pointed(path, ".git", "gitdir: ").ok_or("its `.git` is not a link to the repository")?;
-        let ours = inside.parent().is_some_and(|parent| parent == self.common.join("worktrees"));
+        let ours = inside
+            .parent()
+            .is_some_and(|parent| parent == self.common.join("worktrees"));
         if ours && pointed(&inside, "gitdir", "").is_some_and(|back| back == path.join(".git")) {
             return Ok(inside);
         }
-        Err(format!("its `.git` leads to {}, which is not where its repository keeps it", inside.display()))
+        Err(format!(
+            "its `.git` leads to {}, which is not where its repository keeps it",
+            inside.display()
+        ))
     }
 
     /// Locks that a killed git left in the tree's own directory. No agent runs in it when this is called.
@@ -234,7 +289,10 @@ impl Trees {
 fn pointed(directory: &Path, file: &str, before: &str) -> Option<PathBuf> {
     let text = fs::read_to_string(directory.join(file)).ok()?;
     let mut whole = PathBuf::new();
-    for part in directory.join(text.strip_prefix(before)?.trim_end_matches('\n')).components() {
+    for part in directory
+        .join(text.strip_prefix(before)?.trim_end_matches('\n'))
+        .components()
+    {
         match part {
             std::path::Component::ParentDir => drop(whole.pop()),
             std::path::Component::CurDir => {}

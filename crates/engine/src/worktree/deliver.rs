@@ -10,7 +10,7 @@ use wheelhouse_core::ids::{RunId, TaskKey};
 
 use super::conflict::Conflict;
 use super::error::Error;
-use super::finish::{FileChange, Stat};
+use super::finish::{FileChange, Stat, not_these};
 use super::merge::Merged;
 use super::record::{Stage, TreeRecord, beside};
 use super::status::{self, Untracked};
@@ -88,10 +88,29 @@ impl Trees {
             (self.root.clone(), names::head(&record.branch))
         };
         let files = self.changes(&at, &record.start, &to)?;
-        let args = ["diff", "--no-ext-diff", "--no-textconv", "--no-color", "--src-prefix=a/", "--dst-prefix=b/"];
-        let answer = self.git.at(&at).args(args).args([&record.start, &to]).first_bytes(bytes_max).run()?;
+        let args = [
+            "diff",
+            "--no-ext-diff",
+            "--no-textconv",
+            "--no-color",
+            "--src-prefix=a/",
+            "--dst-prefix=b/",
+        ];
+        let answer = self
+            .git
+            .at(&at)
+            .args(args)
+            .args([&record.start, &to])
+            .first_bytes(bytes_max)
+            .run()?;
         let whole = String::from_utf8_lossy(&answer.stdout);
-        Ok(Diff { start: record.start, stat: Stat::of(&files), files, patch: whole.into_owned(), cut: answer.cut })
+        Ok(Diff {
+            start: record.start,
+            stat: Stat::of(&files),
+            files,
+            patch: whole.into_owned(),
+            cut: answer.cut,
+        })
     }
 
     /// The tree of files as it is now, as an object. Its index is copied, so that an agent at work notices nothing.
@@ -110,9 +129,13 @@ impl Trees {
     }
 
     fn take(&self, path: &Path, record: &TreeRecord, index: &Path) -> Result<String, Error> {
-        let state = status::read(self.git.at(path), Untracked::Files)?;
+        let mut state = status::read(self.git.at(path), Untracked::Files)?;
+        let lent = self.take_lent(&mut state, record);
         let git = || self.git.at(path).env("GIT_INDEX_FILE", index);
-        git().args(["add", "-A", "--", ":/"]).args(self.not_these(&state, record)).run()?;
+        git()
+            .args(["add", "-A", "--", ":/"])
+            .args(not_these(&state, &lent))
+            .run()?;
         git().arg("write-tree").run()?.line()
     }
 
@@ -127,15 +150,23 @@ impl Trees {
             What::Task(key) => (self.record(run, key)?.branch, names::task(run, key)),
         };
         let tips = self.tips(std::slice::from_ref(&source))?;
-        let (_, tip) = tips.into_iter().next().ok_or_else(|| Error::NoTree { task: label.clone() })?;
+        let (_, tip) = tips
+            .into_iter()
+            .next()
+            .ok_or_else(|| Error::NoTree { task: label.clone() })?;
         let held = self.lock.hold()?;
         let Some(branch) = self.checked_out()? else {
             let words = "no branch is checked out (detached HEAD); `git switch BRANCH` first".to_owned();
-            return Ok(Delivery::Refused { words, files: Vec::new() });
+            return Ok(Delivery::Refused {
+                words,
+                files: Vec::new(),
+            });
         };
         let mut refused = None;
         for _ in 0..TRIES_MAX {
-            let head = self.commit_of(&self.root, "HEAD")?.ok_or_else(|| Error::NoCommits { path: self.root.clone() })?;
+            let head = self.commit_of(&self.root, "HEAD")?.ok_or_else(|| Error::NoCommits {
+                path: self.root.clone(),
+            })?;
             let target = match self.joined(&head, &tip, (&branch, &source), &label)? {
                 Joined::NothingNew => return Ok(Delivery::NothingNew { branch }),
                 Joined::Conflict(conflict) => return Ok(Delivery::Conflict(*conflict)),
@@ -144,7 +175,13 @@ impl Trees {
             match self.forward(&target, &held)? {
                 Ok(()) => {
                     let files = self.changes(&self.root, &head, &target)?;
-                    return Ok(Delivery::Done { branch, from: head, to: target, stat: Stat::of(&files), files });
+                    return Ok(Delivery::Done {
+                        branch,
+                        from: head,
+                        to: target,
+                        stat: Stat::of(&files),
+                        files,
+                    });
                 }
                 Err(words) => {
                     let moved = self.commit_of(&self.root, "HEAD")?.is_some_and(|now| now != head);
@@ -163,7 +200,13 @@ impl Trees {
 
     /// The commit that has both, without touching a work tree.
     fn joined(&self, head: &str, tip: &str, sides: (&str, &str), label: &str) -> Result<Joined, Error> {
-        let base = self.git.at(&self.root).args(["merge-base", head, tip]).allow(&[0, 1]).run()?.line()?;
+        let base = self
+            .git
+            .at(&self.root)
+            .args(["merge-base", head, tip])
+            .allow(&[0, 1])
+            .run()?
+            .line()?;
         if base == tip {
             return Ok(Joined::NothingNew);
         }
@@ -181,8 +224,20 @@ impl Trees {
 
     /// Moves the user's branch and work tree forward, or gives back git's refusal.
     fn forward(&self, target: &str, held: &super::lock::Held<'_>) -> Result<Result<(), String>, Error> {
-        let safe = ["--ff-only", "--no-overwrite-ignore", "--no-autostash", "--no-verify-signatures", "--no-stat"];
-        let call = self.git.at(&self.root).holding(&held.file)?.args(["merge", "-q"]).args(safe).arg(target);
+        let safe = [
+            "--ff-only",
+            "--no-overwrite-ignore",
+            "--no-autostash",
+            "--no-verify-signatures",
+            "--no-stat",
+        ];
+        let call = self
+            .git
+            .at(&self.root)
+            .holding(&held.file)?
+            .args(["merge", "-q"])
+            .args(safe)
+            .arg(target);
         match call.run() {
             Ok(_) => Ok(Ok(())),
             Err(Error::Git { words, .. }) => Ok(Err(words)),

@@ -164,9 +164,15 @@ impl Error {
     pub(crate) fn io(what: &'static str, path: &Path, source: io::Error) -> Error {
         let full = matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
         if full {
-            return Error::DiskFull { words: format!("cannot {what} {}: {source}", path.display()) };
+            return Error::DiskFull {
+                words: format!("cannot {what} {}: {source}", path.display()),
+            };
         }
-        Error::Io { what, path: path.to_owned(), source }
+        Error::Io {
+            what,
+            path: path.to_owned(),
+            source,
+        }
     }
 
     pub(crate) fn refused(command: String, code: i32, words: String) -> Error {

@@ -1,5 +1,7 @@
 //! The end of a try: what is not committed is committed to the task's branch, and what really changed is listed.
 
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use wheelhouse_core::ids::{RunId, TaskKey};
@@ -69,15 +71,28 @@ impl std::fmt::Display for Problem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Problem::OffBranch { found, kept_at } => {
-                let place = found.as_ref().map_or("a detached HEAD".to_owned(), |branch| format!("the branch `{branch}`"));
-                write!(f, "the work is on {place}, not on the task's branch; it is kept as {kept_at}")
+                let place = found
+                    .as_ref()
+                    .map_or("a detached HEAD".to_owned(), |branch| format!("the branch `{branch}`"));
+                write!(
+                    f,
+                    "the work is on {place}, not on the task's branch; it is kept as {kept_at}"
+                )
             }
             Problem::Rewritten => f.write_str("the branch was rewritten and no longer contains what it started from"),
             Problem::Repositories(paths) => {
-                write!(f, "repositories within the tree cannot be committed: {}", paths.join(", "))
+                write!(
+                    f,
+                    "repositories within the tree cannot be committed: {}",
+                    paths.join(", ")
+                )
             }
             Problem::LentCommitted(paths) => {
-                write!(f, "files that were only lent to the tree were committed: {}", paths.join(", "))
+                write!(
+                    f,
+                    "files that were only lent to the tree were committed: {}",
+                    paths.join(", ")
+                )
             }
             Problem::LeftConflicts(paths) => {
                 write!(f, "a merge was left with conflicts in {}", paths.join(", "))
@@ -113,7 +128,11 @@ impl Changed {
 impl Stat {
     pub(super) fn of(files: &[FileChange]) -> Stat {
         let sum = |lines: fn(&FileChange) -> Option<u64>| files.iter().filter_map(lines).sum();
-        Stat { files: files.len(), insertions: sum(|file| file.insertions), deletions: sum(|file| file.deletions) }
+        Stat {
+            files: files.len(),
+            insertions: sum(|file| file.insertions),
+            deletions: sum(|file| file.deletions),
+        }
     }
 }
 
@@ -126,12 +145,25 @@ impl Trees {
         let record = self.present(run, key)?;
         let path = self.desk.tree_path(run, key);
         if let Err(why) = self.insides(&path) {
-            return Err(Error::Damaged { task: names::task(run, key), path, why });
+            return Err(Error::Damaged {
+                task: names::task(run, key),
+                path,
+                why,
+            });
         }
-        let Saved { committed, mut problems, notices, tip } = self.save(&path, &record, message, None)?;
+        let Saved {
+            committed,
+            mut problems,
+            notices,
+            tip,
+        } = self.save(&path, &record, message, None)?;
         let files = self.changes(&path, &record.start, &tip)?;
-        let lent: Vec<String> =
-            files.iter().map(|file| &file.path).filter(|path| record.copied.contains(path)).cloned().collect();
+        let lent: Vec<String> = files
+            .iter()
+            .map(|file| &file.path)
+            .filter(|path| record.copied.contains(path))
+            .cloned()
+            .collect();
         if !lent.is_empty() {
             problems.push(Problem::LentCommitted(lent));
         }
@@ -139,7 +171,14 @@ impl Trees {
         if self.git.at(&path).args(ancestor).allow(&[0, 1]).run()?.code != 0 {
             problems.push(Problem::Rewritten);
         }
-        Ok(Changed { commit: Some(tip), committed, stat: Stat::of(&files), files, problems, notices })
+        Ok(Changed {
+            commit: Some(tip),
+            committed,
+            stat: Stat::of(&files),
+            files,
+            problems,
+            notices,
+        })
     }
 
     /// Commits everything git can take to the task's branch. `hooks` overrides the setting.
@@ -152,8 +191,7 @@ impl Trees {
     ) -> Result<Saved, Error> {
         self.drop_stale_locks(path)?;
         let mut state = status::read(self.git.at(path), Untracked::Files)?;
-        let lent = |path: &[u8]| record.copied.contains(&self.relative(path));
-        state.entries.retain(|entry| !(entry.kind == Kind::Untracked && lent(&entry.path)));
+        let lent = self.take_lent(&mut state, record);
         let of_kind = |kind: Kind| -> Vec<String> {
             let entries = state.entries.iter().filter(|entry| entry.kind == kind);
             entries.map(|entry| self.relative(&entry.path)).collect()
@@ -172,9 +210,18 @@ impl Trees {
             self.git.at(path).args(["checkout", "-q", "--detach"]).run()?;
         }
         let dirty = state.entries.iter().any(|entry| entry.kind != Kind::Repository);
-        let committed = dirty && self.commit(path, &state, record, message, hooks)?;
-        let head = if committed { self.commit_of(path, "HEAD")?.unwrap_or_default() } else { state.commit.clone() };
-        let mut saved = Saved { committed, problems, notices: Vec::new(), tip: head };
+        let committed = dirty && self.commit(path, &not_these(&state, &lent), message, hooks)?;
+        let head = if committed {
+            self.commit_of(path, "HEAD")?.unwrap_or_default()
+        } else {
+            state.commit.clone()
+        };
+        let mut saved = Saved {
+            committed,
+            problems,
+            notices: Vec::new(),
+            tip: head,
+        };
         if off_branch {
             self.bring_home(path, record, state.branch, &mut saved)?;
         }
@@ -196,7 +243,9 @@ impl Trees {
             if tip != saved.tip {
                 self.git.at(path).args(["update-ref", &branch, &saved.tip]).run()?;
                 let place = found.map_or("a detached HEAD".to_owned(), |branch| format!("the branch `{branch}`"));
-                saved.notices.push(format!("the work was on {place} and is now on {}", record.branch));
+                saved
+                    .notices
+                    .push(format!("the work was on {place} and is now on {}", record.branch));
             }
             self.git.at(path).args(["symbolic-ref", "HEAD", &branch]).run()?;
             return Ok(());
@@ -211,25 +260,36 @@ impl Trees {
     }
 
     /// Commits all that can be, and says whether there was anything.
-    fn commit(
-        &self,
-        path: &Path,
-        state: &WorkState,
-        record: &TreeRecord,
-        message: &str,
-        hooks: Option<Hooks>,
-    ) -> Result<bool, Error> {
+    fn commit(&self, path: &Path, without: &[OsString], message: &str, hooks: Option<Hooks>) -> Result<bool, Error> {
         let call = |hooks: Option<Hooks>| {
             let call = self.git.at(path).global("-c").global("core.fsync=committed,reference");
-            if hooks == Some(Hooks::Off) { call.without_hooks() } else { call }
+            if hooks == Some(Hooks::Off) {
+                call.without_hooks()
+            } else {
+                call
+            }
         };
-        call(hooks).args(["add", "-A", "--", ":/"]).args(self.not_these(state, record)).run()?;
-        let staged = call(hooks).args(["diff", "--cached", "--quiet", "--no-ext-diff"]).allow(&[0, 1]).run()?.code == 1;
-        let merging = self.insides(path).is_ok_and(|inside| inside.join("MERGE_HEAD").exists());
+        call(hooks).args(["add", "-A", "--", ":/"]).args(without).run()?;
+        let staged = call(hooks)
+            .args(["diff", "--cached", "--quiet", "--no-ext-diff"])
+            .allow(&[0, 1])
+            .run()?
+            .code
+            == 1;
+        let merging = self
+            .insides(path)
+            .is_ok_and(|inside| inside.join("MERGE_HEAD").exists());
         if !staged && !merging {
             return Ok(false);
         }
-        let commit = ["commit", "-q", "--allow-empty-message", "--cleanup=verbatim", "-m", message];
+        let commit = [
+            "commit",
+            "-q",
+            "--allow-empty-message",
+            "--cleanup=verbatim",
+            "-m",
+            message,
+        ];
         match call(hooks).args(commit).run() {
             Ok(_) => Ok(true),
             Err(Error::Git { words, .. }) if self.git.runs_hooks() && hooks != Some(Hooks::Off) => {
@@ -239,23 +299,27 @@ impl Trees {
         }
     }
 
-    /// Pathspecs for what must not be committed: what was lent, and repositories within the tree.
-    pub(super) fn not_these(&self, state: &WorkState, record: &TreeRecord) -> Vec<std::ffi::OsString> {
-        use std::os::unix::ffi::OsStrExt;
-        let lent = record.copied.iter().map(|path| format!("{}{path}", self.prefix).into_bytes());
-        let repositories = state.entries.iter().filter(|entry| entry.kind == Kind::Repository);
-        let paths = lent.chain(repositories.map(|entry| entry.path.strip_suffix(b"/").unwrap_or(&entry.path).to_owned()));
-        let spec = |path: Vec<u8>| {
-            let mut spec = std::ffi::OsString::from(":(top,exclude,literal)");
-            spec.push(std::ffi::OsStr::from_bytes(&path));
-            spec
-        };
-        paths.map(spec).collect()
+    /// Takes out the entries of files that were lent to the tree and are not committed; gives back their paths.
+    pub(super) fn take_lent(&self, state: &mut WorkState, record: &TreeRecord) -> Vec<Vec<u8>> {
+        let lent = |path: &[u8]| record.copied.contains(&self.relative(path));
+        let taken = state
+            .entries
+            .extract_if(.., |entry| entry.kind == Kind::Untracked && lent(&entry.path));
+        taken.map(|entry| entry.path).collect()
     }
 
     /// The files that differ between two commits or trees.
     pub(super) fn changes(&self, at: &Path, from: &str, to: &str) -> Result<Vec<FileChange>, Error> {
-        let diff = ["diff", "--raw", "--numstat", "-z", "--no-renames", "--no-ext-diff", "--no-textconv", "--no-color"];
+        let diff = [
+            "diff",
+            "--raw",
+            "--numstat",
+            "-z",
+            "--no-renames",
+            "--no-ext-diff",
+            "--no-textconv",
+            "--no-color",
+        ];
         let answer = self.git.at(at).args(diff).args([from, to]).run()?;
         Ok(self.file_changes(&answer))
     }
@@ -272,12 +336,19 @@ impl Trees {
                     _ => Change::Modified,
                 };
                 let Some(path) = records.next() else { break };
-                let file = FileChange { path: self.relative(path), change, insertions: None, deletions: None };
+                let file = FileChange {
+                    path: self.relative(path),
+                    change,
+                    insertions: None,
+                    deletions: None,
+                };
                 changes.insert(path.to_owned(), file);
                 continue;
             }
             let mut fields = record.splitn(3, |byte| *byte == b'\t');
-            let (Some(plus), Some(minus), Some(path)) = (fields.next(), fields.next(), fields.next()) else { continue };
+            let (Some(plus), Some(minus), Some(path)) = (fields.next(), fields.next(), fields.next()) else {
+                continue;
+            };
             if let Some(file) = changes.get_mut(path) {
                 let number = |field: &[u8]| std::str::from_utf8(field).ok()?.parse().ok();
                 (file.insertions, file.deletions) = (number(plus), number(minus));
@@ -285,6 +356,19 @@ impl Trees {
         }
         changes.into_values().collect()
     }
+}
+
+/// Pathspecs for what must not be committed: what was lent, and repositories within the tree. Only what git would
+/// take otherwise: it refuses to leave out what it ignores anyhow.
+pub(super) fn not_these(state: &WorkState, lent: &[Vec<u8>]) -> Vec<OsString> {
+    let repositories = state.entries.iter().filter(|entry| entry.kind == Kind::Repository);
+    let repositories = repositories.map(|entry| entry.path.strip_suffix(b"/").unwrap_or(&entry.path));
+    let spec = |path: &[u8]| {
+        let mut spec = OsString::from(":(top,exclude,literal)");
+        spec.push(OsStr::from_bytes(path));
+        spec
+    };
+    lent.iter().map(Vec::as_slice).chain(repositories).map(spec).collect()
 }
 
 /// A tree whose work is in commits.

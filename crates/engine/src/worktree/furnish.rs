@@ -33,7 +33,10 @@ pub(super) fn copy_in(
         return Ok(Vec::new());
     }
     // Git looks itself: quickly, and ignored files too.
-    let globs = template.copy.iter().map(|glob| format!(":(glob){}", glob.trim_start_matches("./")));
+    let globs = template
+        .copy
+        .iter()
+        .map(|glob| format!(":(glob){}", glob.trim_start_matches("./")));
     let answer = git.args(["ls-files", "--others", "-z", "--"]).args(globs).run()?;
     let paths: Vec<&[u8]> = answer.records().filter(|path| !path.ends_with(b"/")).collect();
     lend(project, into, &paths)
@@ -49,20 +52,28 @@ pub(super) fn lend(project: &Path, into: &Path, paths: &[&[u8]]) -> Result<Vec<S
         hint: hint.clone(),
     };
     if paths.len() > COPIED_FILES_MAX {
-        return Err(too_large(format!("{} files", paths.len()), format!("{COPIED_FILES_MAX} (COPIED_FILES_MAX)")));
+        return Err(too_large(
+            format!("{} files", paths.len()),
+            format!("{COPIED_FILES_MAX} (COPIED_FILES_MAX)"),
+        ));
     }
     let mut bytes = 0;
     let mut copied = Vec::with_capacity(paths.len());
     for path in paths {
         let relative = Path::new(std::ffi::OsStr::from_bytes(path));
         let (from, to) = (project.join(relative), into.join(relative));
-        let found = from.symlink_metadata().map_err(|source| Error::io("read", &from, source))?;
+        let found = from
+            .symlink_metadata()
+            .map_err(|source| Error::io("read", &from, source))?;
         if to.symlink_metadata().is_ok() || !(found.is_file() || found.is_symlink()) {
             continue;
         }
         bytes += found.len();
         if bytes > COPIED_BYTES_MAX {
-            return Err(too_large(format!("over {bytes} bytes"), format!("{COPIED_BYTES_MAX} (COPIED_BYTES_MAX)")));
+            return Err(too_large(
+                format!("over {bytes} bytes"),
+                format!("{COPIED_BYTES_MAX} (COPIED_BYTES_MAX)"),
+            ));
         }
         copy_file(&from, &to)?;
         copied.push(lossy(path));
@@ -96,11 +107,18 @@ pub(super) fn leases(
         if !values.is_empty() {
             env.insert(all.to_owned(), values.join(","));
         }
-        env.extend(values.into_iter().enumerate().map(|(number, value)| (format!("{one}_{number}"), value)));
+        env.extend(
+            values
+                .into_iter()
+                .enumerate()
+                .map(|(number, value)| (format!("{one}_{number}"), value)),
+        );
     };
     let ports = ports::lease(desk, store, run, key, usize::from(template.ports))?;
     add("PORT", "WHEELHOUSE_PORTS", ports.iter().map(u16::to_string).collect());
-    let databases = (0..template.databases).map(|number| database(store, run, key, number)).collect();
+    let databases = (0..template.databases)
+        .map(|number| database(store, run, key, number))
+        .collect();
     add("DATABASE", "WHEELHOUSE_DATABASES", databases);
     Ok(env)
 }
@@ -108,7 +126,13 @@ pub(super) fn leases(
 /// A database name no other task has: `wh_STORE_r7_draft_0`, in letters every database takes without quotes.
 fn database(store: &str, run: RunId, key: &TaskKey, number: u8) -> String {
     let tag = &names::tag(store)[..6];
-    let letter = |letter: char| if letter.is_ascii_alphanumeric() { letter.to_ascii_lowercase() } else { '_' };
+    let letter = |letter: char| {
+        if letter.is_ascii_alphanumeric() {
+            letter.to_ascii_lowercase()
+        } else {
+            '_'
+        }
+    };
     let mut name: String = key.as_str().chars().map(letter).collect();
     let room = DATABASE_NAME_MAX - format!("wh_{tag}_{run}__{number}").len();
     if name != key.as_str() || name.len() > room {
@@ -127,14 +151,21 @@ mod tests {
     #[test]
     fn database_names_are_plain_and_apart() {
         let name = |key: &str| database("store", RunId(7), &TaskKey::from(key), 0);
-        assert!(name("draft").starts_with("wh_") && name("draft").ends_with("_r7_draft_0"), "{}", name("draft"));
+        assert!(
+            name("draft").starts_with("wh_") && name("draft").ends_with("_r7_draft_0"),
+            "{}",
+            name("draft")
+        );
         assert_ne!(name("a-b"), name("a.b"));
         assert_ne!(name("a-b"), name("a_b"));
         assert_ne!(name("A"), name("a"));
         let long = name(&"x".repeat(64));
         assert_eq!(long.len(), DATABASE_NAME_MAX);
         assert_ne!(long, name(&"x".repeat(63)));
-        assert!(long.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_'));
+        assert!(
+            long.bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+        );
         assert_ne!(database("other", RunId(7), &"draft".into(), 0), name("draft"));
     }
 }

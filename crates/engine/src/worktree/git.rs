@@ -80,7 +80,9 @@ impl Git {
             version: (0, 0),
         };
         let said = git.at(Path::new("/")).args(["version"]).run()?.line()?;
-        git.version = version(&said).filter(|found| *found >= GIT_VERSION_MIN).ok_or(Error::GitTooOld { found: said })?;
+        git.version = version(&said)
+            .filter(|found| *found >= GIT_VERSION_MIN)
+            .ok_or(Error::GitTooOld { found: said })?;
         Ok(git)
     }
 
@@ -180,7 +182,9 @@ impl Call<'_> {
     /// Gives git an open, empty lock file as its standard input: whoever waits for the lock then also waits for a
     /// git that outlives a killed engine.
     pub(crate) fn holding(mut self, lock: &File) -> Result<Self, Error> {
-        let file = lock.try_clone().map_err(|source| Error::io("share the lock of", self.directory, source))?;
+        let file = lock
+            .try_clone()
+            .map_err(|source| Error::io("share the lock of", self.directory, source))?;
         self.stdin = Some(file);
         Ok(self)
     }
@@ -188,11 +192,21 @@ impl Call<'_> {
     /// Runs it to its end.
     pub(crate) fn run(self) -> Result<Answer, Error> {
         let command = self.shown();
-        let Call { git, directory, stdout_max, cut, allowed, .. } = self;
+        let Call {
+            git,
+            directory,
+            stdout_max,
+            cut,
+            allowed,
+            ..
+        } = self;
         let failed = |source| Error::io("run git in", directory, source);
         let mut child = self.command().spawn().map_err(failed)?;
         let deadline = Instant::now() + git.timeout;
-        let mut said = Said { stdout_max, ..Said::default() };
+        let mut said = Said {
+            stdout_max,
+            ..Said::default()
+        };
         let drained = drain(&mut child, deadline, &mut said);
         let stop = matches!(&drained, Ok(Drained::Late | Drained::Full) | Err(_));
         if stop {
@@ -205,17 +219,30 @@ impl Call<'_> {
             }
             (Ok(Drained::Late), _) | (Ok(_), Ok(None)) => {
                 kill(&mut child);
-                return Err(Error::GitTimedOut { command, after: git.timeout });
+                return Err(Error::GitTimedOut {
+                    command,
+                    after: git.timeout,
+                });
             }
             (Ok(Drained::Full), _) if cut == Cut::Take => 0,
-            (Ok(Drained::Full), _) => return Err(Error::GitSaidTooMuch { command, bytes_max: stdout_max }),
+            (Ok(Drained::Full), _) => {
+                return Err(Error::GitSaidTooMuch {
+                    command,
+                    bytes_max: stdout_max,
+                });
+            }
             (Ok(Drained::Whole), Ok(Some(code))) => code,
         };
         let words = words(&said.stderr);
         if !allowed.contains(&code) {
             return Err(Error::refused(command, code, words));
         }
-        Ok(Answer { code, stdout: said.stdout, words, cut: said.full })
+        Ok(Answer {
+            code,
+            stdout: said.stdout,
+            words,
+            cut: said.full,
+        })
     }
 
     fn command(self) -> Command {
@@ -297,7 +324,10 @@ impl Answer {
 
     /// The lines of the answer.
     pub(crate) fn lines(&self) -> Vec<String> {
-        String::from_utf8_lossy(&self.stdout).lines().map(str::to_owned).collect()
+        String::from_utf8_lossy(&self.stdout)
+            .lines()
+            .map(str::to_owned)
+            .collect()
     }
 }
 
@@ -404,7 +434,9 @@ fn wait(child: &mut Child, deadline: Instant) -> io::Result<Option<i32>> {
     let mut pause = Duration::from_micros(10);
     loop {
         if let Some(status) = child.try_wait()? {
-            return Ok(Some(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0))));
+            return Ok(Some(
+                status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0)),
+            ));
         }
         if Instant::now() >= deadline {
             return Ok(None);

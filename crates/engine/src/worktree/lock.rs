@@ -47,7 +47,10 @@ impl FileLock {
                     pause = (pause * 2).min(Duration::from_millis(50));
                 }
                 Err(TryLockError::WouldBlock) => {
-                    return Err(Error::Busy { path: self.path.clone(), waited: self.wait });
+                    return Err(Error::Busy {
+                        path: self.path.clone(),
+                        waited: self.wait,
+                    });
                 }
                 Err(TryLockError::Error(source)) => return Err(Error::io("lock", &self.path, source)),
             }
@@ -58,5 +61,7 @@ impl FileLock {
 fn open(path: &Path) -> Result<File, Error> {
     let mut options = OpenOptions::new();
     let options = options.read(true).write(true).create(true).truncate(false);
-    options.open(path).map_err(|source| Error::io("open the lock", path, source))
+    options
+        .open(path)
+        .map_err(|source| Error::io("open the lock", path, source))
 }

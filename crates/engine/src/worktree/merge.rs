@@ -84,7 +84,10 @@ impl Trees {
         };
         let checkout = self.checkout_clean(&commit)?;
         if let Err(why) = verify(checkout.project()) {
-            return Ok(Landing::CheckFailed { commit: Some(commit), why });
+            return Ok(Landing::CheckFailed {
+                commit: Some(commit),
+                why,
+            });
         }
         self.advance(&record, &tip, &commit)?;
         Ok(Landing::Merged { commit: Some(commit) })
@@ -124,7 +127,14 @@ impl Trees {
             }
         }
         if !ready.is_empty() {
-            let mut batch = Batch { record: &record, tip: tip.clone(), checkout: None, verify, landings, base_judged: false };
+            let mut batch = Batch {
+                record: &record,
+                tip: tip.clone(),
+                checkout: None,
+                verify,
+                landings,
+                base_judged: false,
+            };
             self.land(&mut batch, &ready)?;
             landings = batch.landings;
         }
@@ -171,7 +181,10 @@ impl Trees {
             match self.merged_with(batch.record, &after, one)? {
                 Ok(commit) => {
                     after.clone_from(&commit);
-                    steps.push(Step { place: one.place, commit });
+                    steps.push(Step {
+                        place: one.place,
+                        commit,
+                    });
                 }
                 Err(conflict) => batch.landings[one.place] = Landing::Conflict(*conflict),
             }
@@ -196,7 +209,9 @@ impl Trees {
     fn ready(&self, run: &RunRecord, place: usize, key: &TaskKey, into: &str) -> Result<Result<Ready, Landing>, Error> {
         let TreeRecord { branch, start, .. } = self.record(run.run, key)?;
         let tips = self.tips(std::slice::from_ref(&branch))?;
-        let (_, tip) = tips.into_iter().next().ok_or_else(|| Error::NoTree { task: names::task(run.run, key) })?;
+        let (_, tip) = tips.into_iter().next().ok_or_else(|| Error::NoTree {
+            task: names::task(run.run, key),
+        })?;
         if tip == start {
             return Ok(Err(Landing::NothingToMerge));
         }
@@ -206,7 +221,12 @@ impl Trees {
         }
         let task = names::task(run.run, key);
         let message = format!("Merge {task}\n\nWheelhouse-Run: {}\nWheelhouse-Task: {key}", run.run);
-        Ok(Ok(Ready { place, branch, tip, message }))
+        Ok(Ok(Ready {
+            place,
+            branch,
+            tip,
+            message,
+        }))
     }
 
     fn merged_with(&self, run: &RunRecord, into: &str, ready: &Ready) -> Result<Result<String, Box<Conflict>>, Error> {
@@ -233,7 +253,11 @@ impl Trees {
 
     /// Moves a ref from where it is known to be; from nothing when `from` is empty.
     pub(super) fn move_ref(&self, name: &str, to: &str, from: &str) -> Result<(), Error> {
-        let call = self.git.at(&self.root).global("-c").global("core.fsync=committed,reference");
+        let call = self
+            .git
+            .at(&self.root)
+            .global("-c")
+            .global("core.fsync=committed,reference");
         call.args(["update-ref", name, to, from]).run().map(drop)
     }
 
@@ -248,7 +272,10 @@ impl Trees {
             // The attributes (`merge=union`, …) of what is merged into, not of what the user has checked out.
             call = call.global(format!("--attr-source={ours}"));
         }
-        let answer = call.args(["merge-tree", "--write-tree", "-z", "--messages", ours, theirs]).allow(&[0, 1]).run()?;
+        let answer = call
+            .args(["merge-tree", "--write-tree", "-z", "--messages", ours, theirs])
+            .allow(&[0, 1])
+            .run()?;
         let said = conflict::parse(answer.records());
         if answer.code == 0 {
             return Ok(Merged::Tree(said.tree));
@@ -258,9 +285,16 @@ impl Trees {
             let shown = self.relative(path);
             let merged = self.blob(&said.tree, path)?;
             let marked = conflict::hunks(&shown, &merged, &[(ours, sides.0), (theirs, sides.1)]);
-            hunks.push(if marked.is_empty() { format!("{shown}\n{}\n", said.words(path)) } else { marked });
+            hunks.push(if marked.is_empty() {
+                format!("{shown}\n{}\n", said.words(path))
+            } else {
+                marked
+            });
         }
-        let files = said.paths.iter().map(|path| ConflictedFile { path: self.relative(path), kind: said.kind(path) });
+        let files = said.paths.iter().map(|path| ConflictedFile {
+            path: self.relative(path),
+            kind: said.kind(path),
+        });
         Ok(Merged::Conflict(Box::new(Conflict {
             ours: sides.0.to_owned(),
             theirs: sides.1.to_owned(),
@@ -273,14 +307,21 @@ impl Trees {
         use std::os::unix::ffi::OsStrExt;
         let mut name = std::ffi::OsString::from(format!("{tree}:"));
         name.push(std::ffi::OsStr::from_bytes(path));
-        let call = self.git.at(&self.root).args(["cat-file", "blob"]).arg(name).allow(&[0, 128]);
+        let call = self
+            .git
+            .at(&self.root)
+            .args(["cat-file", "blob"])
+            .arg(name)
+            .allow(&[0, 128]);
         Ok(lossy(&call.first_bytes(CONFLICTED_BYTES_MAX).run()?.stdout))
     }
 
     pub(super) fn commit_tree(&self, tree: &str, parents: &[&str], message: &str) -> Result<String, Error> {
         let call = self.git.at(&self.root).global("-c").global("core.fsync=committed");
         let call = call.args(["commit-tree", tree, "-m", message]);
-        call.args(parents.iter().flat_map(|parent| ["-p", parent])).run()?.line()
+        call.args(parents.iter().flat_map(|parent| ["-p", parent]))
+            .run()?
+            .line()
     }
 }
 

@@ -160,7 +160,14 @@ impl Trees {
         if !seems_in_git(&project) {
             return Ok(None);
         }
-        let Options { store, env, hooks, git_timeout, template, .. } = options;
+        let Options {
+            store,
+            env,
+            hooks,
+            git_timeout,
+            template,
+            ..
+        } = options;
         let git = Git::find(&env, hooks, git_timeout)?;
         let Some(Place { root, prefix, common }) = place(&git, &project)? else {
             return Ok(None);
@@ -169,7 +176,18 @@ impl Trees {
         let lock = FileLock::at(common.join("wheelhouse.lock"), git_timeout);
         let tag = names::tag(&store);
         let runs = Mutex::default();
-        let trees = Trees { git, root, prefix, common, desk, store, tag, template, lock, runs };
+        let trees = Trees {
+            git,
+            root,
+            prefix,
+            common,
+            desk,
+            store,
+            tag,
+            template,
+            lock,
+            runs,
+        };
         Ok(trees.knows_the_project()?.then_some(trees))
     }
 
@@ -193,11 +211,19 @@ impl Trees {
     }
 
     fn record(&self, run: RunId, key: &TaskKey) -> Result<TreeRecord, Error> {
-        let record = self.desk.tree(run, key)?.filter(|record| record.stage != record::Stage::Making);
-        let record = record.ok_or_else(|| Error::NoTree { task: names::task(run, key) })?;
+        let record = self
+            .desk
+            .tree(run, key)?
+            .filter(|record| record.stage != record::Stage::Making);
+        let record = record.ok_or_else(|| Error::NoTree {
+            task: names::task(run, key),
+        })?;
         if record.store != self.store {
             let found = format!("store {}", record.store);
-            return Err(Error::NotOurs { what: self.desk.tree_path(run, key).display().to_string(), found });
+            return Err(Error::NotOurs {
+                what: self.desk.tree_path(run, key).display().to_string(),
+                found,
+            });
         }
         Ok(record)
     }
@@ -206,7 +232,9 @@ impl Trees {
         let record = self.record(run, key)?;
         match record.stage {
             record::Stage::Present => Ok(record),
-            record::Stage::Making | record::Stage::Removed => Err(Error::NoTree { task: names::task(run, key) }),
+            record::Stage::Making | record::Stage::Removed => Err(Error::NoTree {
+                task: names::task(run, key),
+            }),
         }
     }
 
@@ -216,7 +244,11 @@ impl Trees {
             return Ok(true);
         }
         let directory = format!("HEAD:{}", self.prefix.trim_end_matches('/'));
-        let known = self.git.at(&self.root).args(["rev-parse", "-q", "--verify", &directory]).allow(&[0, 1, 128]);
+        let known = self
+            .git
+            .at(&self.root)
+            .args(["rev-parse", "-q", "--verify", &directory])
+            .allow(&[0, 1, 128]);
         Ok(known.run()?.code == 0)
     }
 }
@@ -229,17 +261,32 @@ struct Place {
 
 /// Asks git where the project is, in one call.
 fn place(git: &Git, project: &Path) -> Result<Option<Place>, Error> {
-    let questions = ["--is-bare-repository", "--show-toplevel", "--git-common-dir", "--show-prefix"];
-    let call = git.at(project).args(["rev-parse", "--path-format=absolute"]).args(questions).allow(&[0, 128]);
+    let questions = [
+        "--is-bare-repository",
+        "--show-toplevel",
+        "--git-common-dir",
+        "--show-prefix",
+    ];
+    let call = git
+        .at(project)
+        .args(["rev-parse", "--path-format=absolute"])
+        .args(questions)
+        .allow(&[0, 128]);
     let answer = call.run()?;
     let mut lines = answer.lines();
     if lines.first().is_some_and(|bare| bare == "true") {
-        return Err(Error::Bare { path: project.to_owned() });
+        return Err(Error::Bare {
+            path: project.to_owned(),
+        });
     }
     if answer.code != 0 {
         return match Refusal::of(&answer.words) {
             Refusal::NotARepository => Ok(None),
-            _ => Err(Error::refused("git rev-parse --show-toplevel".to_owned(), answer.code, answer.words)),
+            _ => Err(Error::refused(
+                "git rev-parse --show-toplevel".to_owned(),
+                answer.code,
+                answer.words,
+            )),
         };
     }
     // At the top of the work tree the prefix is an empty line.
@@ -248,7 +295,11 @@ fn place(git: &Git, project: &Path) -> Result<Option<Place>, Error> {
         let words = "its path has a line break, which git's answers cannot tell from the end".to_owned();
         return Err(Error::refused("git rev-parse --show-toplevel".to_owned(), 0, words));
     };
-    Ok(Some(Place { root: PathBuf::from(root), prefix: prefix.clone(), common: real(Path::new(common))? }))
+    Ok(Some(Place {
+        root: PathBuf::from(root),
+        prefix: prefix.clone(),
+        common: real(Path::new(common))?,
+    }))
 }
 
 /// Whether it is worth asking git: a `.git` at or above the project, or the insides of a bare repository.

@@ -12,7 +12,10 @@ const SLUG_MAX: usize = 120;
 /// A task's key as a part of branch and directory names.
 pub(crate) fn slug(key: &TaskKey) -> String {
     let text = key.as_str();
-    let lock_dot = text.len().checked_sub(5).filter(|at| text.is_char_boundary(*at) && text[*at..].eq_ignore_ascii_case(".lock"));
+    let lock_dot = text
+        .len()
+        .checked_sub(5)
+        .filter(|at| text.is_char_boundary(*at) && text[*at..].eq_ignore_ascii_case(".lock"));
     let mut slug = String::with_capacity(text.len());
     let mut before = '.';
     for (at, letter) in text.char_indices() {
@@ -108,8 +111,8 @@ mod tests {
     #[test]
     fn names_git_takes_and_none_twice() {
         let keys = [
-            "draft", "a.b", "a..b", "a.%2Eb", "a.lock", "a.LOCK", "a.", ".a", "a", "A-1_2", "été", "a b", "a/b", "", "v1.2.3",
-            "a%2E",
+            "draft", "a.b", "a..b", "a.%2Eb", "a.lock", "a.LOCK", "a.", ".a", "a", "A-1_2", "été", "a b", "a/b", "",
+            "v1.2.3", "a%2E",
         ];
         let slugs: Vec<String> = keys.iter().map(|key| slug(&TaskKey::from(*key))).collect();
         assert_eq!(slugs.iter().collect::<HashSet<_>>().len(), keys.len(), "{slugs:?}");

@@ -28,13 +28,23 @@ struct Lease {
 
 /// The ports of a task: those it has, and as many new ones as are missing.
 pub(super) fn lease(desk: &Desk, store: &str, run: RunId, key: &TaskKey, count: usize) -> Result<Vec<u16>, Error> {
-    let owner = Lease { store: store.to_owned(), run, key: key.clone() };
+    let owner = Lease {
+        store: store.to_owned(),
+        run,
+        key: key.clone(),
+    };
     let mut ports: Vec<u16> = Vec::with_capacity(count);
     if count == 0 {
         return Ok(ports);
     }
     let taken = leases(desk)?;
-    ports.extend(taken.iter().filter(|(_, lease)| lease.as_ref() == Some(&owner)).map(|(port, _)| *port).take(count));
+    ports.extend(
+        taken
+            .iter()
+            .filter(|(_, lease)| lease.as_ref() == Some(&owner))
+            .map(|(port, _)| *port)
+            .take(count),
+    );
     let hash = blake3::hash(store.as_bytes());
     let begin = u16::from_le_bytes([hash.as_bytes()[0], hash.as_bytes()[1]]);
     let span = PORT_LAST - PORT_FIRST + 1;
@@ -49,7 +59,11 @@ pub(super) fn lease(desk: &Desk, store: &str, run: RunId, key: &TaskKey, count: 
         }
     }
     if ports.len() < count {
-        return Err(Error::NoPorts { wanted: count, first: PORT_FIRST, last: PORT_LAST });
+        return Err(Error::NoPorts {
+            wanted: count,
+            first: PORT_FIRST,
+            last: PORT_LAST,
+        });
     }
     ports.sort_unstable();
     Ok(ports)
@@ -76,7 +90,10 @@ fn take(desk: &Desk, port: u16, owner: &Lease) -> Result<bool, Error> {
 
 /// Whether nobody listens on the port of this machine.
 fn is_free(port: u16) -> bool {
-    let here = [SocketAddr::from((Ipv4Addr::LOCALHOST, port)), SocketAddr::from((Ipv6Addr::LOCALHOST, port))];
+    let here = [
+        SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
+        SocketAddr::from((Ipv6Addr::LOCALHOST, port)),
+    ];
     here.iter().all(|address| match TcpListener::bind(address) {
         Ok(_) => true,
         // A machine without IPv6 has nobody listening there.
@@ -86,7 +103,11 @@ fn is_free(port: u16) -> bool {
 
 /// Gives a task's ports back.
 pub(super) fn release(desk: &Desk, store: &str, run: RunId, key: &TaskKey) -> Result<(), Error> {
-    let owner = Lease { store: store.to_owned(), run, key: key.clone() };
+    let owner = Lease {
+        store: store.to_owned(),
+        run,
+        key: key.clone(),
+    };
     for (port, lease) in leases(desk)? {
         if lease.as_ref() == Some(&owner) {
             give_back(desk, port)?;
@@ -100,9 +121,9 @@ pub(super) fn reclaim(desk: &Desk, store: &str) -> Result<(), Error> {
     for (port, lease) in leases(desk)? {
         let live = match lease {
             Some(Lease { store: owner, .. }) if owner != store => true,
-            Some(Lease { run, key, .. }) => {
-                desk.tree(run, &key)?.is_some_and(|record| record.stage == Stage::Present)
-            }
+            Some(Lease { run, key, .. }) => desk
+                .tree(run, &key)?
+                .is_some_and(|record| record.stage == Stage::Present),
             None => false,
         };
         if !live {
@@ -130,8 +151,12 @@ fn leases(desk: &Desk) -> Result<Vec<(u16, Option<Lease>)>, Error> {
     };
     let mut leases = Vec::new();
     for entry in entries.flatten() {
-        let Some(port) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-        let lease = fs::read(entry.path()).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let Some(port) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        let lease = fs::read(entry.path())
+            .ok()
+            .and_then(|bytes| serde_json::from_slice(&bytes).ok());
         leases.push((port, lease));
     }
     leases.sort_by_key(|(port, _)| *port);

@@ -111,7 +111,13 @@ impl Desk {
 
     /// Makes the directories, and sees to it that git never takes the state for work.
     pub(crate) fn prepare(&self) -> Result<(), Error> {
-        for directory in [self.worktrees(), self.checkouts(), self.trash(), self.ports(), self.records()] {
+        for directory in [
+            self.worktrees(),
+            self.checkouts(),
+            self.trash(),
+            self.ports(),
+            self.records(),
+        ] {
             fs::create_dir_all(&directory).map_err(|source| Error::io("make", &directory, source))?;
         }
         let ignore = self.state.join(".gitignore");
@@ -185,8 +191,10 @@ impl Desk {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
             Err(source) => return Err(Error::io("list", &directory, source)),
         };
-        let mut names: Vec<String> =
-            entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
+        let mut names: Vec<String> = entries
+            .flatten()
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .collect();
         names.sort();
         Ok(names)
     }
@@ -203,8 +211,8 @@ impl Desk {
 
     fn write<T: Serialize>(&self, name: &str, value: &T) -> Result<(), Error> {
         let path = self.records().join(name);
-        let bytes = serde_json::to_vec(value)
-            .map_err(|error| Error::io("write", &path, std::io::Error::other(error)))?;
+        let bytes =
+            serde_json::to_vec(value).map_err(|error| Error::io("write", &path, std::io::Error::other(error)))?;
         replace(&path, &bytes)
     }
 

@@ -14,15 +14,27 @@ impl Trees {
         self.desk.prepare()?;
         let held = self.lock.hold()?;
         let mut notices = Vec::new();
-        for record in self.desk.trees()?.into_iter().filter(|record| record.store == self.store) {
+        for record in self
+            .desk
+            .trees()?
+            .into_iter()
+            .filter(|record| record.store == self.store)
+        {
             let path = self.desk.tree_path(record.run, &record.key);
             match record.stage {
                 Stage::Making => self.undo_making(&held, &path, &record)?,
                 Stage::Present if !path.exists() => {
                     let task = names::task(record.run, &record.key);
-                    notices.push(format!("the tree of {task} was deleted from outside; its branch {} is kept", record.branch));
+                    notices.push(format!(
+                        "the tree of {task} was deleted from outside; its branch {} is kept",
+                        record.branch
+                    ));
                     self.unregister(&held, &path)?;
-                    self.desk.set_tree(&TreeRecord { stage: Stage::Removed, set_up: false, ..record })?;
+                    self.desk.set_tree(&TreeRecord {
+                        stage: Stage::Removed,
+                        set_up: false,
+                        ..record
+                    })?;
                 }
                 Stage::Present => {}
                 // Killed between setting the directory aside and saying so to git.
@@ -36,7 +48,11 @@ impl Trees {
         for place in unknown_trees(&self.desk)? {
             let trashed = self.to_trash_unknown(&place)?;
             self.unregister(&held, &place)?;
-            notices.push(format!("{} had no record and is now {}", place.display(), trashed.display()));
+            notices.push(format!(
+                "{} had no record and is now {}",
+                place.display(),
+                trashed.display()
+            ));
         }
         for checkout in listed(&self.desk.checkouts())? {
             trash::delete(&checkout)?;
@@ -72,8 +88,13 @@ impl Trees {
         for run in self.desk.runs()? {
             let branches = self.common.join("refs/heads").join(&run.prefix);
             let mut locks = listed(&branches)?;
-            locks.push(self.common.join(format!("{}.lock", names::head(&names::merged_branch(&run.prefix)))));
-            locks.extend(listed(&self.common.join(names::refs(&self.tag)).join(run.run.to_string()))?);
+            locks.push(
+                self.common
+                    .join(format!("{}.lock", names::head(&names::merged_branch(&run.prefix)))),
+            );
+            locks.extend(listed(
+                &self.common.join(names::refs(&self.tag)).join(run.run.to_string()),
+            )?);
             for lock in locks {
                 if lock.extension().is_some_and(|extension| extension == "lock") && lock.is_file() {
                     fs::remove_file(&lock).map_err(|source| Error::io("delete the stale lock", &lock, source))?;
@@ -86,8 +107,11 @@ impl Trees {
 
 /// Directories among the trees that no record speaks of.
 pub(super) fn unknown_trees(desk: &Desk) -> Result<Vec<std::path::PathBuf>, Error> {
-    let known: Vec<String> =
-        desk.trees()?.iter().map(|record| names::directory(record.run, &record.key)).collect();
+    let known: Vec<String> = desk
+        .trees()?
+        .iter()
+        .map(|record| names::directory(record.run, &record.key))
+        .collect();
     let mut places = listed(&desk.worktrees())?;
     places.retain(|place| {
         let name = place.file_name().unwrap_or_default().to_string_lossy();

@@ -86,20 +86,30 @@ impl fmt::Display for Violation {
 
 /// Every file that breaks a rule, by path; a protected one is reported as that.
 pub fn violations(changed: &[FileChange], rules: Rules<'_>) -> Result<Vec<Violation>, Error> {
-    let declared = rules.files.iter().map(|glob| matcher(glob)).collect::<Result<Vec<_>, _>>()?;
+    let declared = rules
+        .files
+        .iter()
+        .map(|glob| matcher(glob))
+        .collect::<Result<Vec<_>, _>>()?;
     let mut protected: Vec<(&str, Vec<Test>)> = Vec::with_capacity(rules.protect.len());
     for entry in rules.protect {
         protected.push((entry, tests(entry, rules.verify)?));
     }
     let mut found = Vec::new();
     for FileChange { path, change, .. } in changed {
-        let by = protected.iter().find(|(_, tests)| tests.iter().any(|test| test.is_match(path)));
+        let by = protected
+            .iter()
+            .find(|(_, tests)| tests.iter().any(|test| test.is_match(path)));
         let rule = match by {
             Some((by, _)) => Rule::Protected((*by).to_owned()),
             None if !declared.is_empty() && !declared.iter().any(|glob| glob.is_match(path)) => Rule::Undeclared,
             None => continue,
         };
-        found.push(Violation { path: path.clone(), change: *change, rule });
+        found.push(Violation {
+            path: path.clone(),
+            change: *change,
+            rule,
+        });
     }
     Ok(found)
 }
@@ -123,7 +133,11 @@ fn tests(entry: &str, verify: &[String]) -> Result<Vec<Test>, Error> {
     match entry {
         "tests" => all(&TESTS),
         "ci" => all(&CI),
-        "checks" => Ok(verify.iter().flat_map(|command| words(command)).map(Test::File).collect()),
+        "checks" => Ok(verify
+            .iter()
+            .flat_map(|command| words(command))
+            .map(Test::File)
+            .collect()),
         glob => matcher(glob).map(|glob| vec![Test::Glob(glob)]),
     }
 }
@@ -132,7 +146,10 @@ fn tests(entry: &str, verify: &[String]) -> Result<Vec<Test>, Error> {
 fn words(command: &str) -> Vec<String> {
     let between = |letter: char| letter.is_whitespace() || "'\"`;|&()<>=$,".contains(letter);
     let words = command.split(between).map(|word| word.trim_start_matches("./"));
-    words.filter(|word| !word.is_empty() && !word.starts_with('-')).map(str::to_owned).collect()
+    words
+        .filter(|word| !word.is_empty() && !word.starts_with('-'))
+        .map(str::to_owned)
+        .collect()
 }
 
 pub(super) fn matcher(glob: &str) -> Result<GlobMatcher, Error> {
@@ -140,8 +157,14 @@ pub(super) fn matcher(glob: &str) -> Result<GlobMatcher, Error> {
     if text.ends_with('/') {
         text.push_str("**");
     }
-    let built = GlobBuilder::new(&text).literal_separator(true).backslash_escape(true).build();
-    let built = built.map_err(|error| Error::Glob { glob: glob.to_owned(), why: error.kind().to_string() })?;
+    let built = GlobBuilder::new(&text)
+        .literal_separator(true)
+        .backslash_escape(true)
+        .build();
+    let built = built.map_err(|error| Error::Glob {
+        glob: glob.to_owned(),
+        why: error.kind().to_string(),
+    })?;
     Ok(built.compile_matcher())
 }
 
@@ -160,7 +183,11 @@ mod tests {
     }
 
     fn broken(paths: &[&str], rules: Rules<'_>) -> Vec<String> {
-        violations(&changed(paths), rules).unwrap().into_iter().map(|one| one.path).collect()
+        violations(&changed(paths), rules)
+            .unwrap()
+            .into_iter()
+            .map(|one| one.path)
+            .collect()
     }
 
     fn texts(words: &[&str]) -> Vec<String> {
@@ -170,10 +197,23 @@ mod tests {
     #[test]
     fn outside_the_declared_files() {
         let files = texts(&["src/*.rs", "docs/", "a b/**"]);
-        let rules = Rules { files: &files, ..Rules::default() };
-        let paths = ["src/lib.rs", "src/deep/x.rs", "docs/a/b.md", "a b/é.txt", "../outside", "docs"];
+        let rules = Rules {
+            files: &files,
+            ..Rules::default()
+        };
+        let paths = [
+            "src/lib.rs",
+            "src/deep/x.rs",
+            "docs/a/b.md",
+            "a b/é.txt",
+            "../outside",
+            "docs",
+        ];
         assert_eq!(broken(&paths, rules), ["src/deep/x.rs", "../outside", "docs"]);
-        assert!(broken(&paths, Rules::default()).is_empty(), "nothing declared, nothing broken");
+        assert!(
+            broken(&paths, Rules::default()).is_empty(),
+            "nothing declared, nothing broken"
+        );
     }
 
     #[test]
@@ -181,7 +221,11 @@ mod tests {
         let files = texts(&["**"]);
         let protect = texts(&["tests", "ci", "checks", "./tests", "secrets/*.pem"]);
         let verify = texts(&["sh ./ci/check.sh --fast && python3 tools/lint.py", "cargo test"]);
-        let rules = Rules { files: &files, protect: &protect, verify: &verify };
+        let rules = Rules {
+            files: &files,
+            protect: &protect,
+            verify: &verify,
+        };
         let guarded = [
             "tests/a.rs",
             "deep/tests/a.rs",
@@ -195,24 +239,40 @@ mod tests {
             "secrets/a.pem",
         ];
         assert_eq!(broken(&guarded, rules), guarded);
-        let free = ["src/lib.rs", "src/contest.rs", "ci/other.sh", "secrets/deep/a.pem", "latest/x.rs", "src/testing.rs"];
+        let free = [
+            "src/lib.rs",
+            "src/contest.rs",
+            "ci/other.sh",
+            "secrets/deep/a.pem",
+            "latest/x.rs",
+            "src/testing.rs",
+        ];
         assert!(broken(&free, rules).is_empty(), "{:?}", broken(&free, rules));
     }
 
     #[test]
     fn a_violation_says_what_and_why() {
         let protect = texts(&["tests"]);
-        let rules = Rules { protect: &protect, ..Rules::default() };
+        let rules = Rules {
+            protect: &protect,
+            ..Rules::default()
+        };
         let mut files = changed(&["tests/a.rs"]);
         files[0].change = Change::Deleted;
         let found = violations(&files, rules).unwrap();
-        assert_eq!(found[0].to_string(), "`tests/a.rs` was deleted, which is protected by `tests`");
+        assert_eq!(
+            found[0].to_string(),
+            "`tests/a.rs` was deleted, which is protected by `tests`"
+        );
     }
 
     #[test]
     fn a_glob_that_is_none_is_said() {
         let files = texts(&["src/[a"]);
-        let rules = Rules { files: &files, ..Rules::default() };
+        let rules = Rules {
+            files: &files,
+            ..Rules::default()
+        };
         assert!(matches!(violations(&changed(&["x"]), rules), Err(Error::Glob { glob, .. }) if glob == "src/[a"));
     }
 }

@@ -51,7 +51,15 @@ pub(crate) fn read(call: Call<'_>, untracked: Untracked) -> Result<WorkState, Er
         Untracked::Files => "--untracked-files=all",
         Untracked::Folders => "--untracked-files=normal",
     };
-    let args = ["status", "--porcelain=v2", "--branch", "-z", "--no-renames", "--ignore-submodules=none", untracked];
+    let args = [
+        "status",
+        "--porcelain=v2",
+        "--branch",
+        "-z",
+        "--no-renames",
+        "--ignore-submodules=none",
+        untracked,
+    ];
     let answer = call.args(args).run()?;
     let mut state = WorkState::default();
     for record in answer.records() {
@@ -79,15 +87,25 @@ fn entry(record: &[u8]) -> Option<Entry> {
     let words_before_path = match kind {
         b"?" => {
             // Untracked folders are listed file by file; one that is not is a repository of its own.
-            let kind = if rest.ends_with(b"/") { Kind::Repository } else { Kind::Untracked };
-            return Some(Entry { path: rest.to_owned(), kind });
+            let kind = if rest.ends_with(b"/") {
+                Kind::Repository
+            } else {
+                Kind::Untracked
+            };
+            return Some(Entry {
+                path: rest.to_owned(),
+                kind,
+            });
         }
         b"1" => 7,
         b"u" => 9,
         _ => return None,
     };
     let submodule = rest.get(3..7).unwrap_or_default();
-    let path = rest.splitn(words_before_path + 1, |byte| *byte == b' ').last()?.to_owned();
+    let path = rest
+        .splitn(words_before_path + 1, |byte| *byte == b' ')
+        .last()?
+        .to_owned();
     let work_within = submodule.first() == Some(&b'S') && submodule.get(2..).is_some_and(|flags| flags != b"..");
     let kind = match kind {
         b"u" => Kind::Unmerged,
@@ -115,7 +133,12 @@ pub fn overlaps(touched: &[(TaskKey, BTreeSet<String>)]) -> Vec<Overlap> {
         }
     }
     let several = by_path.into_iter().filter(|(_, tasks)| tasks.len() > 1);
-    several.map(|(path, tasks)| Overlap { path: path.to_owned(), tasks }).collect()
+    several
+        .map(|(path, tasks)| Overlap {
+            path: path.to_owned(),
+            tasks,
+        })
+        .collect()
 }
 
 impl Trees {
@@ -126,7 +149,15 @@ impl Trees {
         let state = read(self.git.at(&path), Untracked::Files)?;
         let unfinished = state.entries.iter().map(|entry| self.relative(&entry.path));
         let mut touched: BTreeSet<String> = unfinished.filter(|path| !record.copied.contains(path)).collect();
-        let diff = ["diff", "--name-only", "-z", "--no-renames", "--no-ext-diff", &record.start, &state.commit];
+        let diff = [
+            "diff",
+            "--name-only",
+            "-z",
+            "--no-renames",
+            "--no-ext-diff",
+            &record.start,
+            &state.commit,
+        ];
         let answer = self.git.at(&path).args(diff).run()?;
         touched.extend(answer.records().map(|path| self.relative(path)));
         Ok(touched)
@@ -134,7 +165,9 @@ impl Trees {
 
     /// Whether the task's branch is there.
     pub fn has_branch(&self, run: RunId, key: &TaskKey) -> Result<bool, Error> {
-        let Some(record) = self.known_run(run)? else { return Ok(false) };
+        let Some(record) = self.known_run(run)? else {
+            return Ok(false);
+        };
         Ok(!self.tips(&[names::branch(&record.prefix, key)])?.is_empty())
     }
 }
@@ -146,9 +179,21 @@ mod tests {
     #[test]
     fn every_kind_of_entry() {
         let changed = "1 .M N... 100644 100644 100644 1111 2222 src/with space.rs";
-        assert_eq!(entry(changed.as_bytes()), Some(Entry { path: b"src/with space.rs".to_vec(), kind: Kind::Changed }));
+        assert_eq!(
+            entry(changed.as_bytes()),
+            Some(Entry {
+                path: b"src/with space.rs".to_vec(),
+                kind: Kind::Changed
+            })
+        );
         let unmerged = "u UU N... 100644 100644 100644 100644 1 2 3 a b";
-        assert_eq!(entry(unmerged.as_bytes()), Some(Entry { path: b"a b".to_vec(), kind: Kind::Unmerged }));
+        assert_eq!(
+            entry(unmerged.as_bytes()),
+            Some(Entry {
+                path: b"a b".to_vec(),
+                kind: Kind::Unmerged
+            })
+        );
         let submodule = "1 .M S.M. 160000 160000 160000 1111 2222 lib";
         assert_eq!(entry(submodule.as_bytes()).unwrap().kind, Kind::Repository);
         let moved_submodule = "1 .M SC.. 160000 160000 160000 1111 2222 lib";
@@ -160,7 +205,11 @@ mod tests {
     #[test]
     fn overlaps_name_who_meets() {
         let set = |paths: &[&str]| paths.iter().map(|path| (*path).to_owned()).collect::<BTreeSet<_>>();
-        let touched = [("a".into(), set(&["x", "y"])), ("b".into(), set(&["y"])), ("c".into(), set(&["z", "y"]))];
+        let touched = [
+            ("a".into(), set(&["x", "y"])),
+            ("b".into(), set(&["y"])),
+            ("c".into(), set(&["z", "y"])),
+        ];
         let found = overlaps(&touched);
         assert_eq!(found.len(), 1);
         assert_eq!((found[0].path.as_str(), found[0].tasks.len()), ("y", 3));

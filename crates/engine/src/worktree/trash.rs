@@ -31,7 +31,11 @@ impl Trees {
             self.keep_work(&path, &record)?;
         }
         let trashed = self.set_aside(&held, &path, now)?;
-        self.desk.set_tree(&TreeRecord { stage: Stage::Removed, set_up: false, ..record })?;
+        self.desk.set_tree(&TreeRecord {
+            stage: Stage::Removed,
+            set_up: false,
+            ..record
+        })?;
         self.release(run, key)?;
         Ok(trashed)
     }
@@ -58,9 +62,16 @@ impl Trees {
 
     /// Forgets a whole run: every tree and branch of it goes to the trash. What cannot go is left, and said.
     pub fn forget(&self, run: RunId, now: Millis) -> Result<Vec<Error>, Error> {
-        let Some(record) = self.known_run(run)? else { return Ok(Vec::new()) };
+        let Some(record) = self.known_run(run)? else {
+            return Ok(Vec::new());
+        };
         let mut left = Vec::new();
-        for tree in self.desk.trees()?.into_iter().filter(|tree| tree.run == run && tree.store == self.store) {
+        for tree in self
+            .desk
+            .trees()?
+            .into_iter()
+            .filter(|tree| tree.run == run && tree.store == self.store)
+        {
             if let Err(error) = self.discard(run, &tree.key, now) {
                 left.push(error);
             }
@@ -71,7 +82,10 @@ impl Trees {
             let base = self.base_ref(run);
             self.git.at(&self.root).args(["update-ref", "-d", &base]).run()?;
             self.desk.drop_run(run)?;
-            self.runs.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&run);
+            self.runs
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner)
+                .remove(&run);
         }
         Ok(left)
     }
@@ -80,7 +94,11 @@ impl Trees {
     pub fn empty_trash(&self, now: Millis, older_than: Duration) -> Result<usize, Error> {
         let mut gone = empty(&self.desk, now, older_than)?;
         let below = format!("{}/trash/", names::refs(&self.tag));
-        let answer = self.git.at(&self.root).args(["for-each-ref", "--format=%(refname)", &below]).run()?;
+        let answer = self
+            .git
+            .at(&self.root)
+            .args(["for-each-ref", "--format=%(refname)", &below])
+            .run()?;
         for name in answer.lines() {
             let at = name.strip_prefix(&below).and_then(names::trashed_at);
             if at.is_some_and(|at| now.since(at) > older_than) {
@@ -94,12 +112,17 @@ impl Trees {
     /// Whether the worktree's lock says that it is ours. A path git does not know (any more) is nobody else's.
     fn owned(&self, path: &Path, record: &TreeRecord) -> Result<(), Error> {
         let reason = names::lock_reason(&self.store, record.run, &record.key);
-        let Some(found) = self.locks()?.into_iter().find(|(at, _)| at == path) else { return Ok(()) };
+        let Some(found) = self.locks()?.into_iter().find(|(at, _)| at == path) else {
+            return Ok(());
+        };
         match found.1 {
             Some(found) if found == reason => Ok(()),
             found => {
                 let found = found.map_or("it is not locked".to_owned(), |found| format!("locked as `{found}`"));
-                Err(Error::NotOurs { what: path.display().to_string(), found })
+                Err(Error::NotOurs {
+                    what: path.display().to_string(),
+                    found,
+                })
             }
         }
     }
@@ -107,7 +130,11 @@ impl Trees {
     /// Every worktree git knows, with the reason of its lock.
     pub(super) fn locks(&self) -> Result<Vec<(PathBuf, Option<String>)>, Error> {
         use std::os::unix::ffi::OsStrExt;
-        let answer = self.git.at(&self.root).args(["worktree", "list", "--porcelain", "-z"]).run()?;
+        let answer = self
+            .git
+            .at(&self.root)
+            .args(["worktree", "list", "--porcelain", "-z"])
+            .run()?;
         let mut found: Vec<(PathBuf, Option<String>)> = Vec::new();
         for record in answer.records() {
             if let Some(path) = record.strip_prefix(b"worktree ") {
@@ -123,17 +150,27 @@ impl Trees {
     fn keep_work(&self, path: &Path, record: &TreeRecord) -> Result<(), Error> {
         let task = names::task(record.run, &record.key);
         if let Err(why) = self.insides(path) {
-            return Err(Error::Damaged { task, path: path.to_owned(), why });
+            return Err(Error::Damaged {
+                task,
+                path: path.to_owned(),
+                why,
+            });
         }
         let message = format!("Work of {task} when its tree was taken away");
         let Saved { problems, .. } = self.save(path, record, &message, Some(Hooks::Off))?;
         for problem in problems {
             match problem {
                 Problem::Repositories(_) => {
-                    return Err(Error::Kept { path: path.to_owned(), why: problem.to_string() });
+                    return Err(Error::Kept {
+                        path: path.to_owned(),
+                        why: problem.to_string(),
+                    });
                 }
                 // Committed, or kept by a ref.
-                Problem::OffBranch { .. } | Problem::LeftConflicts(_) | Problem::Rewritten | Problem::LentCommitted(_) => {}
+                Problem::OffBranch { .. }
+                | Problem::LeftConflicts(_)
+                | Problem::Rewritten
+                | Problem::LentCommitted(_) => {}
             }
         }
         Ok(())
@@ -141,7 +178,11 @@ impl Trees {
 
     /// Moves the directory to the trash and makes git forget the worktree.
     fn set_aside(&self, held: &Held<'_>, path: &Path, now: Millis) -> Result<PathBuf, Error> {
-        let trashed = if path.exists() { to_trash(&self.desk, path, now)? } else { path.to_owned() };
+        let trashed = if path.exists() {
+            to_trash(&self.desk, path, now)?
+        } else {
+            path.to_owned()
+        };
         self.unregister(held, path)?;
         Ok(trashed)
     }
@@ -157,10 +198,15 @@ impl Trees {
 
     /// Puts a branch away. In two steps, the keeping first.
     fn ref_to_trash(&self, branch: &str, name: &str, now: Millis) -> Result<Option<String>, Error> {
-        let Some((_, tip)) = self.tips(&[branch.to_owned()])?.into_iter().next() else { return Ok(None) };
+        let Some((_, tip)) = self.tips(&[branch.to_owned()])?.into_iter().next() else {
+            return Ok(None);
+        };
         let kept = format!("{}/trash/{}", names::refs(&self.tag), names::trashed(now, name));
         self.git.at(&self.root).args(["update-ref", &kept, &tip]).run()?;
-        self.git.at(&self.root).args(["update-ref", "-d", &names::head(branch), &tip]).run()?;
+        self.git
+            .at(&self.root)
+            .args(["update-ref", "-d", &names::head(branch), &tip])
+            .run()?;
         Ok(Some(kept))
     }
 
@@ -248,6 +294,8 @@ fn make_writable(top: &Path) -> io::Result<()> {
 
 pub(super) fn changed_at(path: &Path) -> Millis {
     let changed = path.symlink_metadata().and_then(|found| found.modified()).ok();
-    let since = changed.and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok()).unwrap_or_default();
+    let since = changed
+        .and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok())
+        .unwrap_or_default();
     Millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

@@ -100,18 +100,27 @@ impl Workplace {
             Workplace::Copies(copies) => copies,
         };
         let branch = copies.project.display().to_string();
-        let What::Task(key) = what else { return Ok(Delivery::NothingNew { branch }) };
+        let What::Task(key) = what else {
+            return Ok(Delivery::NothingNew { branch });
+        };
         let files = copies.changes(run, key)?;
         Ok(match copies.merge(run, key, &|_| Ok(()))? {
             Landing::Merged { .. } => {
                 let (from, to) = (names::task(run, key), branch.clone());
-                Delivery::Done { branch, from, to, stat: Stat::of(&files), files }
+                Delivery::Done {
+                    branch,
+                    from,
+                    to,
+                    stat: Stat::of(&files),
+                    files,
+                }
             }
             Landing::AlreadyMerged | Landing::NothingToMerge => Delivery::NothingNew { branch },
             Landing::Conflict(conflict) => Delivery::Conflict(conflict),
-            Landing::CheckFailed { why, .. } | Landing::BaseFails { why } => {
-                Delivery::Refused { words: why, files: Vec::new() }
-            }
+            Landing::CheckFailed { why, .. } | Landing::BaseFails { why } => Delivery::Refused {
+                words: why,
+                files: Vec::new(),
+            },
         })
     }
 
@@ -151,7 +160,9 @@ impl Workplace {
     pub fn discard(&self, run: RunId, key: &TaskKey, now: Millis) -> Result<Option<String>, Error> {
         match self {
             Workplace::Git(trees) => trees.discard(run, key, now),
-            Workplace::Copies(copies) => copies.remove(run, key, now).map(|path| Some(path.display().to_string())),
+            Workplace::Copies(copies) => copies
+                .remove(run, key, now)
+                .map(|path| Some(path.display().to_string())),
         }
     }
 

@@ -1,1 +1,11 @@
+//! Trees, branches and merges, driven from outside over real git in fresh repositories.
 
+mod bad_days;
+mod claims;
+mod delivery;
+mod environment;
+mod life;
+mod merging;
+mod outside_git;
+mod support;
+mod unusual;

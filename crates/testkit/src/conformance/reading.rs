@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use wheelhouse_core::ids::{Cursor, QuestionId, RunId, TaskId};
 use wheelhouse_core::outcome::Outcome;
-use wheelhouse_core::spec::{BudgetLimit, Isolation, OnFailure, RunSpec, TaskSpec, Work};
+use wheelhouse_core::spec::{BudgetLimit, Isolation, Merge, OnFailure, RunSpec, TaskSpec, Work};
 use wheelhouse_core::store::{Command, RunState};
 
 use super::build::{self, needing, run, task};
@@ -153,6 +153,8 @@ pub(super) fn text_comes_back_byte_for_byte(t: &mut Trial) {
         files: vec![odd.to_owned()],
         verify: vec![odd.to_owned(), String::new()],
         isolation: Isolation::Worktree,
+        merge: Merge::Branch,
+        protect: vec!["ci".to_owned(), "tests/**".to_owned()],
         timeout_ms: u64::MAX,
         idle_timeout_ms: 0,
         retry_max: u32::MAX,

@@ -13,7 +13,7 @@ use super::walk::{listed, nowhere};
 use super::wire::{At, Budget, Defaults, Duration, Plan, Retry, Task};
 use super::{Context, ID_LETTERS_MAX, Manners, NAME_LETTERS_MAX};
 use crate::ids::{AgentName, TaskKey};
-use crate::spec::{BudgetLimit, Isolation, OnFailure, TaskSpec};
+use crate::spec::{BudgetLimit, Isolation, Merge, OnFailure, TaskSpec};
 use edges::TaskUse;
 
 /// The agent that runs commands.
@@ -146,6 +146,8 @@ impl<'a, 'n> Resolve<'a, 'n> {
             agent,
             model,
             isolation,
+            merge,
+            protect,
             timeout,
             idle_timeout,
             retry,
@@ -158,6 +160,8 @@ impl<'a, 'n> Resolve<'a, 'n> {
             agent: agent.unwrap_or_else(|| self.context.default_agent.clone()),
             model: model.map(|model| model.value),
             isolation: isolation.map(|one| one.value).unwrap_or_default(),
+            merge: merge.map(|one| one.value).unwrap_or_default(),
+            protect: self.globs("`defaults`", "protect", protect.unwrap_or_default()),
             timeout_ms: timeout.map_or(
                 self.context.defaults.timeout_ms,
                 |At {
@@ -195,6 +199,8 @@ impl<'a, 'n> Resolve<'a, 'n> {
             files,
             verify,
             isolation,
+            merge,
+            protect,
             timeout,
             idle_timeout,
             retry,
@@ -233,7 +239,9 @@ impl<'a, 'n> Resolve<'a, 'n> {
         let mut environment = defaults.env.clone();
         environment.extend(self.environment(env));
         let retry_default = if is_exec { 0 } else { self.context.defaults.retry_max };
-        let files = self.globs(&own, files);
+        let files = self.globs(&own, "files", files);
+        let isolation = isolation.map_or(defaults.isolation, |one| one.value);
+        let (merge, protect) = self.guarded(&own, isolation, merge, protect, defaults);
         let verify = self.commands(&own, verify);
         let cwd = cwd.and_then(|cwd| self.directory(&own, &cwd));
         Some(TaskSpec {
@@ -250,7 +258,9 @@ impl<'a, 'n> Resolve<'a, 'n> {
             priority: priority.map_or(0, |one| one.value),
             files,
             verify,
-            isolation: isolation.map_or(defaults.isolation, |one| one.value),
+            isolation,
+            merge,
+            protect,
             timeout_ms: timeout.map_or(
                 defaults.timeout_ms,
                 |At {
@@ -274,6 +284,31 @@ impl<'a, 'n> Resolve<'a, 'n> {
             cwd,
             budget: limit(budget),
         })
+    }
+
+    /// What holds only for isolated tasks: without isolation there is no branch, and nobody can tell whose a change is.
+    fn guarded(
+        &mut self,
+        own: &str,
+        isolation: Isolation,
+        merge: Option<At<Merge>>,
+        protect: Option<Vec<At<String>>>,
+        defaults: &Settled,
+    ) -> (Merge, Vec<String>) {
+        let first = protect.as_ref().and_then(|globs| globs.first()).map(|glob| glob.at);
+        let own_protect = protect.map(|globs| self.globs(own, "protect", globs));
+        if isolation == Isolation::Worktree {
+            let protect = own_protect.unwrap_or_else(|| defaults.protect.clone());
+            return (merge.map_or(defaults.merge, |one| one.value), protect);
+        }
+        let merge = merge.filter(|one| one.value != Merge::None).map(|one| one.at);
+        for (key, at) in [("merge", merge), ("protect", first)] {
+            let Some(at) = at else { continue };
+            let message = format!("{own} has `{key}` and is not isolated");
+            let help = format!("add `isolation: worktree`, or take `{key}` out");
+            self.reporter.error("not-isolated", at, key, message, help);
+        }
+        (Merge::None, Vec::new())
     }
 
     /// What has no meaning for a command.
@@ -321,6 +356,8 @@ struct Settled {
     agent: AgentName,
     model: Option<String>,
     isolation: Isolation,
+    merge: Merge,
+    protect: Vec<String>,
     timeout_ms: u64,
     idle_timeout_ms: u64,
     retry_max: Option<u32>,

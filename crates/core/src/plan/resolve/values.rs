@@ -110,19 +110,19 @@ impl Resolve<'_, '_> {
         environment
     }
 
-    pub(super) fn globs(&mut self, own: &str, globs: Vec<At<String>>) -> Vec<String> {
+    pub(super) fn globs(&mut self, own: &str, key: &str, globs: Vec<At<String>>) -> Vec<String> {
         let mut kept = Vec::with_capacity(globs.len());
         for glob in globs {
             if glob.value.trim().is_empty() {
-                let message = format!("{own}: `files` has an empty entry");
+                let message = format!("{own}: `{key}` has an empty entry");
                 self.reporter
                     .error("empty-text", glob.at, "", message, "write a glob such as `src/**`");
             } else if self.manners.lenient && leaves(&glob.value) {
-                let message = "`files` outside the project are not watched for overlap".to_owned();
+                let message = format!("`{key}` outside the project are not watched");
                 self.reporter
                     .warning_once("ignored-key", glob.at, &glob.value, message, "");
-            } else if self.stays_inside(own, "files", &glob).is_some() {
-                kept.push(self.with_vars(&glob, own, "files"));
+            } else if self.stays_inside(own, key, &glob).is_some() {
+                kept.push(self.with_vars(&glob, own, key));
             }
         }
         kept
