@@ -8,7 +8,7 @@ fn house() -> House {
         "a.yaml",
         "name: first\ntasks: [{id: facts, exec: 'echo old'}, {id: draft, exec: 'echo d'}]",
     );
-    house.ok(&["run", "a.yaml"]);
+    house.ok(&["run", "a.yaml", "--max-parallel", "1"]);
     house.write("b.yaml", "name: second\ntasks: [{id: facts, exec: 'echo new'}]");
     house.ok(&["run", "b.yaml"]);
     house
