@@ -19,9 +19,11 @@ use wheelhouse_engine::{Ending, StopSignal};
 use crate::exit;
 use crate::failure::Failure;
 use crate::feed::{Feed, News};
+use crate::host;
 use crate::moment::now;
 use crate::place::Place;
 use crate::region::Region;
+use crate::show::status::Engine;
 use crate::show::{line, words};
 use crate::terminal::{Terminal, fit};
 
@@ -30,7 +32,7 @@ const POLL: Duration = Duration::from_millis(250);
 /// How often the live region is redrawn for the sake of its clocks.
 const REDRAW: Duration = Duration::from_secs(1);
 /// How often it is looked at although hints should come: they may be lost, the truth is in the store.
-const SAFETY_POLL: Duration = Duration::from_secs(5);
+const SAFETY_POLL: Duration = Duration::from_secs(60);
 /// How many running tasks the live region shows.
 const LIVE_MAX: u32 = 8;
 
@@ -85,6 +87,13 @@ pub(crate) enum End {
     Gone,
     /// A person asked, and the engine is not ours to stop.
     Left,
+}
+
+/// Whether there is a picture with clocks in it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Drawn {
+    Something,
+    Nothing,
 }
 
 /// A person's wish to stop, from any of the ways to say it.
@@ -193,8 +202,12 @@ impl<'a> Follower<'a> {
                 self.region.clear();
                 return Ok(end);
             }
-            self.draw()?;
-            let mut pause = self.pause(ear.is_some());
+            let drawn = self.draw()?;
+            let mut pause = match (ear.is_some(), drawn) {
+                (false, _) => POLL,
+                (true, Drawn::Something) => REDRAW,
+                (true, Drawn::Nothing) => SAFETY_POLL,
+            };
             if let Some(watcher) = watcher.as_deref() {
                 pause = pause.min(watcher.interval());
             }
@@ -225,7 +238,9 @@ impl<'a> Follower<'a> {
             if ear.is_none() {
                 ear = nudge::subscribe(&self.place.state_dir).await;
                 was_heard |= ear.is_some();
-                if ear.is_none() && was_heard && hosted.is_none() {
+                // One that was gone before it was ever heard gives its seat up all the same.
+                let is_gone = |place: &Place| was_heard || matches!(host::engine(&place.state_dir), Engine::Absent);
+                if ear.is_none() && hosted.is_none() && is_gone(self.place) {
                     self.tell_news()?;
                     self.region.clear();
                     let end = self.end(false, true)?;
@@ -355,17 +370,9 @@ impl<'a> Follower<'a> {
         })
     }
 
-    fn pause(&self, hears: bool) -> Duration {
-        match (hears, self.region.is_enabled()) {
-            (false, _) => POLL,
-            (true, true) => REDRAW,
-            (true, false) => SAFETY_POLL,
-        }
-    }
-
-    fn draw(&mut self) -> Result<(), Failure> {
+    fn draw(&mut self) -> Result<Drawn, Failure> {
         if !self.region.is_enabled() {
-            return Ok(());
+            return Ok(Drawn::Nothing);
         }
         let mut lines = Vec::new();
         let (width, paint) = (self.terminal.err.width, self.terminal.err.paint);
@@ -391,7 +398,11 @@ impl<'a> Follower<'a> {
             lines.push(paint.dim(&fit(&text, width.saturating_sub(1))));
         }
         self.region.draw(&lines);
-        Ok(())
+        Ok(if lines.is_empty() {
+            Drawn::Nothing
+        } else {
+            Drawn::Something
+        })
     }
 
     fn followed_open(&mut self) -> Result<Vec<RunView>, Failure> {

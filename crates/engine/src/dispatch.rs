@@ -332,11 +332,16 @@ impl Dispatcher {
                     self.effects
                         .push(Effect::Notice(format!("{failure}; trying again until it works")));
                 }
+                // A full disk and a busy store have changed nothing; of any other failure it is not known whether the
+                // commit was made before it, with tasks claimed that we have never heard of.
+                let maybe_made = matches!(failure, Failure::Io(_));
                 for command in batch.into_iter().rev() {
                     match command {
                         Command::Claim(_) => {
                             self.claim_wanted = true;
-                            self.expire_at = Some(now.after(LEASE));
+                            if maybe_made {
+                                self.expire_at = Some(now.after(LEASE));
+                            }
                         }
                         other => self.queue.push_front(other),
                     }

@@ -267,8 +267,14 @@ impl World {
             match thing {
                 Coming::Commit(batch) => {
                     if !calm && self.random.percent(2) {
-                        let when = self.random.pick(&[FailWhen::BeforeCommit, FailWhen::AfterCommit]);
-                        let kind = self.random.pick(&[FailAs::Full, FailAs::Busy, FailAs::Io]);
+                        // A full disk and a busy store are told before anything is made.
+                        let (when, kind) = self.random.pick(&[
+                            (FailWhen::BeforeCommit, FailAs::Full),
+                            (FailWhen::BeforeCommit, FailAs::Busy),
+                            (FailWhen::BeforeCommit, FailAs::Io),
+                            (FailWhen::AfterCommit, FailAs::Io),
+                            (FailWhen::AfterCommit, FailAs::Io),
+                        ]);
                         self.store.fail_next(when, kind);
                     }
                     // Dying before, and dying between the commit and the news of it.
