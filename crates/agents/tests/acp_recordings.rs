@@ -142,7 +142,7 @@ impl Followed {
             None => assert_ne!(ours["outcome"]["optionId"], Value::Null),
         }
         if reply != Reply::Allow {
-            self.decoder.denied(&ask);
+            self.decoder.denied(&ask, &mut Vec::new());
         }
         last.push_str(&format!(" -> {}", chosen.unwrap_or("cancelled")));
     }

@@ -254,9 +254,9 @@ impl Decoder {
     }
 
     /// What was asked for was not allowed.
-    pub fn denied(&mut self, ask: &Ask) {
+    pub fn denied(&mut self, ask: &Ask, events: &mut Vec<AgentEvent>) {
         if let Some(turn) = &mut self.turn {
-            turn.tools.deny(&ask.call, &ask.tool, &ask.detail);
+            turn.tools.deny(&ask.call, &ask.tool, &ask.detail, events);
         }
     }
 
@@ -484,7 +484,14 @@ impl Decoder {
         let (outcome, detail) = match reason.as_ref() {
             "end_turn" if running.trouble.has_failed && !stopped.usage.is_some() => running.trouble.class(),
             "end_turn" if running.text.is_empty() && running.tools.came_back == 0 => {
-                (Outcome::Empty, "the agent ended its turn and said nothing".to_owned())
+                let why = running.denied();
+                let said = "the agent ended its turn and said nothing";
+                let detail = if why.is_empty() {
+                    said.to_owned()
+                } else {
+                    format!("{why}, and {said}")
+                };
+                (Outcome::Empty, detail)
             }
             "end_turn" => (Outcome::Succeeded, running.denied()),
             "cancelled" => (Outcome::Cancelled, "the turn was interrupted".to_owned()),

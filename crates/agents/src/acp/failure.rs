@@ -61,10 +61,12 @@ pub(super) fn of_message(status: Option<u64>, kinds: &[&str], message: &str) -> 
         retry_after_ms,
         ..Failure::default()
     });
-    if outcome == Outcome::Crashed && says_too_long(message) {
-        return Outcome::ContextTooLong;
+    match outcome {
+        Outcome::Crashed | Outcome::Overloaded if says_too_long(message) => Outcome::ContextTooLong,
+        // What Node says of a body that broke off; Gemini gives it the status 500.
+        Outcome::Crashed | Outcome::Overloaded if line(message) == "terminated" => Outcome::Truncated,
+        outcome => outcome,
     }
-    outcome
 }
 
 /// The line for people: the provider's own words where a whole body came as the message.
@@ -88,7 +90,7 @@ fn by_name(kinds: &[&str]) -> Option<Outcome> {
 }
 
 fn says_too_long(message: &str) -> bool {
-    message.contains("context exceeds model limit")
+    message.contains("context exceeds model limit") || message.contains("exceeds the maximum number of tokens")
 }
 
 /// `{"response_too_many_failed_attempts":{"http_status_code":429}}`, camel case or not; `{"statusCode":429}`.
@@ -185,6 +187,12 @@ mod tests {
                 json!({"code": -32603, "message": "Internal error", "data": {"details": "no rollout found for thread id 1"}}),
                 Outcome::Unavailable,
             ),
+            (
+                json!({"code": 400, "message": "{\"error\":{\"code\":400,\"message\":\"The input token count (250000) exceeds the maximum number of tokens allowed (200000).\"}}"}),
+                Outcome::ContextTooLong,
+            ),
+            (json!({"code": 500, "message": "terminated"}), Outcome::Truncated),
+            (json!({"code": 500, "message": "anything"}), Outcome::Overloaded),
             (json!({"code": -32603, "message": "Internal error"}), Outcome::Crashed),
             (json!("nonsense"), Outcome::Crashed),
         ] {

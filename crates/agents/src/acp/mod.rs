@@ -12,6 +12,7 @@ mod ask;
 pub mod decode;
 mod failure;
 mod meter;
+mod minute;
 mod opening;
 mod recipe;
 mod settings;
@@ -32,12 +33,13 @@ use crate::probe::{self, Version};
 use crate::report;
 use crate::sessions::Sessions;
 
+use self::minute::Waited;
 use self::opening::Opening;
 use self::talk::Talk;
 
 pub use self::ask::Ask;
-pub use self::opening::{INITIALIZE_PATIENCE, SESSION_PATIENCE};
-pub use self::recipe::{Covers, EndsBy, ModelBy, Quirks, Recipe, Tested, recipe, recipes};
+pub use self::opening::{HISTORY_SILENCE, INITIALIZE_PATIENCE, SESSION_PATIENCE};
+pub use self::recipe::{Covers, EndsBy, Loads, ModelBy, Quirks, Recipe, Tested, recipe, recipes};
 
 /// The version of the protocol that is spoken.
 pub const PROTOCOL_VERSION: u64 = 1;
@@ -86,8 +88,8 @@ impl Acp {
         }
     }
 
-    async fn run(self, assignment: Assignment, inbox: Box<dyn Inbox>, sink: Arc<dyn Sink>) -> Ended {
-        let Input::Prompt(prompt) = &assignment.input else {
+    async fn run(self, assignment: Assignment, mut inbox: Box<dyn Inbox>, sink: Arc<dyn Sink>) -> Ended {
+        let Input::Prompt(mut prompt) = assignment.input.clone() else {
             let detail = "this agent takes a prompt and was given a command; give the task a prompt or another agent";
             return report::refused(Outcome::Unavailable, detail.to_owned());
         };
@@ -97,6 +99,20 @@ impl Acp {
             Some(Err(in_use)) => return report::refused(Outcome::Unavailable, in_use.to_string()),
             None => None,
         };
+        if let (Loads::Late, Some(session)) = (self.recipe.quirks.loads, &assignment.session) {
+            let env = self.recipe.environment(assignment.env.clone());
+            let outcome = match minute::wait(session, &env, &mut inbox, &mut prompt, &*sink).await {
+                Waited::Over => None,
+                Waited::Stopped => Some((Outcome::Killed, "stopped by order")),
+                Waited::Interrupted => Some((Outcome::Cancelled, "interrupted before the turn began")),
+            };
+            if let Some((outcome, detail)) = outcome {
+                return Ended {
+                    session: assignment.session,
+                    ..report::refused(outcome, detail.to_owned())
+                };
+            }
+        }
         let kept = match self.keeper.spawn(self.command(&assignment)).await {
             Ok(kept) => kept,
             Err(error) => return self.recipe.vendor().not_started(&error),
@@ -106,7 +122,7 @@ impl Acp {
             process: Some(kept.warden),
         });
         let opening = Opening::default();
-        let mut talk = Talk::new(&assignment, prompt, Arc::clone(&self.recipe), opening.clone());
+        let mut talk = Talk::new(&assignment, &prompt, Arc::clone(&self.recipe), opening.clone());
         let inbox = opening.watched(inbox);
         let grace = Duration::from_millis(assignment.grace_ms);
         let conversed = converse(kept, inbox, grace, assignment.log.as_deref(), &sink, &mut talk).await;

@@ -9,12 +9,18 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
-use wheelhouse_core::agent::{BoxFuture, Inbox, Order};
+use wheelhouse_core::agent::{BoxFuture, Inbox, Order, Reply};
 
 /// How long an agent has to answer `initialize`. OpenCode takes 20 s beside another busy program.
 pub const INITIALIZE_PATIENCE: Duration = Duration::from_secs(60);
 /// How long it has to open a session after that; one with a long history is loaded and said again in this time.
 pub const SESSION_PATIENCE: Duration = Duration::from_secs(120);
+
+/// How long an agent that goes on with the history of a session after its answer must be silent to be done with it.
+pub const HISTORY_SILENCE: Duration = Duration::from_millis(400);
+
+/// The request that an order of the backend's own answers when that silence has been kept.
+pub(super) const HISTORY_TOLD: &str = "wheelhouse: history told";
 
 /// Where the opening stands. Shared by the conversation, which moves it, and the inbox, which watches it.
 #[derive(Clone, Debug)]
@@ -34,6 +40,8 @@ struct State {
     deadline: Option<Instant>,
     overdue: bool,
     interrupt: bool,
+    /// When the silence after the history will have lasted long enough.
+    told_at: Option<Instant>,
 }
 
 impl Default for Opening {
@@ -44,6 +52,7 @@ impl Default for Opening {
                     deadline: Some(Instant::now() + INITIALIZE_PATIENCE),
                     overdue: false,
                     interrupt: false,
+                    told_at: None,
                 }),
                 news: Notify::new(),
             }),
@@ -60,6 +69,11 @@ impl Opening {
     /// The session is open, or will never be.
     pub(super) fn settled(&self) {
         self.change(|state| state.deadline = None);
+    }
+
+    /// A piece of history was told, or may yet be: the silence begins anew.
+    pub(super) fn history(&self) {
+        self.change(|state| state.told_at = Some(Instant::now() + HISTORY_SILENCE));
     }
 
     /// The turn is to be interrupted, and nobody ordered it.
@@ -97,14 +111,12 @@ impl Opening {
                 self.lock().interrupt = false;
                 return Order::Interrupt;
             }
-            let due = async {
-                match state.deadline {
-                    Some(deadline) => sleep_until(deadline).await,
-                    None => std::future::pending().await,
-                }
-            };
             tokio::select! {
-                () = due => {
+                () = at(state.told_at) => {
+                    self.lock().told_at = None;
+                    return Order::Answer { request: HISTORY_TOLD.to_owned(), answer: Reply::Allow };
+                }
+                () = at(state.deadline) => {
                     let mut state = self.lock();
                     state.deadline = None;
                     state.overdue = true;
@@ -113,6 +125,13 @@ impl Opening {
                 () = self.inner.news.notified() => {}
             }
         }
+    }
+}
+
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
     }
 }
 

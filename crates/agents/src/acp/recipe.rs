@@ -57,8 +57,19 @@ pub struct Quirks {
     pub model_by: ModelBy,
     /// Whether sessions can be gone on with. An agent that then says it cannot is believed.
     pub resumes: bool,
+    /// What loading a session comes with.
+    pub loads: Loads,
     /// `_meta` of a new session.
     pub session_meta: Value,
+}
+
+/// What loading a session comes with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Loads {
+    /// The history is said again before the answer, as the protocol wants it.
+    InOrder,
+    /// The history goes on after the answer, and the minute a session was begun in must be over.
+    Late,
 }
 
 /// What the usage at the end of a turn covers.
@@ -97,6 +108,7 @@ impl Default for Quirks {
             ends_by: EndsBy::Eof,
             model_by: ModelBy::Session,
             resumes: true,
+            loads: Loads::InOrder,
             session_meta: Value::Null,
         }
     }
@@ -206,6 +218,7 @@ fn tested() -> Vec<Recipe> {
             quirks: Quirks {
                 ends_by: EndsBy::Term,
                 model_by: ModelBy::Argument("-m"),
+                loads: Loads::Late,
                 ..Quirks::default()
             },
             ..Recipe::command(["gemini", "--acp"])
@@ -218,6 +231,9 @@ fn tested() -> Vec<Recipe> {
                 ("OPENCODE_DISABLE_AUTOUPDATE", "1"),
                 // A repository's own plugins and MCP servers are somebody else's words: they start nothing here.
                 ("OPENCODE_DISABLE_PROJECT_CONFIG", "1"),
+                // It tries a failed request again without an end, and tells of that in its log alone.
+                ("OPENCODE_PRINT_LOGS", "1"),
+                ("OPENCODE_LOG_LEVEL", "ERROR"),
             ]),
             install: "npm install -g opencode-ai",
             tested: Some(Tested {

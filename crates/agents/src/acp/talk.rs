@@ -15,8 +15,8 @@ use super::PROTOCOL_VERSION;
 use super::ask::cancelled;
 use super::decode::{Decoder, Request, Signal};
 use super::failure::{self, NO_SUCH_METHOD};
-use super::opening::Opening;
-use super::recipe::{EndsBy, ModelBy, Recipe};
+use super::opening::{HISTORY_TOLD, Opening};
+use super::recipe::{EndsBy, Loads, ModelBy, Recipe};
 use super::settings::{Setting, What, choose};
 use crate::converse::{Conversed, Outbox, Protocol, Standing};
 use crate::decode::Turn;
@@ -38,6 +38,8 @@ pub(super) struct Talk {
     model: Option<String>,
     mode: Option<String>,
     settings: VecDeque<Setting>,
+    /// The session is loaded, and its history may still be told.
+    is_listening_to_history: bool,
     next_request: u64,
     /// Words that go in when the turn they interrupt has ended.
     redirect: Option<String>,
@@ -76,6 +78,7 @@ impl Talk {
             recipe,
             opening,
             settings: VecDeque::new(),
+            is_listening_to_history: false,
             next_request: 0,
             redirect: None,
             ended: None,
@@ -102,7 +105,14 @@ impl Talk {
                 let (outcome, detail) = match said {
                     _ if self.opening.is_overdue() => self.overdue(),
                     Some(said) if !conversed.stopped => said,
-                    _ => without_end(conversed, self.said_something, &self.recipe.vendor()),
+                    said => {
+                        let (outcome, mut detail) = without_end(conversed, self.said_something, &self.recipe.vendor());
+                        // What it was busy with comes out at its end where it comes out at all.
+                        if let Some((_, busy)) = said {
+                            detail.push_str(&format!(" while it tried again: {busy}"));
+                        }
+                        (outcome, detail)
+                    }
                 };
                 joined(earlier, self.decoder.unfinished(outcome, detail))
             }
@@ -293,10 +303,20 @@ impl Protocol for Talk {
             Line::Cut { head, tail, bytes } => self.decoder.over_long(head, tail, bytes, &mut out.events),
         };
         self.told(out);
+        if self.is_listening_to_history {
+            self.opening.history();
+        }
         match signal {
             Signal::Quiet | Signal::Asked { .. } => {}
             Signal::Done(Request::Initialize) => self.initialized(out),
-            Signal::Done(Request::New | Request::Load) => self.opened(out),
+            Signal::Done(Request::New) => self.opened(out),
+            Signal::Done(Request::Load) => match self.recipe.quirks.loads {
+                Loads::InOrder => self.opened(out),
+                Loads::Late => {
+                    self.is_listening_to_history = true;
+                    self.opening.history();
+                }
+            },
             Signal::Done(Request::Setting | Request::Prompt) => self.next_setting(out),
             Signal::Failed(request, outcome, detail) => self.refused(request, outcome, detail, out),
             Signal::TurnEnded(turn) => self.turn_ended(*turn, out),
@@ -317,11 +337,11 @@ impl Protocol for Talk {
             return;
         };
         self.retries += 1;
-        self.notices
-            .push(format!("{} tries again: {}", self.recipe.title, failure::line(line)));
+        let words = failure::line(retry.words);
+        self.notices.push(format!("{} tries again: {words}", self.recipe.title));
         if self.retries > VENDOR_RETRIES_MAX && self.gave_up.is_none() {
-            let outcome = failure::of_message(retry.status, &[], line);
-            self.gave_up = Some((outcome, failure::line(line)));
+            let outcome = failure::of_message(retry.status, &[], retry.words);
+            self.gave_up = Some((outcome, words));
             self.opening.interrupt();
         }
     }
@@ -360,6 +380,12 @@ impl Protocol for Talk {
     }
 
     fn answer(&mut self, request: &str, reply: &Reply, out: &mut Outbox) -> bool {
+        if request == HISTORY_TOLD {
+            if std::mem::take(&mut self.is_listening_to_history) {
+                self.opened(out);
+            }
+            return true;
+        }
         let Some(ask) = self.decoder.take_ask(request) else {
             return false;
         };
@@ -372,28 +398,33 @@ impl Protocol for Talk {
             )));
         }
         if !is_allowed || !ask.can_be_allowed() {
-            self.decoder.denied(&ask);
+            self.decoder.denied(&ask, &mut out.events);
         }
         true
     }
 }
 
 /// A complaint about a request that is tried again.
-struct Retry {
+struct Retry<'a> {
     status: Option<u64>,
+    words: &'a str,
 }
 
-/// `Attempt 1 failed with status 429. Retrying with backoff...`
-fn retry_in(line: &str) -> Option<Retry> {
+/// Gemini: `Attempt 1 failed with status 429. Retrying with backoff... _ApiError: {…}`. OpenCode:
+/// `level=ERROR message="stream error" small=false error.error="AI_APICallError: …"`; small is what the user did not ask for.
+fn retry_in(line: &str) -> Option<Retry<'_>> {
+    if line.contains("message=\"stream error\"") && !line.contains("small=true") {
+        let words = line.split_once("error.error=")?.1.trim_matches('"');
+        return Some(Retry { status: None, words });
+    }
     let after = line.split_once("Attempt ")?.1;
     let (_, after) = after.split_once(" failed")?;
-    if !after.contains("Retrying") {
-        return None;
-    }
-    let status = after.split_once("status ").map(|(_, rest)| rest);
+    let (failed, words) = after.split_once("Retrying with backoff...")?;
+    let status = failed.split_once("status ").map(|(_, rest)| rest);
     let digits = status.map(|rest| rest.chars().take_while(char::is_ascii_digit).collect::<String>());
     Some(Retry {
         status: digits.and_then(|digits| digits.parse().ok()),
+        words: words.trim(),
     })
 }
 
@@ -405,4 +436,29 @@ fn write_result(request: &str, result: &Value, out: &mut Outbox) {
 fn write(message: &Value, out: &mut Outbox) {
     out.write.extend(message.to_string().into_bytes());
     out.write.push(b'\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retries_are_found_in_complaints() {
+        let gemini = "Attempt 2 failed with status 429. Retrying with backoff... _ApiError: {\"error\":{\"message\":\"slow down\"}}";
+        let retry = retry_in(gemini).unwrap();
+        assert_eq!(
+            (retry.status, failure::line(retry.words)),
+            (Some(429), "slow down".to_owned())
+        );
+        let opencode = r#"timestamp=T level=ERROR run=1 message="stream error" small=false error.error="AI_APICallError: Rate limit reached (fake).""#;
+        let retry = retry_in(opencode).unwrap();
+        assert_eq!(retry.words, "AI_APICallError: Rate limit reached (fake).");
+        for other in [
+            &opencode.replace("small=false", "small=true"),
+            "Attempt at greatness failed",
+            "Ripgrep is not available. Falling back to GrepTool.",
+        ] {
+            assert!(retry_in(other).is_none(), "{other}");
+        }
+    }
 }

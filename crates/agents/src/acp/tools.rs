@@ -190,10 +190,12 @@ impl Tools {
         described
     }
 
-    /// A call was not allowed: what comes back of it is no failure of its own.
-    pub(super) fn deny(&mut self, id: &str, tool: &str, detail: &str) {
+    /// A call was not allowed: told at once, because some agents say nothing more of it, and what comes back of it is no
+    /// failure of its own.
+    pub(super) fn deny(&mut self, id: &str, tool: &str, detail: &str, events: &mut Vec<AgentEvent>) {
         if let Some(call) = self.calls.get_mut(id) {
             call.denied = true;
+            self.denied_now(id, events);
         }
         if self.denials.len() < NAMED_MAX {
             self.denials.push(Denial {
@@ -201,6 +203,13 @@ impl Tools {
                 detail: detail.to_owned(),
                 by: DeniedBy::Host,
             });
+        }
+    }
+
+    fn denied_now(&mut self, id: &str, events: &mut Vec<AgentEvent>) {
+        if let Some(mut call) = self.calls.remove(id) {
+            self.tell(id, &mut call, Some(ToolStatus::Denied), events);
+            self.calls.insert(id.to_owned(), call);
         }
     }
 
