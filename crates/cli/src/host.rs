@@ -15,7 +15,7 @@ use wheelhouse_agents::keep::{self, Keeper};
 use wheelhouse_core::ids::OwnerId;
 use wheelhouse_core::store;
 use wheelhouse_engine::lock::{self, StateLock};
-use wheelhouse_engine::{Ending, Error, Ports, Until, fault, nudge};
+use wheelhouse_engine::{Ending, Error, Ports, StopSignal, Until, fault, nudge};
 
 use crate::app::App;
 use crate::config::Settings;
@@ -149,6 +149,8 @@ pub(crate) fn host<T>(
             // Nobody may be listening any more; then nobody needs to know.
             let _ = ended_out.send(ending.map_err(engine_failure));
         });
+        // Whatever ends the follower early ends the engine too, and does not leave it behind without ears.
+        let _stop = StopWhenDropped(stop.clone());
         beside(Hosted {
             stop,
             ended,
@@ -158,6 +160,16 @@ pub(crate) fn host<T>(
     // What is still blocking (a reader thread of a pipe) has nothing to say any more.
     runtime.shutdown_background();
     Ok(value)
+}
+
+/// Asks the engine to stop when nobody follows it any more. After a regular end it is gone and hears nothing.
+struct StopWhenDropped(mpsc::Sender<StopSignal>);
+
+impl Drop for StopWhenDropped {
+    fn drop(&mut self) {
+        // A full queue holds a wish to stop already.
+        let _ = self.0.try_send(StopSignal::Ask);
+    }
 }
 
 fn engine_settings(app: &App, settings: &Settings, until: Until) -> Result<wheelhouse_engine::Settings, Failure> {

@@ -26,6 +26,8 @@ pub(crate) enum Length {
     Whole,
 }
 
+/// How many results a brief report shows.
+const BRIEF_RESULTS_MAX: usize = 12;
 /// How many lines of a result a brief report shows: of one that others used, and of one that nothing needs.
 const BRIEF_LINES: (usize, usize) = (5, 60);
 
@@ -289,7 +291,13 @@ fn usage_note(report: &Report) -> String {
 
 fn results(report: &Report, length: Length, page: &mut Page) {
     let needed: std::collections::BTreeSet<&TaskKey> = report.tasks.iter().flat_map(|task| &task.needs).collect();
-    let told: Vec<&Detail> = report.details.iter().filter(|detail| detail.result.is_some()).collect();
+    let mut told: Vec<&Detail> = report.details.iter().filter(|detail| detail.result.is_some()).collect();
+    if length == Length::Brief && told.len() > BRIEF_RESULTS_MAX {
+        // Of many, those that matter at the end: what nothing used, and what failed.
+        told.retain(|detail| !needed.contains(&detail.task.key) || failed(&detail.task));
+        told.truncate(BRIEF_RESULTS_MAX);
+    }
+    let shown = told.len();
     if told.is_empty() {
         return;
     }
@@ -319,9 +327,12 @@ fn results(report: &Report, length: Length, page: &mut Page) {
             page.text(format!("More: `wheelhouse result {name} --full`"));
         }
     }
-    let left_out = report.tasks.len().saturating_sub(report.details.len());
+    let skipped = report.run.counts.skipped + report.run.counts.cancelled;
+    let left_out = (report.run.counts.total() - report.run.counts.open())
+        .saturating_sub(shown as u64)
+        .saturating_sub(skipped);
     if left_out > 0 {
-        let more = words::count(left_out as u64, "more task");
+        let more = words::count(left_out, "more result");
         page.text(format!("… and {more}: `wheelhouse status {}`", report.run.id));
     }
 }
