@@ -266,6 +266,10 @@ impl World {
             let now = Millis(at);
             match thing {
                 Coming::Commit(batch) => {
+                    // Dying before, and dying between the commit and the news of it.
+                    if !calm && self.random.percent(1) {
+                        return None;
+                    }
                     if !calm && self.random.percent(2) {
                         // A full disk and a busy store are told before anything is made.
                         let (when, kind) = self.random.pick(&[
@@ -276,10 +280,6 @@ impl World {
                             (FailWhen::AfterCommit, FailAs::Io),
                         ]);
                         self.store.fail_next(when, kind);
-                    }
-                    // Dying before, and dying between the commit and the news of it.
-                    if !calm && self.random.percent(1) {
-                        return None;
                     }
                     let answers = self.store.commit(&batch);
                     if !calm && self.random.percent(1) {
