@@ -1,0 +1,226 @@
+//! For tests alone, never shipped: an agent that speaks ACP and does what its prompt says, well or badly.
+//!
+//! Words of the prompt: `ask` (for permission), `hold` (until cancelled), `deaf` (holds and ignores that), `error`
+//! (refuses the prompt), `garbage` (between the lines), `die` (in the middle), `quit` (exit 0 without an answer),
+//! `strange` (asks what nobody knows and wants an error), `huge` (a request too long to be read), `empty`. The environment
+//! `ACP_FAULT`: `mute` (never answers), `unopened` (opens no session), `old` (another version of the protocol),
+//! `forgetful` (cannot load), `lost` (knows no session), `late` (goes on with the history after loading),
+//! `eof` (does not end when its stdin does).
+
+use std::io::{BufRead, Write};
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+
+const SESSION: &str = "5e55-1011";
+
+fn main() -> ExitCode {
+    let fault = std::env::var("ACP_FAULT").unwrap_or_default();
+    if std::env::args().any(|argument| argument == "--version") {
+        println!("fake-acp 9.9.9");
+        return ExitCode::SUCCESS;
+    }
+    let mut agent = Agent {
+        input: std::io::stdin().lock(),
+        fault,
+    };
+    agent.serve()
+}
+
+struct Agent<I> {
+    input: I,
+    fault: String,
+}
+
+impl<I: BufRead> Agent<I> {
+    fn serve(&mut self) -> ExitCode {
+        while let Some(message) = self.next() {
+            let id = message["id"].clone();
+            match message["method"].as_str().unwrap_or_default() {
+                _ if self.fault == "mute" => {}
+                "initialize" => {
+                    let version = if self.fault == "old" { 0 } else { 1 };
+                    let can_load = self.fault != "forgetful";
+                    let result = json!({
+                        "protocolVersion": version,
+                        "agentInfo": {"name": "fake", "version": "9.9.9"},
+                        "agentCapabilities": {"loadSession": can_load},
+                    });
+                    answer(&id, &result);
+                }
+                "session/new" if self.fault == "unopened" => {}
+                "session/new" => answer(&id, &opened(true)),
+                "session/load" if self.fault == "lost" => {
+                    say(
+                        &json!({"jsonrpc": "2.0", "id": id, "error": {"code": -32002, "message": "Resource not found"}}),
+                    );
+                }
+                "session/load" => {
+                    text("This was said before.");
+                    answer(&id, &opened(false));
+                    if self.fault == "late" {
+                        text("This was said before as well.");
+                    }
+                }
+                "session/set_mode" => {
+                    update(
+                        &json!({"sessionUpdate": "current_mode_update", "currentModeId": message["params"]["modeId"]}),
+                    );
+                    answer(&id, &json!({}));
+                }
+                "session/prompt" => {
+                    let words = message["params"]["prompt"][0]["text"]
+                        .as_str()
+                        .unwrap_or_default()
+                        .to_owned();
+                    if let Some(code) = self.prompt(&id, &words) {
+                        return code;
+                    }
+                }
+                _ => {}
+            }
+        }
+        if self.fault == "eof" || self.fault == "mute" {
+            forever();
+        }
+        ExitCode::SUCCESS
+    }
+
+    fn prompt(&mut self, id: &Value, words: &str) -> Option<ExitCode> {
+        let mut reason = "end_turn";
+        for word in words.split_whitespace() {
+            match word {
+                "ask" => self.ask(),
+                "hold" => {
+                    text("half of it");
+                    self.until_cancelled();
+                    reason = "cancelled";
+                }
+                "deaf" => {
+                    text("half of it");
+                    forever();
+                }
+                "error" => {
+                    say(
+                        &json!({"jsonrpc": "2.0", "id": id, "error": {"code": -32000, "message": "Authentication required"}}),
+                    );
+                    return None;
+                }
+                "garbage" => {
+                    for line in [
+                        "{",
+                        "null",
+                        "{\"jsonrpc\":\"2.0\"}",
+                        "[1,2]",
+                        "\u{0}",
+                        "Warning: not JSON",
+                    ] {
+                        print_line(line);
+                    }
+                    say(&json!({"jsonrpc": "2.0", "method": "_never/seen", "params": {}}));
+                    update(&json!({"sessionUpdate": "never_seen"}));
+                    say(&json!({"jsonrpc": "2.0", "id": 999, "result": {}}));
+                }
+                "die" => {
+                    text("half of it");
+                    let _ = nix::sys::signal::raise(nix::sys::signal::Signal::SIGKILL);
+                }
+                "quit" => return Some(ExitCode::SUCCESS),
+                "strange" => self.refused("fs/read_text_file", json!({"path": "/etc/passwd"})),
+                "huge" => self.refused("session/request_permission", json!({"padding": "x".repeat(9 << 20)})),
+                "empty" => {
+                    answer(id, &json!({"stopReason": "end_turn"}));
+                    return None;
+                }
+                other => text(&format!("{other} ")),
+            }
+        }
+        let usage = json!({"inputTokens": 10, "outputTokens": 2, "totalTokens": 12});
+        answer(id, &json!({"stopReason": reason, "usage": usage}));
+        None
+    }
+
+    /// Says which answer came by what it does: writes nothing itself.
+    fn ask(&mut self) {
+        let call = json!({"toolCallId": "c1", "kind": "edit", "status": "pending", "locations": [{"path": "a.txt"}]});
+        let options = json!([
+            {"optionId": "x1", "kind": "allow_always"}, {"optionId": "x2", "kind": "reject_once"}, {"optionId": "x3", "kind": "allow_once"},
+        ]);
+        let params = json!({"sessionId": SESSION, "toolCall": call, "options": options});
+        say(&json!({"jsonrpc": "2.0", "id": "q-1", "method": "session/request_permission", "params": params}));
+        while let Some(message) = self.next() {
+            if message["id"] == "q-1" {
+                let chosen = message["result"]["outcome"]["optionId"].as_str().unwrap_or("nothing");
+                let status = if chosen == "x3" { "completed" } else { "failed" };
+                update(&json!({"sessionUpdate": "tool_call_update", "toolCallId": "c1", "status": status}));
+                text(&format!("{chosen} was chosen. "));
+                return;
+            }
+        }
+    }
+
+    fn until_cancelled(&mut self) {
+        while let Some(message) = self.next() {
+            if message["method"] == "session/cancel" && message["params"]["sessionId"] == SESSION {
+                return;
+            }
+        }
+    }
+
+    fn refused(&mut self, method: &str, params: Value) {
+        say(&json!({"jsonrpc": "2.0", "id": 41, "method": method, "params": params}));
+        while let Some(message) = self.next() {
+            if message["id"] == 41 {
+                text(&format!("refused with {} ", message["error"]["code"]));
+                return;
+            }
+        }
+    }
+
+    fn next(&mut self) -> Option<Value> {
+        let mut line = String::new();
+        match self.input.read_line(&mut line) {
+            Ok(count) if count > 0 => Some(serde_json::from_str(&line).unwrap_or_default()),
+            _ => None,
+        }
+    }
+}
+
+fn opened(is_new: bool) -> Value {
+    let modes = json!({"availableModes": [{"id": "careful"}, {"id": "bold"}], "currentModeId": "careful"});
+    if is_new {
+        json!({"sessionId": SESSION, "modes": modes})
+    } else {
+        json!({"modes": modes})
+    }
+}
+
+fn answer(id: &Value, result: &Value) {
+    say(&json!({"jsonrpc": "2.0", "id": id, "result": result}));
+}
+
+fn text(text: &str) {
+    update(&json!({"sessionUpdate": "agent_message_chunk", "content": {"type": "text", "text": text}}));
+}
+
+fn update(update: &Value) {
+    say(&json!({"jsonrpc": "2.0", "method": "session/update", "params": {"sessionId": SESSION, "update": update}}));
+}
+
+fn say(message: &Value) {
+    print_line(&message.to_string());
+}
+
+fn print_line(line: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out
+        .write_all(line.as_bytes())
+        .and_then(|()| out.write_all(b"\n"))
+        .and_then(|()| out.flush());
+}
+
+fn forever() -> ! {
+    loop {
+        std::thread::park();
+    }
+}
