@@ -435,6 +435,16 @@ pub(super) fn failed(error: &TurnError<'_>, resets_at: Option<Millis>) -> (Outco
     (outcome, cut(&message, 500))
 }
 
+/// The same of an error that is nothing but words.
+pub(super) fn failed_in_words(message: &str) -> (Outcome, String) {
+    let message = unwrapped(message);
+    let outcome = class(&Failure {
+        message: &message,
+        ..Failure::default()
+    });
+    (outcome, cut(&message, 500))
+}
+
 /// Codex hands on the body of a refused request as its message; people want the words inside.
 fn unwrapped(message: &str) -> String {
     let inner = serde_json::from_str::<serde_json::Value>(message)

@@ -9,7 +9,7 @@ use wheelhouse_core::agent::AgentEvent;
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::usage::{Cost, Usage};
 
-use super::codex::{Item, Phase, Totals, TurnError, Work, estimate, failed, uncounted};
+use super::codex::{Item, Phase, Totals, TurnError, Work, estimate, failed, failed_in_words, uncounted};
 use super::jsonl::Field;
 use super::{Denial, DeniedBy, Signal, Turn, cut, raw};
 
@@ -21,7 +21,8 @@ pub struct CodexExec {
     after: Option<Totals>,
     prompt_bytes: usize,
     work: Work,
-    error: Option<(Outcome, String)>,
+    /// The last error in its own words; classified only when somebody asks.
+    error: Option<String>,
     /// Announced tries since anything came of one.
     retries: u32,
     unknown: u64,
@@ -80,7 +81,7 @@ impl CodexExec {
             "item.completed" => return self.item(&parsed, Phase::Over, line, events),
             "turn.completed" => return self.completed(parsed.usage, events),
             "turn.failed" => return self.failed(parsed.error, events),
-            "error" => self.error_line(line, parsed.message, events),
+            "error" => self.error_line(parsed.message, events),
             _ => return self.not_understood(line, events),
         }
         Signal::Quiet
@@ -141,7 +142,7 @@ impl CodexExec {
 
     /// What the process itself called the reason, when it said one and then went without an end of turn.
     pub fn last_error(&self) -> Option<(Outcome, String)> {
-        self.error.clone()
+        self.error.as_deref().map(failed_in_words)
     }
 
     fn not_understood(&mut self, line: &[u8], events: &mut Vec<AgentEvent>) -> Signal {
@@ -160,10 +161,9 @@ impl CodexExec {
         }
     }
 
-    fn error_line(&mut self, line: &[u8], message: Field<'_>, events: &mut Vec<AgentEvent>) {
+    fn error_line(&mut self, message: Field<'_>, events: &mut Vec<AgentEvent>) {
         let message = message.text().unwrap_or_default();
-        let error: Option<TurnError<'_>> = serde_json::from_slice(line).ok();
-        self.error = error.map(|error| failed(&error, None));
+        self.error = Some(message.clone().into_owned());
         if message.starts_with("Reconnecting...") {
             self.retries += 1;
             events.push(AgentEvent::Notice(format!(
@@ -210,8 +210,7 @@ impl CodexExec {
         let (outcome, detail) = match error.read::<TurnError<'_>>() {
             Some(error) => failed(&error, None),
             None => self
-                .error
-                .take()
+                .last_error()
                 .unwrap_or((Outcome::Crashed, "the turn failed".to_owned())),
         };
         // Codex tells no usage of a failed turn.
