@@ -133,6 +133,11 @@ pub enum Happened {
         /// The words.
         text: String,
     },
+    /// A person put words into the running try.
+    TaskSteered {
+        /// The words.
+        words: String,
+    },
     /// The question was answered.
     QuestionAnswered {
         /// The question.
@@ -165,6 +170,7 @@ impl Happened {
             Happened::TaskRetried => "task_retried",
             Happened::CancelRequested => "cancel_requested",
             Happened::QuestionAsked { .. } => "question_asked",
+            Happened::TaskSteered { .. } => "task_steered",
             Happened::QuestionAnswered { .. } => "question_answered",
         }
     }

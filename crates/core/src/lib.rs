@@ -11,6 +11,7 @@ pub mod event;
 pub mod ids;
 pub mod outcome;
 pub mod plan;
+pub mod policy;
 pub mod question;
 pub mod spec;
 pub mod store;

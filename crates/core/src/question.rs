@@ -2,7 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::agent::Reply;
 use crate::ids::TaskKey;
+
+/// Why words for a task are refused.
+pub const NOT_STEERED: &str = "only a running task can be steered";
 
 /// What is being asked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -54,6 +58,15 @@ impl QuestionKind {
             QuestionKind::Approval | QuestionKind::Permission => &["approve", "deny"],
             QuestionKind::Failure => &["retry", "fail", "continue"],
             QuestionKind::Words => &[],
+        }
+    }
+
+    /// What an answer means to the agent that asked.
+    pub fn reply(self, answer: &str) -> Reply {
+        match self {
+            QuestionKind::Approval | QuestionKind::Failure | QuestionKind::Words => Reply::Words(answer.to_owned()),
+            QuestionKind::Permission if answer.trim().eq_ignore_ascii_case("approve") => Reply::Allow,
+            QuestionKind::Permission => Reply::Deny("not allowed".to_owned()),
         }
     }
 

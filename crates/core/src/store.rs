@@ -62,7 +62,27 @@ pub enum Command {
         /// Bounded by the caller (see `REPORT_MAX` in the engine).
         text: String,
     },
-    /// Prolong leases. → [`Reply::Beat`]
+    /// A running try asks a person: the task stays running, the question is open until it is answered or the task
+    /// leaves running in any way. → [`Reply::Asked`]
+    Ask {
+        /// The right to ask.
+        lease: Lease,
+        /// What kind of question.
+        kind: QuestionKind,
+        /// The backend's id of the request, handed back with the answer.
+        request: String,
+        /// The words; bounded by the caller.
+        text: String,
+    },
+    /// Words for a running task, to be taken into its turn. Refused when it does not run. → [`Reply::Done`]
+    Steer {
+        /// The task.
+        task: TaskId,
+        /// The words.
+        words: String,
+    },
+    /// Prolong leases, and fetch what the tries are to be told: each letter is handed out once and ends with its try.
+    /// → [`Reply::Beat`]
     Heartbeat {
         /// The leases held.
         leases: Vec<Lease>,
@@ -132,7 +152,8 @@ pub enum Command {
         /// The run.
         run: RunId,
     },
-    /// Answer an open question. → [`Reply::Done`]
+    /// Answer an open question. When its task is running, the answer becomes mail, whatever `resolution` says.
+    /// → [`Reply::Done`]
     Answer {
         /// The question.
         question: QuestionId,
@@ -325,6 +346,13 @@ pub enum Reply {
         lost: Vec<Lease>,
         /// Tasks that somebody wants stopped.
         cancel: Vec<TaskId>,
+        /// What their tries are to be told, in the order in which it was said.
+        mail: Vec<Mail>,
+    },
+    /// The question that was opened.
+    Asked {
+        /// Its id.
+        question: QuestionId,
     },
     /// Tasks that are ready again.
     Returned {
@@ -342,6 +370,31 @@ pub enum Reply {
         runs: u64,
         /// Artifacts that nothing refers to any more.
         artifacts: u64,
+    },
+}
+
+/// Something a running try is to be told.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Mail {
+    /// The task.
+    pub task: TaskId,
+    /// What.
+    pub letter: Letter,
+}
+
+/// What a running try is told.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Letter {
+    /// Words for its turn.
+    Words(String),
+    /// The answer to a question of its own.
+    Answer {
+        /// What kind of question it was.
+        kind: QuestionKind,
+        /// The backend's id of the request.
+        request: String,
+        /// The words given.
+        answer: String,
     },
 }
 

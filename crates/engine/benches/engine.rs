@@ -4,7 +4,11 @@
 //! tries, results and events included. The baseline is LangGraph with its SQLite checkpointer at the same durability,
 //! run in between by `benches/peers/langgraph_sqlite.py` when `WHEELHOUSE_BENCH_PYTHON` names a Python that has it;
 //! the second baseline, the same SQL without us, is in the store's benchmark. Ratios are of the same run.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a benchmark that cannot go on has failed")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a benchmark that cannot go on has failed"
+)]
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -60,7 +64,11 @@ impl Roster for Crew {
 }
 
 fn main() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
     println!("{:<24} {:>9} {:>10} {:>12}", "shape", "tasks", "tasks/s", "ratio");
     let mut last = BTreeMap::new();
     for (shape, sizes) in [
@@ -77,11 +85,18 @@ fn main() {
                 && size <= 4_000
                 && let Some(peer) = langgraph(size)
             {
-                println!("{:<24} {size:>9} {peer:>10.0} {:>11.1}x", "LangGraph, same shape", rate / peer);
+                println!(
+                    "{:<24} {size:>9} {peer:>10.0} {:>11.1}x",
+                    "LangGraph, same shape",
+                    rate / peer
+                );
             }
         }
     }
-    let (small, large) = (last[&("Chains".to_owned(), 1_000)], last[&("Chains".to_owned(), 100_000)]);
+    let (small, large) = (
+        last[&("Chains".to_owned(), 1_000)],
+        last[&("Chains".to_owned(), 100_000)],
+    );
     println!("cost per task at 100,000 against 1,000 (chains): {:.2}", small / large);
     let directory = tempfile::tempdir().unwrap();
     let chain = runtime.block_on(measure(directory.path(), Shape::OneChain, 1_000, 4));
@@ -133,8 +148,10 @@ async fn measure(directory: &Path, shape: Shape, size: usize, parallel_max: u32)
         standing: false,
     };
     let tasks = (0..size).map(|n| task(n, shape.needs(n, size))).collect();
-    let Ok(Reply::Submitted { run: id, .. }) =
-        store.commit(&[Command::SubmitRun { run: run_spec, tasks }]).unwrap().remove(0)
+    let Ok(Reply::Submitted { run: id, .. }) = store
+        .commit(&[Command::SubmitRun { run: run_spec, tasks }])
+        .unwrap()
+        .remove(0)
     else {
         panic!("not taken");
     };
@@ -150,6 +167,8 @@ async fn measure(directory: &Path, shape: Shape, size: usize, parallel_max: u32)
         grace_ms: 100,
         go_on: true,
         until: Until::NothingLeft,
+        policy: Vec::new(),
+        question_timeout_ms: 60_000,
         fault: None,
     };
     let ports = Ports {
@@ -166,7 +185,11 @@ async fn measure(directory: &Path, shape: Shape, size: usize, parallel_max: u32)
     assert_eq!(ending, Ending::NothingLeft);
     let view = reader.run(id).unwrap().unwrap();
     assert_eq!(view.counts.succeeded, size as u64, "every task must be done");
-    let (handover_p50, handover_p99) = if shape == Shape::OneChain { handovers(&mut *reader, id) } else { (0.0, 0.0) };
+    let (handover_p50, handover_p99) = if shape == Shape::OneChain {
+        handovers(&mut *reader, id)
+    } else {
+        (0.0, 0.0)
+    };
     Measured {
         rate: rate(size, took),
         handover_p50,
@@ -212,7 +235,11 @@ fn langgraph(tasks: usize) -> Option<f64> {
     let python = std::env::var_os("WHEELHOUSE_BENCH_PYTHON")?;
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../benches/peers/langgraph_sqlite.py");
     let directory = tempfile::tempdir().unwrap();
-    let output =
-        std::process::Command::new(python).arg(script).arg(tasks.to_string()).arg(directory.path()).output().ok()?;
+    let output = std::process::Command::new(python)
+        .arg(script)
+        .arg(tasks.to_string())
+        .arg(directory.path())
+        .output()
+        .ok()?;
     String::from_utf8_lossy(&output.stdout).trim().parse().ok()
 }

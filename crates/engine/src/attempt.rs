@@ -1,6 +1,7 @@
 //! One try of a task, from the claim to its end: prepare, do, time, check. Reports to the dispatcher, decides nothing
 //! about what follows.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -8,9 +9,11 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use wheelhouse_core::agent::{AgentEvent, Assignment, BoxFuture, Ended, Inbox, Order, Reply, Sink, ToolStatus};
-use wheelhouse_core::ids::{Lease, TaskKey};
+use wheelhouse_core::ids::{AgentName, Lease, TaskKey};
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::plan;
+use wheelhouse_core::policy::{self, Decision, Rule};
+use wheelhouse_core::question::QuestionKind;
 use wheelhouse_core::spec::TaskSpec;
 use wheelhouse_core::store::{AttemptStart, Check, Claimed, TaskResult};
 use wheelhouse_core::usage::{Cost, Usage};
@@ -22,6 +25,8 @@ use crate::{PLANNED_MAX, REPORT_MAX, REPORTS_MAX, fault, verify};
 
 /// How many events of an agent may wait to be looked at; texts beyond it are in the log only.
 const EVENTS_MAX: usize = 1_024;
+/// What an agent is told when its request ran into the deadline.
+const NOBODY: &str = "nobody answered in time: do without it, or decide yourself and say what you assumed";
 /// How long beyond its grace an agent that was told to stop may take before its future is dropped, which kills it.
 const STOP_EXTRA: Duration = Duration::from_secs(10);
 
@@ -74,6 +79,10 @@ async fn attempt_inner(
         lease: claimed.lease,
         inputs: inputs.clone(),
         reports: 0,
+        open: BTreeMap::new(),
+        agent: claimed.agent.clone(),
+        policy: world.settings.policy.clone(),
+        patience: Duration::from_millis(world.settings.question_timeout_ms),
         fault: world.settings.fault.clone(),
     };
     let mut ended = watch(agent.as_ref(), assignment.clone(), limits, orders, line).await;
@@ -193,10 +202,14 @@ async fn watch(
     let (to_agent, inbox) = mpsc::unbounded_channel();
     let sink: Arc<dyn Sink> = Arc::clone(&pulse) as Arc<dyn Sink>;
     let mut work = agent.attempt(assignment, Box::new(Queue(inbox)), sink);
-    let mut cut: Option<Outcome> = None;
-    let mut deadline = birth + limits.idle.min(limits.wall);
+    // What ended it before its own end, and when our patience with that is over.
+    let mut cut: Option<(Outcome, Instant)> = None;
     let mut ordered = true;
     loop {
+        let wall_end = birth + limits.wall;
+        // Who waits for a person is not idle.
+        let pause_end = line.next_deadline().unwrap_or(birth + pulse.last() + limits.idle);
+        let deadline = cut.as_ref().map_or(pause_end.min(wall_end), |(_, end)| *end);
         tokio::select! {
             biased;
             ended = &mut work => {
@@ -204,13 +217,16 @@ async fn watch(
                 while let Ok(event) = reports.try_recv() {
                     line.tell(event).await;
                 }
-                return classify(ended, cut, limits);
+                return classify(ended, cut.map(|(outcome, _)| outcome), limits);
             }
             order = orders.recv(), if ordered => match order {
                 Some(order) => {
                     if matches!(order, Order::Stop | Order::Kill) && cut.is_none() {
-                        cut = Some(Outcome::Killed);
-                        deadline = Instant::now() + limits.grace + STOP_EXTRA;
+                        cut = Some((Outcome::Killed, Instant::now() + limits.grace + STOP_EXTRA));
+                    }
+                    if let Order::Answer { request, .. } = &order {
+                        line.open.remove(request);
+                        pulse.touch();
                     }
                     // The agent may be at its end already.
                     let _ = to_agent.send(order);
@@ -223,28 +239,26 @@ async fn watch(
                 }
             }
             () = tokio::time::sleep_until(deadline) => {
-                if cut.is_some() {
+                if let Some((outcome, _)) = cut {
                     // It was told to stop and did not: dropping the future kills what it started.
                     drop(work);
-                    let outcome = cut.unwrap_or(Outcome::Killed);
                     return *failed(outcome, "it ignored the order to stop and was killed".to_owned());
                 }
-                let idle_end = birth + pulse.last() + limits.idle;
-                let wall_end = birth + limits.wall;
                 let now = Instant::now();
-                cut = if wall_end <= now {
-                    Some(Outcome::TimedOut)
-                } else if idle_end <= now {
-                    Some(Outcome::Stalled)
+                if let Some(answer) = line.overdue(now).await {
+                    pulse.touch();
+                    let _ = to_agent.send(answer);
+                    continue;
+                }
+                let outcome = if wall_end <= now {
+                    Outcome::TimedOut
+                } else if birth + pulse.last() + limits.idle <= now && line.open.is_empty() {
+                    Outcome::Stalled
                 } else {
-                    None
+                    continue;
                 };
-                deadline = if cut.is_some() {
-                    let _ = to_agent.send(Order::Stop);
-                    now + limits.grace + STOP_EXTRA
-                } else {
-                    idle_end.min(wall_end)
-                };
+                let _ = to_agent.send(Order::Stop);
+                cut = Some((outcome, now + limits.grace + STOP_EXTRA));
             }
         }
     }
@@ -280,12 +294,16 @@ impl Pulse {
     fn last(&self) -> Duration {
         Duration::from_millis(self.last_ms.load(Ordering::Relaxed))
     }
+
+    fn touch(&self) {
+        let since = u64::try_from(self.birth.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.last_ms.store(since, Ordering::Relaxed);
+    }
 }
 
 impl Sink for Pulse {
     fn event(&self, event: AgentEvent) {
-        let since = u64::try_from(self.birth.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.last_ms.store(since, Ordering::Relaxed);
+        self.touch();
         match event {
             AgentEvent::Alive | AgentEvent::Text(_) | AgentEvent::Thought(_) => {}
             // Beyond the limit an event is lost to the history; the raw log has it.
@@ -307,6 +325,11 @@ struct Line {
     lease: Lease,
     inputs: mpsc::Sender<Input>,
     reports: u32,
+    /// Requests that a person has been asked about, and until when they may answer.
+    open: BTreeMap<String, (Instant, QuestionKind)>,
+    agent: AgentName,
+    policy: Vec<Rule>,
+    patience: Duration,
     fault: Option<fault::Fault>,
 }
 
@@ -335,20 +358,10 @@ impl Line {
                 };
                 Some(("tool", format!("{name}{status} {detail}")))
             }
-            AgentEvent::Permission { request, tool, detail } => {
-                self.report(
-                    "permission",
-                    format!("{tool} {detail}: denied, nobody may be asked in this version"),
-                )
-                .await;
-                let answer = Reply::Deny("not allowed in this run".to_owned());
-                return Some(Order::Answer { request, answer });
-            }
+            AgentEvent::Permission { request, tool, detail } => return self.permission(request, &tool, &detail).await,
             AgentEvent::Question { request, text } => {
-                self.report("question", text).await;
-                let answer =
-                    Reply::Words("Nobody can answer now; decide yourself and say what you assumed.".to_owned());
-                return Some(Order::Answer { request, answer });
+                self.ask(QuestionKind::Words, request, text).await;
+                None
             }
             AgentEvent::Notice(text) => Some(("notice", text)),
             AgentEvent::Child { id, detail } => Some(("child", format!("{id} {detail}"))),
@@ -361,6 +374,55 @@ impl Line {
             self.report(kind, text).await;
         }
         None
+    }
+
+    /// Policy first, then a person.
+    async fn permission(&mut self, request: String, tool: &str, detail: &str) -> Option<Order> {
+        let (answer, word) = match policy::decide(&self.policy, self.agent.as_str(), tool, detail) {
+            Decision::Allow => (Reply::Allow, "allowed by a rule"),
+            Decision::Deny => (Reply::Deny("a rule forbids it".to_owned()), "denied by a rule"),
+            Decision::Ask => {
+                self.ask(QuestionKind::Permission, request, format!("{tool} {detail}"))
+                    .await;
+                return None;
+            }
+        };
+        self.report("permission", format!("{word}: {tool} {detail}")).await;
+        Some(Order::Answer { request, answer })
+    }
+
+    async fn ask(&mut self, kind: QuestionKind, request: String, text: String) {
+        self.open
+            .insert(request.clone(), (Instant::now() + self.patience, kind));
+        let asked = Input::AttemptAsked {
+            lease: self.lease,
+            kind,
+            request,
+            text: bounded(&text, REPORT_MAX),
+        };
+        let _ = self.inputs.send(asked).await;
+    }
+
+    /// When the first open request gets its safe answer.
+    fn next_deadline(&self) -> Option<Instant> {
+        self.open.values().map(|(until, _)| *until).min()
+    }
+
+    /// The safe answer to a request that nobody answered in time.
+    async fn overdue(&mut self, now: Instant) -> Option<Order> {
+        let request = self.open.iter().find(|(_, (until, _))| *until <= now)?.0.clone();
+        let (_, kind) = self.open.remove(&request)?;
+        let defaulted = Input::AttemptDefaulted {
+            lease: self.lease,
+            request: request.clone(),
+            answer: NOBODY.to_owned(),
+        };
+        let _ = self.inputs.send(defaulted).await;
+        let answer = match kind {
+            QuestionKind::Words => Reply::Words(NOBODY.to_owned()),
+            QuestionKind::Approval | QuestionKind::Failure | QuestionKind::Permission => Reply::Deny(NOBODY.to_owned()),
+        };
+        Some(Order::Answer { request, answer })
     }
 
     async fn report(&mut self, kind: &str, text: String) {

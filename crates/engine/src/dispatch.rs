@@ -13,12 +13,13 @@ use std::time::Duration;
 
 use wheelhouse_core::agent::{Ended, Order};
 use wheelhouse_core::disposition::{Disposition, Tries, dispose};
-use wheelhouse_core::ids::{Lease, OwnerId, TaskId};
+use wheelhouse_core::ids::{Lease, OwnerId, QuestionId, TaskId};
 use wheelhouse_core::outcome::Outcome;
-use wheelhouse_core::question::QuestionKind;
+use wheelhouse_core::question::{QuestionKind, Resolution};
 use wheelhouse_core::spec::TaskSpec;
 use wheelhouse_core::store::{
-    ArtifactBytes, AttemptStart, Cap, ClaimRequest, Claimed, Command, Failure, Next, Refused, Reply, Settlement,
+    ArtifactBytes, AttemptStart, Cap, ClaimRequest, Claimed, Command, Failure, Letter, Mail, Next, Refused, Reply,
+    Settlement,
 };
 use wheelhouse_core::time::Millis;
 
@@ -93,6 +94,26 @@ pub enum Input {
         /// Bounded text.
         text: String,
     },
+    /// A try asks a person.
+    AttemptAsked {
+        /// Its lease.
+        lease: Lease,
+        /// What kind of question.
+        kind: QuestionKind,
+        /// The backend's id of the request.
+        request: String,
+        /// Bounded words.
+        text: String,
+    },
+    /// Nobody answered a request in time; the try gave itself the safe answer.
+    AttemptDefaulted {
+        /// Its lease.
+        lease: Lease,
+        /// The backend's id of the request.
+        request: String,
+        /// The answer it gave itself.
+        answer: String,
+    },
     /// A try ended.
     AttemptEnded {
         /// Its lease.
@@ -154,6 +175,8 @@ enum Cut {
 struct Active {
     claimed: Arc<Claimed>,
     cut: Option<Cut>,
+    /// Its open questions, by the backend's id of the request.
+    asked: BTreeMap<String, QuestionId>,
 }
 
 /// The decisions of one engine. See the module.
@@ -222,6 +245,18 @@ impl Dispatcher {
             Input::Committed { batch, answers } => self.committed(batch, answers, now),
             Input::AttemptStarted { lease, start } => self.queue.push_back(Command::Start { lease, start }),
             Input::AttemptReported { lease, kind, text } => self.queue.push_back(Command::Report { lease, kind, text }),
+            Input::AttemptAsked {
+                lease,
+                kind,
+                request,
+                text,
+            } => self.queue.push_back(Command::Ask {
+                lease,
+                kind,
+                request,
+                text,
+            }),
+            Input::AttemptDefaulted { lease, request, answer } => self.answer_itself(lease, &request, answer),
             Input::AttemptEnded {
                 lease,
                 ended,
@@ -315,6 +350,7 @@ impl Dispatcher {
                 self.commit_wait = COMMIT_RETRY_FIRST;
                 for (command, answer) in batch.into_iter().zip(answers) {
                     match answer {
+                        Ok(Reply::Asked { question }) => self.asked(command, question),
                         Ok(reply) => self.applied(reply, now),
                         Err(refused) => self.refused(command, refused),
                     }
@@ -365,7 +401,10 @@ impl Dispatcher {
                     self.begin(claimed, now);
                 }
             }
-            Reply::Beat { lost, cancel } => {
+            Reply::Beat { lost, cancel, mail } => {
+                for Mail { task, letter } in mail {
+                    self.deliver(task, letter);
+                }
                 for lease in lost {
                     self.cut(lease.task, Cut::Lost, Order::Kill);
                 }
@@ -374,7 +413,8 @@ impl Dispatcher {
                 }
             }
             Reply::Returned { tasks } => self.claim_wanted |= !tasks.is_empty(),
-            Reply::Done | Reply::Submitted { .. } | Reply::Runs { .. } | Reply::Pruned { .. } => {}
+            Reply::Done | Reply::Asked { .. } | Reply::Submitted { .. } | Reply::Runs { .. } | Reply::Pruned { .. } => {
+            }
         }
     }
 
@@ -389,10 +429,50 @@ impl Dispatcher {
             Active {
                 claimed: Arc::clone(&claimed),
                 cut: None,
+                asked: BTreeMap::new(),
             },
         );
         self.beat_at.get_or_insert(now.after(HEARTBEAT));
         self.effects.push(Effect::Begin(claimed));
+    }
+
+    fn asked(&mut self, command: Command, question: QuestionId) {
+        if let Command::Ask { lease, request, .. } = command
+            && let Some(active) = self.running.get_mut(&lease.task)
+        {
+            active.asked.insert(request, question);
+        }
+    }
+
+    /// A try can have ended while its mail was under way; then nobody is there to read it.
+    fn deliver(&mut self, task: TaskId, letter: Letter) {
+        let Some(active) = self.running.get_mut(&task) else {
+            return;
+        };
+        let order = match letter {
+            Letter::Words(words) => Order::Steer(words),
+            Letter::Answer { kind, request, answer } => {
+                active.asked.remove(&request);
+                let answer = kind.reply(&answer);
+                Order::Answer { request, answer }
+            }
+        };
+        self.effects.push(Effect::Order(active.claimed.lease, order));
+    }
+
+    /// Closes the question of a request whose try went on without a person.
+    fn answer_itself(&mut self, lease: Lease, request: &str, answer: String) {
+        let asked = self
+            .running
+            .get_mut(&lease.task)
+            .and_then(|active| active.asked.remove(request));
+        if let Some(question) = asked {
+            self.queue.push_back(Command::Answer {
+                question,
+                answer,
+                resolution: Resolution::Deliver,
+            });
+        }
     }
 
     /// A try can have ended between our question and the answer; then there is nothing to cut.
@@ -432,6 +512,8 @@ impl Dispatcher {
                 }
                 self.claim_wanted = true;
             }
+            // A person was faster than the deadline: their answer is on its way.
+            (Command::Answer { .. }, Refused::NoSuchQuestion(_)) => {}
             (_, refused) => self.effects.push(Effect::Notice(refused.to_string())),
         }
     }

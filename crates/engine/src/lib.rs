@@ -21,6 +21,7 @@ use std::sync::Arc;
 
 use wheelhouse_core::agent::Roster;
 use wheelhouse_core::ids::AgentName;
+use wheelhouse_core::policy::Rule;
 use wheelhouse_core::store::{Cap, Failure, Store};
 
 pub use dispatch::{Ending, StopSignal, Until};
@@ -57,6 +58,10 @@ pub struct Settings {
     pub go_on: bool,
     /// When the engine ends by itself.
     pub until: Until,
+    /// What answers permission requests before a person is asked.
+    pub policy: Vec<Rule>,
+    /// Milliseconds a person has to answer an agent's request; then it gets the safe answer: no.
+    pub question_timeout_ms: u64,
     /// Where the process kills itself, for tests of bad days.
     pub fault: Option<fault::Fault>,
 }

@@ -194,6 +194,8 @@ impl Stage {
             grace_ms: 100,
             go_on: true,
             until: Until::NothingLeft,
+            policy: Vec::new(),
+            question_timeout_ms: 60_000,
             fault: None,
         }
     }
@@ -204,6 +206,10 @@ impl Stage {
     }
 
     async fn run_until(&self, signals: mpsc::Receiver<StopSignal>) -> Ending {
+        self.run_with(self.settings(), signals).await
+    }
+
+    async fn run_with(&self, settings: Settings, signals: mpsc::Receiver<StopSignal>) -> Ending {
         let ports = Ports {
             store: Box::new(self.store.clone()),
             roster: Arc::clone(&self.crew) as Arc<dyn Roster>,
@@ -211,7 +217,7 @@ impl Stage {
             notice: Arc::new(|line| panic!("unexpected notice: {line}")),
         };
         let lock = StateLock::acquire(self.state_dir()).unwrap();
-        run(self.settings(), ports, lock, signals).await.unwrap()
+        run(settings, ports, lock, signals).await.unwrap()
     }
 
     fn reader(&self) -> Box<dyn Reader> {
@@ -464,4 +470,105 @@ async fn a_planner_that_returns_nonsense_is_malformed() {
     let stage = Stage::new(vec![("echo", echo())], vec![planner]);
     stage.run().await;
     assert_eq!(stage.outcome("planner"), "malformed");
+}
+
+/// Asks leave to write and says what it was told.
+fn asker() -> Arc<Script> {
+    Arc::new(|_, mut inbox, sink| {
+        Box::pin(async move {
+            sink.event(AgentEvent::Permission {
+                request: "r1".to_owned(),
+                tool: "Write".to_owned(),
+                detail: "src/a.rs".to_owned(),
+            });
+            match inbox.next().await {
+                Some(order) => ended(Outcome::Succeeded, &format!("{order:?}")),
+                None => ended(Outcome::Crashed, "no answer"),
+            }
+        })
+    })
+}
+
+#[tokio::test]
+async fn a_person_answers_the_request_of_a_running_try() {
+    let stage = Stage::new(vec![("asker", asker())], vec![task("work", "asker", "x")]);
+    let person = async {
+        let question = loop {
+            if let Some(question) = stage.reader().open_questions().unwrap().pop() {
+                break question;
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        };
+        assert_eq!(
+            (question.text.as_str(), stage.task("work").state.name()),
+            ("Write src/a.rs", "running")
+        );
+        let answer = Command::Answer {
+            question: question.id,
+            answer: "approve".to_owned(),
+            resolution: question.kind.resolve("approve").unwrap(),
+        };
+        stage.store.clone().commit(&[answer]).unwrap().remove(0).unwrap();
+        assert!(nudge::notify(stage.state_dir()));
+    };
+    tokio::join!(stage.run(), person);
+    assert!(
+        stage.result("work").summary.contains("Allow"),
+        "{}",
+        stage.result("work").summary
+    );
+    assert!(stage.reader().open_questions().unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_nobody_answers_is_denied_at_its_deadline() {
+    let mut spec = task("work", "asker", "x");
+    spec.idle_timeout_ms = 5_000;
+    spec.timeout_ms = 600_000;
+    let stage = Stage::new(vec![("asker", asker())], vec![spec]);
+    stage.run().await;
+    let summary = stage.result("work").summary;
+    assert!(
+        summary.contains("Deny") && summary.contains("nobody answered"),
+        "waiting is not idling: {summary}"
+    );
+    assert!(stage.reader().open_questions().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_rule_answers_before_a_person_is_asked() {
+    let stage = Stage::new(vec![("asker", asker())], vec![task("work", "asker", "x")]);
+    let mut settings = stage.settings();
+    let rules = r#"[{"tool":"Write","detail":"src/*","decide":"allow"}]"#;
+    settings.policy = serde_json::from_str(rules).unwrap();
+    stage.run_with(settings, mpsc::channel(1).1).await;
+    assert!(stage.result("work").summary.contains("Allow"));
+    let asked = stage.reader().events(Default::default(), None, 1_000).unwrap();
+    assert!(asked.iter().all(|event| event.happened.name() != "question_asked"));
+}
+
+#[tokio::test]
+async fn words_reach_a_running_try() {
+    let listener: Arc<Script> = Arc::new(|_, mut inbox, _| {
+        Box::pin(async move {
+            match inbox.next().await {
+                Some(Order::Steer(words)) => ended(Outcome::Succeeded, &words),
+                other => ended(Outcome::Crashed, &format!("{other:?}")),
+            }
+        })
+    });
+    let stage = Stage::new(vec![("listener", listener)], vec![task("work", "listener", "x")]);
+    let person = async {
+        while stage.task("work").state.name() != "running" {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        let steer = Command::Steer {
+            task: stage.task("work").id,
+            words: "the other way".to_owned(),
+        };
+        stage.store.clone().commit(&[steer]).unwrap().remove(0).unwrap();
+        nudge::notify(stage.state_dir());
+    };
+    tokio::join!(stage.run(), person);
+    assert_eq!(stage.result("work").summary, "the other way");
 }

@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 use wheelhouse_core::agent::{Ended, Order};
 use wheelhouse_core::ids::{Cursor, Lease, OwnerId, RunId, TaskId, TaskKey};
 use wheelhouse_core::outcome::Outcome;
+use wheelhouse_core::question::QuestionKind;
 use wheelhouse_core::spec::{Isolation, Merge, OnFailure, RunSpec, TaskSpec, Work};
 use wheelhouse_core::store::{AttemptStart, Cap, Command, Reader, Reply, RunState, Store, TaskResult};
 use wheelhouse_core::time::Millis;
@@ -87,6 +88,7 @@ impl Random {
 enum Coming {
     Commit(Vec<Command>),
     Started(Lease),
+    Asked(Lease),
     Ended(Lease, Outcome),
     Person,
     Crash,
@@ -221,6 +223,9 @@ impl World {
                         let capped = claimed.agent.as_str() == "capped";
                         alive.insert(claimed.lease, Agent { deaf, capped });
                         schedule(&mut coming, &mut things, now + 1, Coming::Started(claimed.lease));
+                        if self.random.percent(15) {
+                            schedule(&mut coming, &mut things, now + 2, Coming::Asked(claimed.lease));
+                        }
                         schedule(
                             &mut coming,
                             &mut things,
@@ -232,6 +237,10 @@ impl World {
                         assert!(capped <= CAP as usize, "more tries on one agent than allowed");
                     }
                     Effect::Order(lease, what) => {
+                        if matches!(what, Order::Answer { .. } | Order::Steer(_)) {
+                            assert!(alive.contains_key(&lease), "mail for nobody");
+                            continue;
+                        }
                         let deaf = alive.get(&lease).is_none_or(|agent| agent.deaf);
                         if !deaf || what == Order::Kill {
                             schedule(
@@ -296,6 +305,17 @@ impl World {
                         dispatcher.handle(Input::AttemptStarted { lease, start }, now);
                     }
                 }
+                Coming::Asked(lease) => {
+                    if alive.contains_key(&lease) {
+                        let input = Input::AttemptAsked {
+                            lease,
+                            kind: QuestionKind::Permission,
+                            request: format!("{lease:?}"),
+                            text: "write".to_owned(),
+                        };
+                        dispatcher.handle(input, now);
+                    }
+                }
                 Coming::Ended(lease, outcome) => {
                     if alive.remove(&lease).is_some() {
                         let input = Input::AttemptEnded {
@@ -348,7 +368,11 @@ impl World {
     fn meddle(&mut self) {
         let tasks = self.reader().tasks(self.run, 0, 1_000).unwrap();
         let task = self.random.pick(&tasks).id;
-        let command = match self.random.below(7) {
+        let command = match self.random.below(8) {
+            5 => Command::Steer {
+                task,
+                words: "rather".to_owned(),
+            },
             0 => Command::PauseRun { run: self.run },
             1 => Command::ResumeRun { run: self.run },
             2 => Command::CancelTask { task },

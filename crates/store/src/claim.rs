@@ -333,6 +333,7 @@ impl Work<'_> {
             started_at: now,
             cancel: false,
             blocks: false,
+            mail: false,
         };
         let agent = AgentName(self.names.text(self.connection, lease.agent)?);
         let claimed = Happened::TaskClaimed {

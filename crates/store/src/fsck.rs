@@ -197,7 +197,8 @@ pub(crate) const RULES: &[(&str, &str)] = &[
     (
         "an open question has its task held on it",
         "SELECT printf('q%d is open, t%d does not wait for it', q.id, q.task) FROM question q \
-         LEFT JOIN hold h ON h.task = q.task WHERE q.open AND h.question IS NOT q.id UNION ALL \
+         LEFT JOIN hold h ON h.task = q.task WHERE q.open AND h.question IS NOT q.id \
+         AND NOT EXISTS (SELECT 1 FROM lease l WHERE l.task = q.task AND l.mail) UNION ALL \
          SELECT printf('t%d waits for q%d of another task', h.task, q.id) FROM hold h JOIN question q \
          ON q.id = h.question WHERE q.task <> h.task LIMIT ?1",
     ),

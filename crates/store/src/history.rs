@@ -142,6 +142,7 @@ fn columns(happened: &Happened, name: &mut dyn FnMut(&str) -> Answer<i64>) -> An
             let kind = encode::question_kind_code(*kind);
             (19, two(int(question.0), kind), Some(text.clone()))
         }
+        Happened::TaskSteered { words } => (21, none, Some(words.clone())),
         Happened::QuestionAnswered { question, answer } => (20, one(int(question.0)), Some(answer.clone())),
     })
 }
@@ -256,6 +257,7 @@ impl Read {
                 question: QuestionId(self.number(self.a)?),
                 answer: self.text()?,
             },
+            21 => Happened::TaskSteered { words: self.text()? },
             other => return damaged("the kind of an event", other),
         })
     }

@@ -275,6 +275,10 @@ impl Work<'_> {
         if lease.blocks {
             self.left.insert(lease.task);
         }
+        if lease.mail {
+            self.execute(sql::QUESTIONS_VOID, [int(lease.task)])?;
+            self.execute(sql::MAIL_REMOVE, [int(lease.task)])?;
+        }
         Ok(())
     }
 

@@ -234,6 +234,7 @@ pub(crate) struct LeaseRow {
     pub(crate) started_at: u64,
     pub(crate) cancel: bool,
     pub(crate) blocks: bool,
+    pub(crate) mail: bool,
 }
 
 impl LeaseRow {
@@ -249,6 +250,7 @@ impl LeaseRow {
             started_at: row.get(8)?,
             cancel: row.get(9)?,
             blocks: row.get(10)?,
+            mail: row.get(11)?,
         })
     }
 }

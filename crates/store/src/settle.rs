@@ -60,7 +60,7 @@ impl Work<'_> {
 
     pub(crate) fn heartbeat(&mut self, leases: &[Lease], lease_ms: u64) -> Answer<Reply> {
         let until = int(self.steady.saturating_add(lease_ms));
-        let (mut lost, mut cancel) = (Vec::new(), Vec::new());
+        let (mut lost, mut cancel, mut mail) = (Vec::new(), Vec::new(), Vec::new());
         for lease in leases {
             let mut statement = self.connection.prepare_cached(sql::LEASE_VALID)?;
             let params = [int(lease.task.0), int(lease.fence), int(self.steady)];
@@ -71,10 +71,13 @@ impl Work<'_> {
                         cancel.push(lease.task);
                     }
                     self.execute(sql::LEASE_PROLONG, [int(row.task), until])?;
+                    if row.mail {
+                        self.fetch_mail(lease.task, &mut mail)?;
+                    }
                 }
             }
         }
-        Ok(Reply::Beat { lost, cancel })
+        Ok(Reply::Beat { lost, cancel, mail })
     }
 
     pub(crate) fn settle(&mut self, lease: Lease, settlement: &Settlement) -> Answer<Reply> {

@@ -30,7 +30,7 @@ macro_rules! run_columns {
 /// The columns of a lease as [`crate::rows::LeaseRow::read`] takes them.
 macro_rules! lease_columns {
     () => {
-        "task, fence, agent, number, begun, session, pid, ticks, started_at, cancel, blocks"
+        "task, fence, agent, number, begun, session, pid, ticks, started_at, cancel, blocks, mail"
     };
 }
 
@@ -122,6 +122,7 @@ statements! {
         ticks = coalesce(?4, ticks) WHERE task = ?1";
     LEASE_PROLONG = "UPDATE lease SET until = ?2 WHERE task = ?1";
     LEASE_CANCEL = "UPDATE lease SET cancel = 1 WHERE task = ?1 AND cancel = 0";
+    LEASE_MAIL = "UPDATE lease SET mail = 1 WHERE task = ?1";
     LEASE_BLOCKS = "UPDATE lease SET blocks = 1 WHERE task = ?1";
     LEASES_RUN_OUT = concat!("SELECT ", lease_columns!(), " FROM lease WHERE until <= ?1 ORDER BY task");
     LEASES_OF_OTHERS = concat!("SELECT ", lease_columns!(), " FROM lease WHERE owner <> ?1 ORDER BY task");
@@ -159,6 +160,14 @@ statements! {
     QUESTION_OPEN = "SELECT task FROM question WHERE id = ?1 AND open = 1";
     QUESTION_ANSWERED = "UPDATE question SET open = 0, answer = ?2 WHERE id = ?1";
     QUESTION_VOID = "UPDATE question SET open = 0 WHERE id = ?1";
+
+    QUESTION_REQUEST = "UPDATE question SET request = ?2 WHERE id = ?1";
+    QUESTION_HAS_REQUEST = "SELECT request IS NOT NULL FROM question WHERE id = ?1";
+    QUESTIONS_VOID = "UPDATE question SET open = 0 WHERE open = 1 AND task = ?1 AND request IS NOT NULL";
+    MAIL_ADD = "INSERT INTO mail (task, question, text) VALUES (?1, ?2, ?3)";
+    MAIL = "SELECT m.text, q.kind, q.request FROM mail m LEFT JOIN question q ON q.id = m.question \
+        WHERE m.task = ?1 ORDER BY m.id";
+    MAIL_REMOVE = "DELETE FROM mail WHERE task = ?1";
 
     // The history.
     EVENT_ADD = "INSERT INTO event (cursor, at, run, task, kind, a, b, c, body) \
@@ -278,6 +287,7 @@ mod tests {
             // Newest first until the limit.
             "VIEW_RUNS",
             "PRUNE_QUESTIONS",
+            "QUESTIONS_VOID",
             // Small partial indexes, read whole.
             "PRUNE_ARTIFACTS",
             "PRUNE_ARTIFACT_NAMES",

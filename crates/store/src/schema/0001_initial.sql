@@ -130,7 +130,9 @@ CREATE TABLE lease (
     -- Whether somebody wants it stopped, it declares a write set, and tasks are held because of that.
     cancel     INTEGER NOT NULL,
     writes     INTEGER NOT NULL,
-    blocks     INTEGER NOT NULL
+    blocks     INTEGER NOT NULL,
+    -- Whether it ever asked a person or was told something.
+    mail       INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 CREATE INDEX lease_writes ON lease (task) WHERE writes = 1;
@@ -176,10 +178,23 @@ CREATE TABLE question (
     text     TEXT NOT NULL,
     asked_at INTEGER NOT NULL,
     open     INTEGER NOT NULL,
-    answer   TEXT
+    answer   TEXT,
+    -- The backend's id of the request, when a running try asked.
+    request  TEXT
 ) STRICT;
 
 CREATE INDEX question_open ON question (id) WHERE open = 1;
+
+-- What a running try is to be told; gone once told, and with the try.
+CREATE TABLE mail (
+    id       INTEGER PRIMARY KEY,
+    task     INTEGER NOT NULL REFERENCES task (id),
+    -- The question that it answers.
+    question INTEGER REFERENCES question (id),
+    text     TEXT NOT NULL
+) STRICT;
+
+CREATE INDEX mail_task ON mail (task, id);
 
 -- Content by hash. Bytes are NULL while only the name is known.
 CREATE TABLE artifact (

@@ -39,7 +39,8 @@ pub fn audit(reader: &mut dyn Reader) -> Vec<String> {
     }
     for question in reader.open_questions().expect("questions can be read") {
         let held_on_it = tasks.get(&question.task).is_some_and(|task| {
-            matches!(&task.state, TaskState::Held(Held::Approval { question: on } | Held::Question { question: on })
+            let asks = task.state == TaskState::Running;
+            asks || matches!(&task.state, TaskState::Held(Held::Approval { question: on } | Held::Question { question: on })
                 if *on == question.id)
         });
         if !held_on_it {

@@ -297,10 +297,17 @@ impl Witness {
                 tale.stopping = true;
             }
             Happened::QuestionAsked { .. } => {
-                let open = matches!(from, P::Waiting | P::Ready | P::Loose | P::Ended);
-                self.rule("a question is asked before the task is held on it", open);
+                let open = matches!(from, P::Waiting | P::Ready | P::Loose | P::Ended | P::Running);
+                self.rule(
+                    "a question is asked by a running try, or before the task is held on it",
+                    open,
+                );
             }
-            Happened::QuestionAnswered { .. } => self.rule("a question holds its task", from == P::Held),
+            Happened::QuestionAnswered { .. } => {
+                let open = matches!(from, P::Held | P::Running);
+                self.rule("a question ends with what it is about", open);
+            }
+            Happened::TaskSteered { .. } => self.rule("only what runs is steered", from == P::Running),
             Happened::RunSubmitted { .. }
             | Happened::TasksAdded { .. }
             | Happened::RunPaused { .. }

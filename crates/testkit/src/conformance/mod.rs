@@ -181,6 +181,9 @@ suite! { $
         a_held_conflict_of_a_paused_run_is_released_into_the_pause
         retries_wait_for_their_moment;
     questions:
+        a_running_try_asks_and_is_told_once
+        words_for_a_running_try_keep_their_order
+        what_a_try_asked_ends_with_it
         an_approval_is_asked_before_the_first_start
         an_approved_task_is_not_asked_for_again
         a_denied_approval_cancels_and_skips

@@ -3,9 +3,9 @@
 use wheelhouse_core::event::Happened;
 use wheelhouse_core::ids::QuestionId;
 use wheelhouse_core::outcome::Outcome;
-use wheelhouse_core::question::{QuestionKind, Resolution, approval_text};
+use wheelhouse_core::question::{NOT_STEERED, QuestionKind, Resolution, approval_text};
 use wheelhouse_core::spec::TaskSpec;
-use wheelhouse_core::store::{Command, Next, Refused, RunState, Settlement};
+use wheelhouse_core::store::{Command, Letter, Mail, Next, Refused, RunState, Settlement};
 use wheelhouse_core::task::{Held, TaskState};
 
 use super::build::{needing, task};
@@ -220,4 +220,73 @@ pub(super) fn a_question_ends_with_its_task(t: &mut Trial) {
         assert_eq!(t.refused(late), Refused::NoSuchQuestion(question));
     }
     assert_eq!(t.states(r), "a:cancelled b:cancelled");
+}
+
+pub(super) fn a_running_try_asks_and_is_told_once(t: &mut Trial) {
+    let r = t.submit(vec![task("a"), task("b")]);
+    let (a, b) = (t.claim_one("a").lease, t.claim_one("b").lease);
+    let question = t.ask_running(a, QuestionKind::Permission, "write?");
+    assert_eq!(t.task(r, "a").state, TaskState::Running);
+    assert_eq!(t.mail(&[a, b]), []);
+    t.answer(question, "approve", Resolution::Deliver);
+    assert_eq!(t.open_questions(), []);
+    let letter = Letter::Answer {
+        kind: QuestionKind::Permission,
+        request: "write?".to_owned(),
+        answer: "approve".to_owned(),
+    };
+    assert_eq!(t.mail(&[b]), [], "another task's mail");
+    t.reopen();
+    assert_eq!(t.mail(&[a, b]), [Mail { task: a.task, letter }]);
+    assert_eq!(t.mail(&[a, b]), [], "told once");
+    assert_eq!(t.task(r, "a").state, TaskState::Running, "an answer moves nothing");
+}
+
+pub(super) fn words_for_a_running_try_keep_their_order(t: &mut Trial) {
+    let r = t.submit(vec![task("a"), needing("b", &["a"])]);
+    let (a, b) = (t.id(r, "a"), t.id(r, "b"));
+    let steer = |task, words: &str| Command::Steer {
+        task,
+        words: words.to_owned(),
+    };
+    let refused = Refused::Illegal(NOT_STEERED.to_owned());
+    assert_eq!(t.refused(steer(a, "too early")), refused);
+    let lease = t.claim_one("a").lease;
+    t.apply(steer(a, "left"));
+    t.apply(steer(a, "no, right"));
+    assert_eq!(t.refused(steer(b, "wrong one")), refused);
+    let words = |words: &str| Mail {
+        task: a,
+        letter: Letter::Words(words.to_owned()),
+    };
+    assert_eq!(t.mail(&[lease]), [words("left"), words("no, right")]);
+    assert_eq!(t.count(r, "task_steered"), 2);
+}
+
+pub(super) fn what_a_try_asked_ends_with_it(t: &mut Trial) {
+    let r = t.submit(vec![task("a")]);
+    let lease = t.claim_one("a").lease;
+    let question = t.ask_running(lease, QuestionKind::Words, "which?");
+    let late = t.ask_running(lease, QuestionKind::Words, "and which?");
+    t.answer(question, "this one", Resolution::Deliver);
+    let why = "again".to_owned();
+    t.apply(Command::Return { lease, why });
+    assert_eq!(t.open_questions(), []);
+    let answer = Command::Answer {
+        question: late,
+        answer: "too late".to_owned(),
+        resolution: Resolution::Deliver,
+    };
+    assert_eq!(t.refused(answer), Refused::NoSuchQuestion(late));
+    let again = t.claim_one("a").lease;
+    assert_eq!(t.mail(&[again]), [], "the next try asked nothing");
+    let stale = Command::Ask {
+        lease,
+        kind: QuestionKind::Words,
+        request: "r".to_owned(),
+        text: "?".to_owned(),
+    };
+    assert_eq!(t.refused(stale), Refused::LostLease(lease));
+    t.end(again, Outcome::Succeeded);
+    assert!(t.task(r, "a").state.is_done());
 }

@@ -72,6 +72,8 @@ enum Kind {
     Claim,
     Start,
     Report,
+    Ask,
+    Steer,
     Heartbeat,
     Settle,
     Return,
@@ -88,12 +90,14 @@ enum Kind {
     Prune,
 }
 
-const WEIGHTS: [(u64, Kind); 19] = [
+const WEIGHTS: [(u64, Kind); 21] = [
     (5, Kind::Submit),
     (4, Kind::Add),
     (26, Kind::Claim),
     (6, Kind::Start),
     (2, Kind::Report),
+    (4, Kind::Ask),
+    (3, Kind::Steer),
     (6, Kind::Heartbeat),
     (32, Kind::Settle),
     (3, Kind::Return),
@@ -194,6 +198,20 @@ impl Traffic {
                 lease: self.lease(),
                 kind: "tool".to_owned(),
                 text: format!("call {}", self.dice.below(100)),
+            },
+            Kind::Ask => Command::Ask {
+                lease: self.lease(),
+                kind: if self.dice.percent(50) {
+                    QuestionKind::Permission
+                } else {
+                    QuestionKind::Words
+                },
+                request: format!("q{}", self.dice.below(100)),
+                text: "may I?".to_owned(),
+            },
+            Kind::Steer => Command::Steer {
+                task: self.task(),
+                words: format!("rather {}", self.dice.below(100)),
             },
             Kind::Heartbeat => {
                 let count = self.dice.below(4);

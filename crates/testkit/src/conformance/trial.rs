@@ -8,8 +8,8 @@ use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::question::{QuestionKind, Resolution};
 use wheelhouse_core::spec::{RunSpec, TaskSpec};
 use wheelhouse_core::store::{
-    AttemptView, Cap, ClaimRequest, Claimed, Command, Next, Reader, Refused, Reply, ReturnedTask, RunView, Settlement,
-    TaskResult, TaskView,
+    AttemptView, Cap, ClaimRequest, Claimed, Command, Mail, Next, Reader, Refused, Reply, ReturnedTask, RunView,
+    Settlement, TaskResult, TaskView,
 };
 use wheelhouse_core::task::TaskState;
 use wheelhouse_core::time::Millis;
@@ -242,10 +242,37 @@ impl Trial {
 
     /// A heartbeat: what is lost, and what is to be stopped.
     #[track_caller]
+    /// What the tries of these leases are to be told.
+    pub fn mail(&mut self, leases: &[Lease]) -> Vec<Mail> {
+        let leases = leases.to_vec();
+        match self.apply(Command::Heartbeat {
+            leases,
+            lease_ms: LEASE_MS,
+        }) {
+            Reply::Beat { mail, .. } => mail,
+            other => panic!("a heartbeat was answered with {other:?}"),
+        }
+    }
+
+    /// A running try asks; the request is named like the text.
+    pub fn ask_running(&mut self, lease: Lease, kind: QuestionKind, text: &str) -> QuestionId {
+        let (request, text) = (text.to_owned(), text.to_owned());
+        match self.apply(Command::Ask {
+            lease,
+            kind,
+            request,
+            text,
+        }) {
+            Reply::Asked { question } => question,
+            other => panic!("a question was answered with {other:?}"),
+        }
+    }
+
+    /// The leases that are lost and the tasks that somebody wants stopped.
     pub fn beat(&mut self, leases: &[Lease], lease_ms: u64) -> (Vec<Lease>, Vec<TaskId>) {
         let leases = leases.to_vec();
         match self.apply(Command::Heartbeat { leases, lease_ms }) {
-            Reply::Beat { lost, cancel } => (lost, cancel),
+            Reply::Beat { lost, cancel, mail: _ } => (lost, cancel),
             other => panic!("{other:?}"),
         }
     }

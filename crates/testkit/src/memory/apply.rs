@@ -14,6 +14,13 @@ impl World {
             Command::Claim(request) => Ok(self.claim(request)),
             Command::Start { lease, start } => self.start(*lease, start),
             Command::Report { lease, kind, text } => self.report(*lease, kind, text),
+            Command::Ask {
+                lease,
+                kind,
+                request,
+                text,
+            } => self.ask_running(*lease, *kind, request, text),
+            Command::Steer { task, words } => self.steer(*task, words),
             Command::Heartbeat { leases, lease_ms } => Ok(self.heartbeat(leases, *lease_ms)),
             Command::Settle { lease, settlement } => self.settle(*lease, settlement),
             Command::Return { lease, why } => self.give_back_leased(*lease, why),

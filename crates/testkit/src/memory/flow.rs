@@ -65,6 +65,7 @@ impl World {
                 text: text.clone(),
                 asked_at,
                 answer: None,
+                request: None,
                 open: true,
             },
         );

@@ -5,8 +5,8 @@ use std::time::Duration;
 use wheelhouse_core::event::Happened;
 use wheelhouse_core::ids::{Lease, OwnerId, QuestionId, RunId, TaskId};
 use wheelhouse_core::outcome::Outcome;
-use wheelhouse_core::question::Resolution;
-use wheelhouse_core::store::{AttemptStart, Next, Refused, Reply, ReturnedTask, RunState, Settlement};
+use wheelhouse_core::question::{NOT_STEERED, QuestionKind, Resolution};
+use wheelhouse_core::store::{AttemptStart, Letter, Mail, Next, Refused, Reply, ReturnedTask, RunState, Settlement};
 use wheelhouse_core::task::{Held, TaskEvent, TaskState};
 use wheelhouse_core::usage::Cost;
 
@@ -46,7 +46,7 @@ impl World {
 
     pub(super) fn heartbeat(&mut self, leases: &[Lease], lease_ms: u64) -> Reply {
         let until = self.now.after(Duration::from_millis(lease_ms));
-        let (mut lost, mut cancel) = (Vec::new(), Vec::new());
+        let (mut lost, mut cancel, mut mail) = (Vec::new(), Vec::new(), Vec::new());
         for lease in leases {
             match self.leased(*lease) {
                 Err(_) => lost.push(*lease),
@@ -54,11 +54,43 @@ impl World {
                     if task.cancel_requested {
                         cancel.push(lease.task);
                     }
-                    self.task_mut(lease.task).lease_until = until;
+                    let task = self.task_mut(lease.task);
+                    task.lease_until = until;
+                    let letters = std::mem::take(&mut task.mail);
+                    mail.extend(letters.into_iter().map(|letter| Mail {
+                        task: lease.task,
+                        letter,
+                    }));
                 }
             }
         }
-        Reply::Beat { lost, cancel }
+        Reply::Beat { lost, cancel, mail }
+    }
+
+    pub(super) fn ask_running(
+        &mut self,
+        lease: Lease,
+        kind: QuestionKind,
+        request: &str,
+        text: &str,
+    ) -> Result<Reply, Refused> {
+        self.leased(lease)?;
+        let question = self.ask(lease.task, kind, text.to_owned());
+        if let Some(asked) = self.questions.get_mut(&question) {
+            asked.request = Some(request.to_owned());
+        }
+        Ok(Reply::Asked { question })
+    }
+
+    pub(super) fn steer(&mut self, id: TaskId, words: &str) -> Result<Reply, Refused> {
+        let task = self.tasks.get_mut(&id).ok_or(Refused::NoSuchTask(id))?;
+        if task.state != TaskState::Running {
+            return Err(Refused::Illegal(NOT_STEERED.to_owned()));
+        }
+        task.mail.push(Letter::Words(words.to_owned()));
+        let words = words.to_owned();
+        self.emit_task(id, Happened::TaskSteered { words });
+        Ok(Reply::Done)
     }
 
     pub(super) fn settle(&mut self, lease: Lease, settlement: &Settlement) -> Result<Reply, Refused> {
@@ -201,8 +233,19 @@ impl World {
         question.open = false;
         question.answer = Some(answer.to_owned());
         let task = question.task;
+        let (kind, request) = (question.kind, question.request.clone());
         let answer = answer.to_owned();
+        let letter = request.map(|request| Letter::Answer {
+            kind,
+            request,
+            answer: answer.clone(),
+        });
         self.emit_task(task, Happened::QuestionAnswered { question: id, answer });
+        // Only running tries ask with a request, and their questions end with them.
+        if let Some(letter) = letter {
+            self.task_mut(task).mail.push(letter);
+            return Ok(Reply::Done);
+        }
         match resolution {
             Resolution::Deliver => {}
             Resolution::Proceed => self.proceed(task),

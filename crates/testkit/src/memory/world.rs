@@ -14,7 +14,7 @@ use wheelhouse_core::ids::{
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::question::QuestionKind;
 use wheelhouse_core::spec::{RunSpec, TaskSpec};
-use wheelhouse_core::store::{Counts, ProcessMark, Refused, RunState, TaskResult};
+use wheelhouse_core::store::{Counts, Letter, ProcessMark, Refused, RunState, TaskResult};
 use wheelhouse_core::task::{TaskEvent, TaskState};
 use wheelhouse_core::time::Millis;
 use wheelhouse_core::usage::{Cost, Usage};
@@ -80,6 +80,8 @@ pub(super) struct Task {
     pub(super) owner: Option<OwnerId>,
     pub(super) lease_until: Millis,
     pub(super) cancel_requested: bool,
+    /// What the running try is to be told.
+    pub(super) mail: Vec<Letter>,
     pub(super) approved: bool,
     pub(super) continues: bool,
     /// The running task behind a held(conflict).
@@ -115,6 +117,8 @@ pub(super) struct Question {
     pub(super) text: String,
     pub(super) asked_at: Millis,
     pub(super) answer: Option<String>,
+    /// The backend's id of the request, when a running try asked.
+    pub(super) request: Option<String>,
     /// False once answered, or once its task is over.
     pub(super) open: bool,
 }
@@ -255,6 +259,12 @@ impl World {
                 self.running.remove(&id);
                 if let Some(count) = self.running_on.get_mut(&task.agent) {
                     *count -= 1;
+                }
+                self.task_mut(id).mail.clear();
+                // Those that its try asked; the one that its end may ask stays.
+                let of_its_try = |question: &&mut Question| question.task == id && question.request.is_some();
+                for question in self.questions.values_mut().filter(of_its_try) {
+                    question.open = false;
                 }
                 self.left_running.insert(id);
             }
