@@ -107,6 +107,8 @@ pub(crate) enum Command {
     Cancel(Target),
     /// Try a failed task again, or all failed tasks of a run
     Retry(Target),
+    /// Put words into the turn of a running task
+    Steer(Steer),
     /// Answer a question; without arguments, list the open ones
     Answer(Answer),
     /// Approve what waits for approval
@@ -327,6 +329,16 @@ pub(crate) struct Answer {
     /// The answer
     #[arg(requires = "id")]
     pub(crate) answer: Vec<String>,
+}
+
+/// `steer`
+#[derive(Args, Debug)]
+pub(crate) struct Steer {
+    /// The task (`draft`, `r7/draft`)
+    pub(crate) task: String,
+    /// The words
+    #[arg(required = true)]
+    pub(crate) words: Vec<String>,
 }
 
 /// `approve`, `deny`

@@ -124,6 +124,7 @@ pub(crate) fn host<T>(
     let hands = Hands {
         keeper: Arc::new(keeper),
         exe: app.exe.clone(),
+        state_dir: app.place.state_dir.clone(),
     };
     let (stop, stop_inbox) = mpsc::channel(4);
     let (ended_out, ended) = oneshot::channel();
@@ -191,6 +192,8 @@ fn engine_settings(app: &App, settings: &Settings, until: Until) -> Result<wheel
         // Recovery was done when the seat was taken, before anything new was submitted.
         go_on: true,
         until,
+        policy: settings.policy.clone(),
+        question_timeout_ms: u64::try_from(settings.question_timeout.as_millis()).unwrap_or(u64::MAX),
         fault,
     })
 }

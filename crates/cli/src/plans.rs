@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use wheelhouse_core::ids::AgentName;
-use wheelhouse_core::plan::{self, Checked, Context, Defaults, PLAN_BYTES_MAX, Problem, Problems, Severity, Source};
+use wheelhouse_core::plan::{self, Checked, Context, Defaults, PLAN_BYTES_MAX, Problems, Source};
 use wheelhouse_core::spec::{TaskSpec, Work};
 
 use crate::app::App;
@@ -211,23 +211,6 @@ pub(crate) fn refusal(name: &str, problems: &Problems) -> Failure {
         more => format!("{more} problems"),
     };
     let mut failure = Failure::usage(format!("{name} has {count}; nothing was started\n\n{problems}"));
-    if let Some(hint) = not_built_in(&problems.0) {
-        failure = failure.hint(hint);
-    }
     failure.problems = serde_json::to_value(problems).ok().map(Box::new);
     failure
-}
-
-/// What to say when a plan names an agent that is known and cannot be driven yet.
-pub(crate) fn not_built_in(problems: &[Problem]) -> Option<String> {
-    let known = |problem: &&Problem| {
-        problem.severity == Severity::Error
-            && BACKENDS
-                .iter()
-                .any(|backend| !backend.is_built_in() && backend.name == problem.found)
-    };
-    let name = &problems.iter().find(known)?.found;
-    Some(format!(
-        "this version knows `{name}` and cannot drive it yet; `wheelhouse run --rehearse …` lets the stand-in do its tasks"
-    ))
 }

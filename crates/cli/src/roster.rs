@@ -1,12 +1,15 @@
 //! The agents there are: backends known to this version, and the agents that the configuration makes of them.
 //!
 //! [`BACKENDS`] is the registry: adding a backend is one line here, its module in the agents crate and its page in
-//! the docs. What is found on the machine but not built in yet is said so, never pretended.
+//! the docs.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use wheelhouse_agents::acp::{self, Acp, Recipe};
+use wheelhouse_agents::claude::{self, Claude};
+use wheelhouse_agents::codex::{self, Codex};
 use wheelhouse_agents::exec::Exec;
 use wheelhouse_agents::keep::Keeper;
 use wheelhouse_agents::rehearsal::Rehearsal;
@@ -29,8 +32,8 @@ pub(crate) struct Backend {
     pub(crate) name: &'static str,
     /// The program it drives, when it needs one on the machine.
     pub(crate) program: Option<&'static str>,
-    /// How an agent of this kind is made; absent while this version cannot.
-    build: Option<Build>,
+    /// How an agent of this kind is made.
+    build: Build,
 }
 
 /// Makes an agent of a kind.
@@ -41,32 +44,37 @@ pub(crate) const BACKENDS: &[Backend] = &[
     Backend {
         name: "claude",
         program: Some("claude"),
-        build: None,
+        build: claude,
     },
     Backend {
         name: "codex",
         program: Some("codex"),
-        build: None,
+        build: codex,
     },
     Backend {
         name: "gemini",
         program: Some("gemini"),
-        build: None,
+        build: gemini,
     },
     Backend {
         name: "opencode",
         program: Some("opencode"),
-        build: None,
+        build: opencode,
+    },
+    Backend {
+        name: "acp",
+        program: None,
+        build: any_acp,
     },
     Backend {
         name: EXEC,
         program: None,
-        build: Some(exec),
+        build: exec,
     },
     Backend {
         name: REHEARSAL,
         program: None,
-        build: Some(rehearsal),
+        build: rehearsal,
     },
 ];
 
@@ -76,6 +84,71 @@ pub(crate) struct Hands {
     pub(crate) keeper: Arc<Keeper>,
     /// This program.
     pub(crate) exe: PathBuf,
+    /// Where backends keep what they must remember about sessions.
+    pub(crate) state_dir: PathBuf,
+}
+
+fn program(settings: &AgentSettings, name: &str) -> PathBuf {
+    settings
+        .command
+        .as_ref()
+        .map_or_else(|| PathBuf::from(name), PathBuf::from)
+}
+
+fn claude(hands: &Hands, settings: &AgentSettings) -> Arc<dyn Agent> {
+    let config = claude::Config {
+        permission_mode: settings.mode.clone(),
+        model: settings.model.clone(),
+        state_dir: Some(hands.state_dir.clone()),
+        ..claude::Config::new(program(settings, "claude"))
+    };
+    Arc::new(Claude::new(Arc::clone(&hands.keeper), config))
+}
+
+fn codex(hands: &Hands, settings: &AgentSettings) -> Arc<dyn Agent> {
+    let mut config = codex::Config {
+        model: settings.model.clone(),
+        state_dir: Some(hands.state_dir.clone()),
+        ..codex::Config::new(program(settings, "codex"))
+    };
+    if let Some(sandbox) = &settings.mode {
+        config.sandbox.clone_from(sandbox);
+    }
+    Arc::new(Codex::new(Arc::clone(&hands.keeper), config))
+}
+
+fn gemini(hands: &Hands, settings: &AgentSettings) -> Arc<dyn Agent> {
+    known_acp("gemini", hands, settings)
+}
+
+fn opencode(hands: &Hands, settings: &AgentSettings) -> Arc<dyn Agent> {
+    known_acp("opencode", hands, settings)
+}
+
+/// A recipe with the program that the configuration names in place of its own.
+fn known_acp(name: &str, hands: &Hands, settings: &AgentSettings) -> Arc<dyn Agent> {
+    let mut recipe = acp::recipe(name).unwrap_or_else(|| Recipe::command([name]));
+    if let (Some(command), Some(program)) = (&settings.command, recipe.command.first_mut()) {
+        program.clone_from(command);
+    }
+    with_recipe(recipe, hands, settings)
+}
+
+/// A recipe by the agent's command, when it is the name of one, or the command itself, split at blanks.
+fn any_acp(hands: &Hands, settings: &AgentSettings) -> Arc<dyn Agent> {
+    let command = settings.command.as_deref().unwrap_or_default();
+    let recipe = acp::recipe(command).unwrap_or_else(|| Recipe::command(command.split_whitespace()));
+    with_recipe(recipe, hands, settings)
+}
+
+fn with_recipe(recipe: Recipe, hands: &Hands, settings: &AgentSettings) -> Arc<dyn Agent> {
+    let recipe = Recipe {
+        model: settings.model.clone(),
+        mode: settings.mode.clone(),
+        state_dir: Some(hands.state_dir.clone()),
+        ..recipe
+    };
+    Arc::new(Acp::new(Arc::clone(&hands.keeper), recipe))
 }
 
 fn exec(hands: &Hands, settings: &AgentSettings) -> Arc<dyn Agent> {
@@ -94,17 +167,9 @@ fn rehearsal(hands: &Hands, settings: &AgentSettings) -> Arc<dyn Agent> {
     Arc::new(Rehearsal::new(Arc::clone(&hands.keeper), exe))
 }
 
-impl Backend {
-    /// Whether this version can drive it.
-    pub(crate) fn is_built_in(&self) -> bool {
-        self.build.is_some()
-    }
-}
-
 /// The backends an agent may be configured with.
 pub(crate) fn backend_names() -> Vec<String> {
-    let built_in = BACKENDS.iter().filter(|backend| backend.is_built_in());
-    built_in.map(|backend| backend.name.to_owned()).collect()
+    BACKENDS.iter().map(|backend| backend.name.to_owned()).collect()
 }
 
 /// The agents a plan may name: one per backend, and the configured ones.
@@ -123,10 +188,7 @@ pub(crate) fn agent_names(settings: &Settings) -> Vec<AgentName> {
 
 /// Who `auto` is: the first real agent of `found` programs that this version can drive, else the stand-in.
 pub(crate) fn auto(found: impl Fn(&str) -> bool) -> AgentName {
-    let real = BACKENDS
-        .iter()
-        .filter(|backend| backend.is_built_in())
-        .find(|backend| backend.program.is_some_and(&found));
+    let real = BACKENDS.iter().find(|backend| backend.program.is_some_and(&found));
     AgentName(real.map_or(REHEARSAL, |backend| backend.name).to_owned())
 }
 
@@ -177,10 +239,8 @@ impl Crew {
                 own.backend.as_str()
             };
             let backend = BACKENDS.iter().find(|backend| backend.name == kind);
-            let Some(build) = backend.and_then(|backend| backend.build) else {
-                continue;
-            };
-            let agent = build(hands, own);
+            let Some(backend) = backend else { continue };
+            let agent = (backend.build)(hands, own);
             let agent: Arc<dyn Agent> = if own.env.is_empty() {
                 agent
             } else {
@@ -247,6 +307,8 @@ mod tests {
             retry: 0,
             output_max: 0,
             grace: std::time::Duration::ZERO,
+            question_timeout: std::time::Duration::ZERO,
+            policy: Vec::new(),
             env_pass: vec!["PATH".to_owned(), "ABSENT".to_owned()],
             retention: std::time::Duration::ZERO,
             agents: BTreeMap::from([
@@ -289,6 +351,20 @@ mod tests {
     fn configured_names_join_the_built_in_ones() {
         let names = agent_names(&settings());
         let names: Vec<&str> = names.iter().map(AgentName::as_str).collect();
-        assert_eq!(names, ["exec", "rehearsal", "a", "b", "c"]);
+        assert_eq!(
+            names,
+            [
+                "claude",
+                "codex",
+                "gemini",
+                "opencode",
+                "acp",
+                "exec",
+                "rehearsal",
+                "a",
+                "b",
+                "c"
+            ]
+        );
     }
 }

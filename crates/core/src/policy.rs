@@ -34,6 +34,40 @@ pub struct Rule {
     pub decide: Decision,
 }
 
+/// The text is not a rule.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error(
+    "`{found}` is not a rule; write `TOOL`, `TOOL(DETAIL)` or `AGENT:TOOL(DETAIL)`, with `*` and `?` as wild cards"
+)]
+pub struct NotARule {
+    /// What was given.
+    pub found: String,
+}
+
+impl Rule {
+    /// Reads `TOOL`, `TOOL(DETAIL)` or `AGENT:TOOL(DETAIL)`.
+    pub fn parse(text: &str, decide: Decision) -> Result<Rule, NotARule> {
+        let refuse = || NotARule { found: text.to_owned() };
+        let (head, detail) = match text.split_once('(') {
+            Some((head, rest)) => (head, Some(rest.strip_suffix(')').ok_or_else(refuse)?.to_owned())),
+            None => (text, None),
+        };
+        let (agent, tool) = match head.split_once(':') {
+            Some((agent, tool)) => (Some(agent.trim()), tool.trim()),
+            None => (None, head.trim()),
+        };
+        if tool.is_empty() || agent.is_some_and(str::is_empty) || tool.contains(')') {
+            return Err(refuse());
+        }
+        Ok(Rule {
+            agent: agent.map(str::to_owned),
+            tool: Some(tool.to_owned()),
+            detail,
+            decide,
+        })
+    }
+}
+
 /// The first matching rule's word; [`Decision::Ask`] without one.
 pub fn decide(rules: &[Rule], agent: &str, tool: &str, detail: &str) -> Decision {
     let fits = |pattern: &Option<String>, text: &str| pattern.as_deref().is_none_or(|pattern| matches(pattern, text));
@@ -94,6 +128,23 @@ mod tests {
         assert_eq!(decide(&rules, "codex", "Bash", "cargo test"), Decision::Ask);
         assert_eq!(decide(&rules, "codex", "Write", "src/a.rs"), Decision::Allow);
         assert_eq!(decide(&[], "codex", "Write", "src/a.rs"), Decision::Ask);
+    }
+
+    #[test]
+    fn rules_are_read_and_refused() {
+        let read = |text| Rule::parse(text, Decision::Allow);
+        assert_eq!(read("Write").unwrap(), rule("", "Write", "", Decision::Allow));
+        assert_eq!(
+            read("Bash(git log *)").unwrap(),
+            rule("", "Bash", "git log *", Decision::Allow)
+        );
+        assert_eq!(
+            read("codex:*(a(b):c)").unwrap(),
+            rule("codex", "*", "a(b):c", Decision::Allow)
+        );
+        for text in ["", "(x)", "Bash(x", ":Bash", "a:", "Bash)"] {
+            assert!(read(text).is_err(), "{text}");
+        }
     }
 
     #[test]

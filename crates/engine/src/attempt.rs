@@ -160,9 +160,11 @@ async fn planned(world: &World, claimed: &Claimed, output: &str) -> Result<Vec<T
         })
         .await?;
     let names = world.roster.names();
+    let spec = world.run_spec(run).await?;
     let context = plan::Context {
         agents: &names,
         default_agent: &world.settings.default_agent,
+        vars: &spec.vars,
         ..plan::Context::default()
     };
     let malformed = |why: String| failed(Outcome::Malformed, why);

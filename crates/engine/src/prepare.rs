@@ -64,7 +64,7 @@ impl World {
         }
     }
 
-    async fn run_spec(&self, run: RunId) -> Result<Arc<RunSpec>, Box<Ended>> {
+    pub(crate) async fn run_spec(&self, run: RunId) -> Result<Arc<RunSpec>, Box<Ended>> {
         let known = self
             .runs
             .lock()

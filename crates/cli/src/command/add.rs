@@ -127,9 +127,6 @@ fn check(
             .collect();
         let mut failure = Failure::usage(format!("the task is refused\n{}", lines.join("\n")));
         failure.problems = serde_json::to_value(&problems).ok().map(Box::new);
-        if let Some(hint) = plans::not_built_in(&problems.0) {
-            failure = failure.hint(hint);
-        }
         failure
     })?;
     tasks

@@ -6,6 +6,7 @@ use wheelhouse_core::store::{Command, RunState, RunView, TaskView};
 use wheelhouse_core::task::TaskState;
 
 use crate::app::App;
+use crate::args::Steer;
 use crate::exit;
 use crate::failure::{Failure, Outcome};
 use crate::host;
@@ -53,6 +54,32 @@ pub(crate) fn pause(app: &App, what: &str) -> Outcome {
             run.id
         ),
     })
+}
+
+/// Puts words into the turn of a running task.
+pub(crate) fn steer(app: &App, args: &Steer) -> Outcome {
+    let mut state = State::expect(&app.place)?;
+    let task = match state::named(state.reader.as_mut(), &args.task)? {
+        Named::Task(task) => task,
+        Named::Run(run) => {
+            return Err(
+                Failure::new(exit::REFUSED, format!("`{}` is a run; words go to one task", args.task))
+                    .hint(format!("`wheelhouse status {}` names its tasks", run.id)),
+            );
+        }
+    };
+    if task.state != TaskState::Running {
+        let name = task_name(task.run, &task.key);
+        return Err(Failure::new(
+            exit::REFUSED,
+            format!("{name} is {}; only a running task can be steered", task.state.name()),
+        )
+        .hint(format!("`wheelhouse status {name}` says what it waits for")));
+    }
+    let words = args.words.join(" ");
+    state.change(Command::Steer { task: task.id, words })?;
+    host::quietly_tell_engine(app);
+    task_changed(app, &mut state, &task, &|_| "told".to_owned())
 }
 
 /// Stops a run or a task.

@@ -337,40 +337,21 @@ fn agents(app: &App) -> Vec<Finding> {
     for (backend, program, path) in with_program {
         let Some(path) = path else {
             let finding = Finding::new(AGENTS, backend.name, Health::Gap, format!("no `{program}` on PATH"));
-            findings.push(match backend.is_built_in() {
-                true => finding.next(format!("install `{program}` and log in")),
-                false => finding,
-            });
+            findings.push(finding.next(format!("install `{program}` and log in")));
             continue;
         };
         let said = answers
             .next()
             .map_or_else(|| "not asked".to_owned(), |answer| answer.words());
         let at = path.display();
-        findings.push(if backend.is_built_in() {
-            Finding::new(
-                AGENTS,
-                backend.name,
-                Health::Good,
-                format!("{said} ({at}); its login was not looked at"),
-            )
-        } else {
-            Finding::new(
-                AGENTS,
-                backend.name,
-                Health::Gap,
-                format!("found: {said} ({at}); backend not built in yet"),
-            )
-        });
+        let found = format!("{said} ({at}); its login was not looked at");
+        findings.push(Finding::new(AGENTS, backend.name, Health::Good, found));
     }
-    for backend in BACKENDS
-        .iter()
-        .filter(|backend| backend.program.is_none() && backend.is_built_in())
-    {
-        let about = if backend.name == roster::REHEARSAL {
-            "built in; makes things up at no cost, and says so"
-        } else {
-            "built in; runs commands"
+    for backend in BACKENDS.iter().filter(|backend| backend.program.is_none()) {
+        let about = match backend.name {
+            roster::REHEARSAL => "built in; makes things up at no cost, and says so",
+            roster::EXEC => "built in; runs commands",
+            _ => "built in; drives any agent that speaks ACP: `[agents.NAME]` with `command = \"…\"`",
         };
         findings.push(Finding::new(AGENTS, backend.name, Health::Good, about));
     }

@@ -61,12 +61,20 @@ pub(crate) fn template() -> String {
         let default = key.default.unwrap_or_default();
         text.push_str(&format!("\n# {}\n# {} = {default}\n", key.about, key.pattern));
     }
+    let mut open = "";
     for key in KEYS
         .iter()
         .filter(|key| key.pattern.contains('.') && !key.pattern.contains('*'))
     {
         if let (Some((table, name)), Some(default)) = (key.pattern.rsplit_once('.'), key.default) {
-            text.push_str(&format!("\n# {}\n# [{table}]\n# {name} = {default}\n", key.about));
+            // A table may be opened once only.
+            let header = if open == table {
+                String::new()
+            } else {
+                format!("# [{table}]\n")
+            };
+            open = table;
+            text.push_str(&format!("\n# {}\n{header}# {name} = {default}\n", key.about));
         }
     }
     text.push_str(

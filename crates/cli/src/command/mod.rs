@@ -40,6 +40,7 @@ pub(crate) fn dispatch(app: &App, command: &Command) -> Outcome {
         Command::Resume(args) => resume::resume(app, args),
         Command::Cancel(args) => change::cancel(app, &args.what),
         Command::Retry(args) => change::retry(app, &args.what),
+        Command::Steer(args) => change::steer(app, args),
         Command::Answer(args) => answer::answer(app, args),
         Command::Approve(args) => answer::decide(app, &args.id, "approve"),
         Command::Deny(args) => answer::decide(app, &args.id, "deny"),

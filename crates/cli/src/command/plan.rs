@@ -65,9 +65,6 @@ fn check_one(app: &App, settings: &Settings, path: &Path, vars: &[String]) -> Re
         Err(CheckFailure::Problems(problems)) => {
             if !app.terminal.json {
                 app.terminal.print(&format!("{problems}\n"))?;
-                if let Some(hint) = plans::not_built_in(&problems.0) {
-                    app.terminal.say(&format!("hint: {hint}"));
-                }
             }
             Ok((
                 json!({ "file": text.name, "sound": false, "name": null, "tasks": null, "problems": problems }),

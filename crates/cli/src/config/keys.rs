@@ -106,6 +106,30 @@ pub(crate) const KEYS: &[Key] = &[
         about: "Time between asking an agent's process to end and killing it.",
     },
     Key {
+        pattern: "question_timeout",
+        kind: Kind::Span,
+        default: Some("\"10m\""),
+        about: "How long a person has to answer what a running agent asks; then it is told no.",
+    },
+    Key {
+        pattern: "permissions.deny",
+        kind: Kind::Names,
+        default: Some("[]"),
+        about: "What agents may never do, as `TOOL`, `TOOL(DETAIL)` or `AGENT:TOOL(DETAIL)`; `*` and `?` are wild.",
+    },
+    Key {
+        pattern: "permissions.ask",
+        kind: Kind::Names,
+        default: Some("[]"),
+        about: "What a person is asked about even if `permissions.allow` would allow it.",
+    },
+    Key {
+        pattern: "permissions.allow",
+        kind: Kind::Names,
+        default: Some("[]"),
+        about: "What agents may do without a question. What no rule names is asked.",
+    },
+    Key {
         pattern: "env.pass",
         kind: Kind::Names,
         default: Some(
@@ -130,6 +154,19 @@ pub(crate) const KEYS: &[Key] = &[
         kind: Kind::Text,
         default: None,
         about: "The program behind a named agent; for `exec` the shell that commands are given to with `-c`.",
+    },
+    Key {
+        pattern: "agents.*.model",
+        kind: Kind::Text,
+        default: None,
+        about: "The model of this agent where a task names none.",
+    },
+    Key {
+        pattern: "agents.*.mode",
+        kind: Kind::Text,
+        default: None,
+        about: "How much the agent asks, in its vendor's words: a permission mode of Claude Code, a sandbox of Codex, \
+                a mode of an ACP agent.",
     },
     Key {
         pattern: "agents.*.parallel_max",

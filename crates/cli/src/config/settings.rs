@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use wheelhouse_core::policy::{Decision, Rule};
+
 use super::keys::Value;
 use super::layer::Origin;
 use super::{Merged, Problem};
@@ -25,6 +27,10 @@ pub(crate) struct Settings {
     pub(crate) output_max: u64,
     /// `grace`
     pub(crate) grace: Duration,
+    /// `question_timeout`
+    pub(crate) question_timeout: Duration,
+    /// `permissions.deny`, `.ask` and `.allow`, in the order in which they decide
+    pub(crate) policy: Vec<Rule>,
     /// `env.pass`
     pub(crate) env_pass: Vec<String>,
     /// `retention.days`
@@ -42,6 +48,10 @@ pub(crate) struct AgentSettings {
     pub(crate) backend: String,
     /// `command`
     pub(crate) command: Option<String>,
+    /// `model`
+    pub(crate) model: Option<String>,
+    /// `mode`
+    pub(crate) mode: Option<String>,
     /// `parallel_max`
     pub(crate) parallel_max: Option<u32>,
     /// `account`
@@ -56,6 +66,7 @@ impl Merged {
     pub(crate) fn settings(&self, backends: &[String]) -> Result<Settings, Vec<Problem>> {
         let mut problems = Vec::new();
         let agents = self.agents(backends, &mut problems);
+        let policy = self.policy(&mut problems);
         let settings = Settings {
             parallel_max: narrow(self.count("parallel_max")),
             default_agent: self.text("default_agent"),
@@ -64,6 +75,8 @@ impl Merged {
             retry: narrow(self.count("retry")),
             output_max: self.count("output_max"),
             grace: self.span("grace"),
+            question_timeout: self.span("question_timeout"),
+            policy,
             env_pass: self.names("env.pass"),
             retention: Duration::from_secs(self.count("retention.days").saturating_mul(86_400)),
             accounts: self.accounts(),
@@ -98,6 +111,8 @@ impl Merged {
                     agent.backend.clone_from(backend);
                 }
                 (["command"], Value::Text(command)) => agent.command = Some(command.clone()),
+                (["model"], Value::Text(model)) => agent.model = Some(model.clone()),
+                (["mode"], Value::Text(mode)) => agent.mode = Some(mode.clone()),
                 (["parallel_max"], Value::Count(number)) => agent.parallel_max = Some(narrow(*number)),
                 (["account"], Value::Text(account)) => agent.account = Some(account.clone()),
                 (["env", variable], Value::Text(text)) => {
@@ -124,6 +139,32 @@ impl Merged {
             }
         }
         agents
+    }
+
+    /// A refusal wins over a question, a question over leave.
+    fn policy(&self, problems: &mut Vec<Problem>) -> Vec<Rule> {
+        let mut rules = Vec::new();
+        let order = [
+            ("deny", Decision::Deny),
+            ("ask", Decision::Ask),
+            ("allow", Decision::Allow),
+        ];
+        for (key, decide) in order {
+            let path = ["permissions".to_owned(), key.to_owned()];
+            let Some((Value::Names(texts), origin)) = self.values.get(&path[..]) else {
+                continue;
+            };
+            for text in texts {
+                match Rule::parse(text, decide) {
+                    Ok(rule) => rules.push(rule),
+                    Err(error) => problems.push(Problem {
+                        origin: origin.clone(),
+                        message: format!("`permissions.{key}`: {error}"),
+                    }),
+                }
+            }
+        }
+        rules
     }
 
     fn accounts(&self) -> BTreeMap<String, u32> {
@@ -246,6 +287,12 @@ mod tests {
                 "retry" => "retry = 2",
                 "output_max" => "output_max = 7",
                 "grace" => "grace = \"7s\"",
+                "question_timeout" => "question_timeout = \"7s\"",
+                "permissions.deny" => "permissions.deny = [\"Bash(rm *)\"]",
+                "permissions.ask" => "permissions.ask = [\"Write\"]",
+                "permissions.allow" => "permissions.allow = [\"claude:Read\"]",
+                "agents.*.model" => "agents.exec.model = \"m\"",
+                "agents.*.mode" => "agents.exec.mode = \"m\"",
                 "env.pass" => "env.pass = []",
                 "retention.days" => "retention.days = 7",
                 "agents.*.backend" => "agents.b.backend = \"exec\"",

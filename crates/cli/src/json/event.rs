@@ -68,6 +68,7 @@ fn happened_doc(happened: &Happened) -> Value {
         Happened::QuestionAsked { question, kind, text } => {
             json!({ "question": question.to_string(), "kind": kind, "text": text })
         }
+        Happened::TaskSteered { words } => json!({ "words": words }),
         Happened::QuestionAnswered { question, answer } => {
             json!({ "question": question.to_string(), "answer": answer })
         }

@@ -86,6 +86,7 @@ fn happened(happened: &Happened, event: &Event) -> String {
         Happened::TaskRetried => "to be tried again".to_owned(),
         Happened::CancelRequested => "asked to stop".to_owned(),
         Happened::QuestionAsked { question, text, .. } => format!("asked {question}: {}", one_line(text)),
+        Happened::TaskSteered { words } => format!("told: {}", one_line(words)),
         Happened::QuestionAnswered { question, answer } => format!("{question} answered: {}", one_line(answer)),
     }
 }
@@ -143,6 +144,7 @@ pub(crate) fn progress(
         | Happened::TaskRetried
         | Happened::CancelRequested
         | Happened::QuestionAsked { .. }
+        | Happened::TaskSteered { .. }
         | Happened::QuestionAnswered { .. } => None,
     }
 }
