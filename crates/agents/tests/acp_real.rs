@@ -89,6 +89,29 @@ async fn permission(running: &Try) -> (String, String, String) {
         .await
 }
 
+/// A session with one finished turn, for the agent that keeps nothing of one that has none.
+async fn begun(agent: &Acp, place: &Place, is_forgetful: bool) -> Option<String> {
+    if !is_forgetful {
+        return None;
+    }
+    let (ended, _) = run(agent, place.assignment("[[say:Begun.]]")).await;
+    near_the_next_minute().await;
+    ended.session
+}
+
+/// The backend waits for the agent's next minute, which is longer than a test has patience.
+async fn near_the_next_minute() {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let left = 60 - now.expect("a clock").as_secs() % 60;
+    tokio::time::sleep(Duration::from_secs(left.saturating_sub(25))).await;
+}
+
+fn in_session(place: &Place, session: Option<&str>, prompt: &str) -> Assignment {
+    let mut assignment = place.assignment(prompt);
+    assignment.session = session.map(str::to_owned);
+    assignment
+}
+
 /// An edit to which the answer is yes, and one to which it is no.
 async fn permission_both_ways(agent: fn(&Place) -> Acp) {
     for (answer, file) in [(Reply::Allow, Some("hi\n")), (Reply::Deny("not now".into()), None)] {
@@ -126,12 +149,17 @@ async fn permission_both_ways(agent: fn(&Place) -> Acp) {
     }
 }
 
-async fn interrupted_and_gone_on(agent: fn(&Place) -> Acp) {
+async fn interrupted_and_gone_on(agent: fn(&Place) -> Acp, is_forgetful: bool) {
     let place = Place::new();
     let agent = agent(&place);
+    let session = begun(&agent, &place, is_forgetful).await;
     let running = Try::begin(
         &agent,
-        place.assignment("[[hold:gate]] [[say:This is said up to the middle and not further.]]"),
+        in_session(
+            &place,
+            session.as_deref(),
+            "[[hold:gate]] [[say:This is said up to the middle and not further.]]",
+        ),
     );
     first_text(&running).await;
     running.order(Order::Interrupt);
@@ -164,11 +192,14 @@ async fn redirected(agent: fn(&Place) -> Acp) {
     );
 }
 
-async fn resumed_after_kill(agent: fn(&Place) -> Acp) {
+async fn resumed_after_kill(agent: fn(&Place) -> Acp, is_forgetful: bool) {
     let place = Place::new();
     let agent = agent(&place);
     let (ended, _) = run(&agent, place.assignment("[[say:Remembered.]]")).await;
     let session = ended.session.expect("a session");
+    if is_forgetful {
+        near_the_next_minute().await;
+    }
     let running = Try::begin(
         &agent,
         resumed(
@@ -196,12 +227,17 @@ async fn resumed_after_kill(agent: fn(&Place) -> Acp) {
     assert_eq!(text(&events), "Back again.");
 }
 
-async fn stalled(agent: fn(&Place) -> Acp) {
+async fn stalled(agent: fn(&Place) -> Acp, is_forgetful: bool) {
     let place = Place::new();
     let agent = agent(&place);
+    let session = begun(&agent, &place, is_forgetful).await;
     let running = Try::begin(
         &agent,
-        place.assignment("[[fault:stall]] [[say:This begins and stops in the middle of it.]]"),
+        in_session(
+            &place,
+            session.as_deref(),
+            "[[fault:stall]] [[say:This begins and stops in the middle of it.]]",
+        ),
     );
     first_text(&running).await;
     let before = running.events().len();
@@ -276,7 +312,7 @@ async fn real_agents_gemini_file_edit_and_permission_both_ways() {
 #[tokio::test]
 #[ignore = "needs the real Gemini CLI"]
 async fn real_agents_gemini_interrupt_and_go_on() {
-    interrupted_and_gone_on(gemini).await;
+    interrupted_and_gone_on(gemini, true).await;
 }
 
 #[tokio::test]
@@ -288,7 +324,7 @@ async fn real_agents_gemini_redirect() {
 #[tokio::test]
 #[ignore = "needs the real Gemini CLI"]
 async fn real_agents_gemini_resume_after_kill() {
-    resumed_after_kill(gemini).await;
+    resumed_after_kill(gemini, true).await;
 }
 
 #[tokio::test]
@@ -311,7 +347,7 @@ async fn real_agents_gemini_rate_limit() {
 #[tokio::test]
 #[ignore = "needs the real Gemini CLI"]
 async fn real_agents_gemini_stalled_stream() {
-    stalled(gemini).await;
+    stalled(gemini, true).await;
 }
 
 #[tokio::test]
@@ -399,7 +435,7 @@ async fn real_agents_opencode_file_edit_and_permission_both_ways() {
 #[tokio::test]
 #[ignore = "needs the real OpenCode"]
 async fn real_agents_opencode_interrupt_and_go_on() {
-    interrupted_and_gone_on(opencode).await;
+    interrupted_and_gone_on(opencode, false).await;
 }
 
 #[tokio::test]
@@ -411,7 +447,7 @@ async fn real_agents_opencode_redirect() {
 #[tokio::test]
 #[ignore = "needs the real OpenCode"]
 async fn real_agents_opencode_resume_after_kill() {
-    resumed_after_kill(opencode).await;
+    resumed_after_kill(opencode, false).await;
 }
 
 #[tokio::test]
@@ -431,7 +467,7 @@ async fn real_agents_opencode_rate_limit() {
 #[tokio::test]
 #[ignore = "needs the real OpenCode"]
 async fn real_agents_opencode_stalled_stream() {
-    stalled(opencode).await;
+    stalled(opencode, false).await;
 }
 
 #[tokio::test]

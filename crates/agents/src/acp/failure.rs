@@ -63,8 +63,11 @@ pub(super) fn of_message(status: Option<u64>, kinds: &[&str], message: &str) -> 
     });
     match outcome {
         Outcome::Crashed | Outcome::Overloaded if says_too_long(message) => Outcome::ContextTooLong,
-        // What Node says of a body that broke off; Gemini gives it the status 500.
-        Outcome::Crashed | Outcome::Overloaded if line(message) == "terminated" => Outcome::Truncated,
+        Outcome::Crashed | Outcome::Overloaded if is_cut(message) => Outcome::Truncated,
+        // Gemini again, whatever the provider's own status was.
+        Outcome::Crashed | Outcome::Overloaded if message.contains("is not found for API version") => {
+            Outcome::Unavailable
+        }
         outcome => outcome,
     }
 }
@@ -87,6 +90,11 @@ fn by_name(kinds: &[&str]) -> Option<Outcome> {
         "ProviderModelNotFoundError" => Some(Outcome::Unavailable),
         _ => None,
     })
+}
+
+/// What Node (with the status 500 of Gemini CLI's) and Bun say of a body that broke off.
+fn is_cut(message: &str) -> bool {
+    line(message) == "terminated" || message.contains("socket connection was closed unexpectedly")
 }
 
 fn says_too_long(message: &str) -> bool {
@@ -191,7 +199,15 @@ mod tests {
                 json!({"code": 400, "message": "{\"error\":{\"code\":400,\"message\":\"The input token count (250000) exceeds the maximum number of tokens allowed (200000).\"}}"}),
                 Outcome::ContextTooLong,
             ),
+            (
+                json!({"code": 500, "message": "models/gemini-2.5-pro is not found for API version v1beta, or is not supported for generateContent."}),
+                Outcome::Unavailable,
+            ),
             (json!({"code": 500, "message": "terminated"}), Outcome::Truncated),
+            (
+                json!({"code": -32603, "message": "Cannot connect to API: The socket connection was closed unexpectedly."}),
+                Outcome::Truncated,
+            ),
             (json!({"code": 500, "message": "anything"}), Outcome::Overloaded),
             (json!({"code": -32603, "message": "Internal error"}), Outcome::Crashed),
             (json!("nonsense"), Outcome::Crashed),

@@ -133,10 +133,15 @@ impl Acp {
         }
         let turn = talk.last_turn(&conversed);
         let is_resumed = assignment.session.is_some();
+        // Of a session whose first turn was interrupted Gemini CLI keeps nothing: there is nothing to go on in.
+        let is_forgotten = self.recipe.quirks.loads == Loads::Late && turn.interrupted && !is_resumed;
         let mut ended = report::ended(turn, conversed, &assignment.cwd, assignment.output_max);
         if self.recipe.quirks.ends_by == EndsBy::Term && ended.outcome.is_success() {
             // How it ended after its turn was our doing.
             ended.result.exit_code = None;
+        }
+        if is_forgotten {
+            ended.session = None;
         }
         report::or_anew(ended, is_resumed)
     }
