@@ -64,16 +64,26 @@ pub(super) async fn wait(
     }
 }
 
-/// `HOME/.gemini/tmp/PROJECT/chats/session-2026-11-21T03-55-c47749be.jsonl`, in universal time.
+/// Whether the session's only file is of this minute. The file is
+/// `HOME/.gemini/tmp/PROJECT/chats/session-2026-11-21T03-55-c47749be.jsonl`, in universal time; each loading leaves one
+/// more, and overwriting those does no harm.
 fn is_of_this_minute(home: &Path, session: &str, now: Duration) -> bool {
     let Some(short) = session.get(..8) else { return false };
-    let name = format!("session-{}-{short}.jsonl", minute(now.as_secs()));
+    let ending = format!("-{short}.jsonl");
+    let name = format!("session-{}{ending}", minute(now.as_secs()));
     let Ok(projects) = std::fs::read_dir(home.join(".gemini/tmp")) else {
         return false;
     };
-    projects
-        .flatten()
-        .any(|project| project.path().join("chats").join(&name).exists())
+    projects.flatten().any(|project| {
+        let Ok(files) = std::fs::read_dir(project.path().join("chats")) else {
+            return false;
+        };
+        let names = files
+            .flatten()
+            .map(|file| file.file_name().to_string_lossy().into_owned());
+        let of_session: Vec<String> = names.filter(|name| name.ends_with(&ending)).collect();
+        of_session == [name.clone()]
+    })
 }
 
 /// `2026-11-21T03-55` of seconds since 1970.
