@@ -144,7 +144,6 @@ async fn permission_both_ways(agent: fn(&Place) -> Acp) {
             assert_eq!(ended.outputs[0], b"Answered.");
             assert_eq!(ended.result.files, ["hello.txt"]);
         }
-        eprintln!("{is_denied}: {:?} {} {:?}", ended.outcome, ended.detail, text(&events));
         place.assert_protocol_kept();
     }
 }
@@ -274,9 +273,7 @@ async fn unknown_session(agent: fn(&Place) -> Acp, id: &str) {
 #[ignore = "needs the real Gemini CLI"]
 async fn real_agents_gemini_simple_turn() {
     let place = Place::new();
-    let began = std::time::Instant::now();
     let (ended, events) = run(&gemini(&place), place.assignment("[[say:Hello there.]]")).await;
-    eprintln!("gemini took {:?}", began.elapsed());
     assert_eq!(ended.outcome, Outcome::Succeeded, "{}", ended.detail);
     assert_eq!(text(&events), "Hello there.");
     let usage = ended.usage;
@@ -341,7 +338,6 @@ async fn real_agents_gemini_rate_limit() {
     running.order(Order::Stop);
     let (ended, _) = running.end().await;
     assert_eq!(ended.outcome, Outcome::Killed, "{}", ended.detail);
-    eprintln!("gemini: {}", ended.detail);
 }
 
 #[tokio::test]
@@ -355,8 +351,7 @@ async fn real_agents_gemini_stalled_stream() {
 async fn real_agents_gemini_truncated_stream() {
     let place = Place::new();
     let prompt = "[[fault:cut]] [[say:Never whole, again and again.]]";
-    let (ended, events) = run(&gemini(&place), place.assignment(prompt)).await;
-    eprintln!("{events:?}");
+    let (ended, _) = run(&gemini(&place), place.assignment(prompt)).await;
     assert_eq!(ended.outcome, Outcome::Truncated, "{}", ended.detail);
 }
 
@@ -397,9 +392,7 @@ async fn failures(agent: fn(&Place) -> Acp, expected: &[(&str, Outcome)]) {
 #[ignore = "needs the real OpenCode"]
 async fn real_agents_opencode_simple_turn() {
     let place = Place::new();
-    let began = std::time::Instant::now();
     let (ended, events) = run(&opencode(&place), place.assignment("[[say:Hello there.]]")).await;
-    eprintln!("opencode took {:?}", began.elapsed());
     assert_eq!(ended.outcome, Outcome::Succeeded, "{}", ended.detail);
     assert_eq!(text(&events), "Hello there.");
     let usage = ended.usage;
@@ -475,8 +468,7 @@ async fn real_agents_opencode_stalled_stream() {
 async fn real_agents_opencode_truncated_stream() {
     let place = Place::new();
     let prompt = "[[fault:cut]] [[say:Never whole, again and again.]]";
-    let (ended, events) = run(&opencode(&place), place.assignment(prompt)).await;
-    eprintln!("{events:?}");
+    let (ended, _) = run(&opencode(&place), place.assignment(prompt)).await;
     assert_eq!(ended.outcome, Outcome::Truncated, "{}", ended.detail);
 }
 
