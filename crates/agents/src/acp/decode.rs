@@ -15,12 +15,10 @@ use super::ask::Ask;
 use super::failure;
 use super::meter::{self, Meter, Work};
 use super::recipe::Covers;
-use super::tools::{CallLine, Tools};
+use super::running::{NOTICE_MAX, Running, Update, plan};
+use super::tools::CallLine;
 use crate::decode::jsonl::Field;
-use crate::decode::{ANSWER_MAX, DETAIL_MAX, NAMED_MAX, Turn, append_bounded, cut, raw};
-
-/// How much of a notice is told, in bytes.
-const NOTICE_MAX: usize = 300;
+use crate::decode::{NAMED_MAX, Turn, cut, raw};
 
 /// What a line means for whoever carries the conversation.
 #[derive(Clone, PartialEq, Debug)]
@@ -90,30 +88,6 @@ pub struct Decoder {
     unknown: u64,
 }
 
-/// The running turn.
-#[derive(Debug, Default)]
-struct Running {
-    prompt_bytes: usize,
-    /// All text and thought, in bytes.
-    said_bytes: usize,
-    /// The newest message.
-    text: String,
-    message: Option<String>,
-    /// A tool was called since the last piece of text.
-    is_interrupted_by_tool: bool,
-    tools: Tools,
-    trouble: Trouble,
-}
-
-/// A failure that the agent tells beside the protocol and ends as if all were well.
-#[derive(Debug, Default)]
-struct Trouble {
-    /// It says that it has failed.
-    has_failed: bool,
-    status: Option<u64>,
-    words: String,
-}
-
 #[derive(Deserialize)]
 struct Message<'a> {
     #[serde(borrow, default)]
@@ -140,40 +114,6 @@ struct Params<'a> {
     options: Field<'a>,
     #[serde(borrow, default, rename = "requestId")]
     request: Field<'a>,
-}
-
-#[derive(Deserialize)]
-struct Update<'a> {
-    #[serde(borrow, default, rename = "sessionUpdate")]
-    kind: Field<'a>,
-    #[serde(borrow, default)]
-    content: Field<'a>,
-    #[serde(borrow, default, rename = "messageId")]
-    message: Field<'a>,
-    #[serde(borrow, default)]
-    cost: Field<'a>,
-    #[serde(borrow, default)]
-    entries: Field<'a>,
-    #[serde(borrow, default, rename = "currentModeId")]
-    mode: Field<'a>,
-    #[serde(borrow, default, rename = "_meta")]
-    meta: Field<'a>,
-}
-
-#[derive(Deserialize)]
-struct Content<'a> {
-    #[serde(borrow, default)]
-    text: Field<'a>,
-    #[serde(borrow, default)]
-    uri: Field<'a>,
-}
-
-#[derive(Deserialize)]
-struct Entry<'a> {
-    #[serde(borrow, default)]
-    content: Field<'a>,
-    #[serde(borrow, default)]
-    status: Field<'a>,
 }
 
 #[derive(Deserialize)]
@@ -550,113 +490,6 @@ impl Decoder {
             interrupted: is_interrupted,
         }
     }
-}
-
-impl Running {
-    fn message(&mut self, update: &Update<'_>, events: &mut Vec<AgentEvent>) -> bool {
-        let Some(piece) = piece(update.content) else {
-            return false;
-        };
-        // Gemini says a change of its mode as a part of its answer.
-        if let Some(mode) = piece.strip_prefix("[MODE_UPDATE] ") {
-            events.push(AgentEvent::Notice(format!("the agent's mode is now {mode}")));
-            return true;
-        }
-        if self.trouble.has_failed {
-            append_bounded(&mut self.trouble.words, &piece, DETAIL_MAX);
-            events.push(AgentEvent::Notice(cut(&piece, NOTICE_MAX)));
-            return true;
-        }
-        let id = update.message.string();
-        let is_new = match (&id, &self.message) {
-            (Some(new), Some(old)) => new != old,
-            _ => self.is_interrupted_by_tool,
-        };
-        if is_new {
-            self.text.clear();
-        }
-        self.message = id.or(self.message.take());
-        self.is_interrupted_by_tool = false;
-        self.said_bytes = self.said_bytes.saturating_add(piece.len());
-        append_bounded(&mut self.text, &piece, ANSWER_MAX);
-        events.push(AgentEvent::Text(piece));
-        true
-    }
-
-    fn thought(&mut self, update: &Update<'_>, events: &mut Vec<AgentEvent>) -> bool {
-        let Some(piece) = piece(update.content) else {
-            return false;
-        };
-        self.said_bytes = self.said_bytes.saturating_add(piece.len());
-        events.push(AgentEvent::Thought(piece));
-        true
-    }
-
-    /// What the Codex adapter tells beside the protocol: its state, and errors that it tries to get over.
-    fn info(&mut self, meta: Field<'_>, events: &mut Vec<AgentEvent>) {
-        let meta: Value = meta.read().unwrap_or_default();
-        let codex = &meta["codex"];
-        match codex["threadStatus"]["type"].as_str() {
-            Some("systemError") => self.trouble.has_failed = true,
-            Some("active") => self.trouble = Trouble::default(),
-            _ => {}
-        }
-        let error = &codex["error"];
-        if error.is_object() {
-            self.trouble.status = failure::codex_status(error).or(self.trouble.status);
-            let words = error["additionalDetails"].as_str().or(error["message"].as_str());
-            let words = cut(words.unwrap_or_default(), NOTICE_MAX);
-            let told = match error["willRetry"].as_bool() {
-                Some(true) => format!("the agent tries again: {words}"),
-                _ => words,
-            };
-            events.push(AgentEvent::Notice(told));
-        }
-    }
-
-    /// Some agents say an error as text first; that is no answer.
-    fn forget_repeated(&mut self, message: &Value) {
-        let text = self.text.trim();
-        if !text.is_empty() && message.as_str().is_some_and(|message| message.contains(text)) {
-            self.said_bytes = self.said_bytes.saturating_sub(self.text.len());
-            self.text.clear();
-        }
-    }
-
-    fn denied(&self) -> String {
-        match self.tools.denials.as_slice() {
-            [] => String::new(),
-            [one] => format!("{} ({}) was denied", one.tool, cut(&one.detail, 100)),
-            [first, rest @ ..] => format!("{} and {} more tool calls were denied", first.tool, rest.len()),
-        }
-    }
-}
-
-impl Trouble {
-    fn class(&self) -> (Outcome, String) {
-        let outcome = failure::of_message(self.status, &[], &self.words);
-        (outcome, failure::line(&self.words))
-    }
-}
-
-fn piece(content: Field<'_>) -> Option<String> {
-    let content = content.read::<Content<'_>>()?;
-    // A picture or another thing without words is told by where it is.
-    content.text.string().or_else(|| content.uri.string())
-}
-
-fn plan(entries: Field<'_>) -> Vec<String> {
-    entries
-        .items()
-        .into_iter()
-        .take(NAMED_MAX)
-        .filter_map(|entry| {
-            let entry = entry.read::<Entry<'_>>()?;
-            let status = entry.status.text();
-            let status = status.as_deref().unwrap_or("pending");
-            Some(format!("[{status}] {}", cut(&entry.content.text()?, NOTICE_MAX)))
-        })
-        .collect()
 }
 
 fn of_a_child(session: Field<'_>, update: &Update<'_>) -> AgentEvent {

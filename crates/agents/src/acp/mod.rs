@@ -15,6 +15,7 @@ mod meter;
 mod minute;
 mod opening;
 mod recipe;
+mod running;
 mod settings;
 mod talk;
 mod tools;
