@@ -1,11 +1,12 @@
 //! The ACP backend over an agent that does what its prompt says, well or badly.
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
 use wheelhouse_agents::acp::{Acp, EndsBy, Loads, Recipe};
-use wheelhouse_core::agent::{Agent, AgentEvent, Assignment, Ended, Order, Reply, ToolStatus};
+use wheelhouse_core::agent::{Agent, AgentEvent, Assignment, BoxFuture, Ended, Inbox, Order, Reply, Sink, ToolStatus};
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::usage::{Cost, UsageSource};
 
@@ -310,4 +311,45 @@ async fn a_version_is_asked_for_and_was_never_tested() {
     assert_eq!(version.number.as_deref(), Some("9.9.9"));
     assert!(version.untested.expect("words").contains("never tested"));
     assert!(stage.acp().capabilities().permission);
+}
+
+/// No order ever comes, and nobody listens.
+struct Nobody;
+
+impl Inbox for Nobody {
+    fn next(&mut self) -> BoxFuture<'_, Option<Order>> {
+        Box::pin(std::future::pending())
+    }
+}
+
+struct FirstHeard(tokio::sync::Notify);
+
+impl Sink for FirstHeard {
+    fn event(&self, _event: AgentEvent) {
+        self.0.notify_one();
+    }
+}
+
+#[tokio::test]
+async fn an_agent_that_never_answers_has_stalled() {
+    for (fault, words) in [("mute", "when it was started"), ("unopened", "did not open a session")] {
+        let stage = Stage::new(fault);
+        let sink = Arc::new(FirstHeard(tokio::sync::Notify::new()));
+        let attempt = stage.acp().attempt(
+            stage.assignment("hello"),
+            Box::new(Nobody),
+            Arc::<FirstHeard>::clone(&sink),
+        );
+        let attempt = tokio::spawn(attempt);
+        // The process, and for the second its answer; from then on only the clock can bring the end.
+        sink.0.notified().await;
+        if fault == "unopened" {
+            sink.0.notified().await;
+        }
+        tokio::time::pause();
+        let ended = attempt.await.expect("no panic");
+        tokio::time::resume();
+        assert_eq!(ended.outcome, Outcome::Stalled, "{fault}: {}", ended.detail);
+        assert!(ended.detail.contains(words), "{}", ended.detail);
+    }
 }
