@@ -109,6 +109,14 @@ pub(crate) enum Command {
     Retry(Target),
     /// Put words into the turn of a running task
     Steer(Steer),
+    /// Print what an isolated task changed
+    Diff(Target),
+    /// Bring the work of an isolated task, or all that a run has merged, into the branch that is checked out
+    Merge(Target),
+    /// Take the tree of an isolated task away; its work is kept for a while
+    Discard(Target),
+    /// Print where an isolated task works
+    Open(Target),
     /// Answer a question; without arguments, list the open ones
     Answer(Answer),
     /// Approve what waits for approval

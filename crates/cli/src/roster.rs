@@ -32,6 +32,8 @@ pub(crate) struct Backend {
     pub(crate) name: &'static str,
     /// The program it drives, when it needs one on the machine.
     pub(crate) program: Option<&'static str>,
+    /// The release line it was tested with, and the last version, where that matters.
+    tested: fn() -> Option<(&'static str, &'static str)>,
     /// How an agent of this kind is made.
     build: Build,
 }
@@ -44,36 +46,43 @@ pub(crate) const BACKENDS: &[Backend] = &[
     Backend {
         name: "claude",
         program: Some("claude"),
+        tested: || Some((claude::TESTED_LINE, claude::TESTED)),
         build: claude,
     },
     Backend {
         name: "codex",
         program: Some("codex"),
+        tested: || Some((codex::TESTED_LINE, codex::TESTED)),
         build: codex,
     },
     Backend {
         name: "gemini",
         program: Some("gemini"),
+        tested: || tested_acp("gemini"),
         build: gemini,
     },
     Backend {
         name: "opencode",
         program: Some("opencode"),
+        tested: || tested_acp("opencode"),
         build: opencode,
     },
     Backend {
         name: "acp",
         program: None,
+        tested: || None,
         build: any_acp,
     },
     Backend {
         name: EXEC,
         program: None,
+        tested: || None,
         build: exec,
     },
     Backend {
         name: REHEARSAL,
         program: None,
+        tested: || None,
         build: rehearsal,
     },
 ];
@@ -115,6 +124,23 @@ fn codex(hands: &Hands, settings: &AgentSettings) -> Arc<dyn Agent> {
         config.sandbox.clone_from(sandbox);
     }
     Arc::new(Codex::new(Arc::clone(&hands.keeper), config))
+}
+
+fn tested_acp(name: &str) -> Option<(&'static str, &'static str)> {
+    let tested = acp::recipe(name)?.tested?;
+    Some((tested.line, tested.last))
+}
+
+impl Backend {
+    /// What to say about a program that names this version: nothing when it is of the line that was tested.
+    pub(crate) fn untested(&self, said: &str) -> Option<String> {
+        let (line, last) = (self.tested)()?;
+        let of_the_line = said.split_whitespace().any(|word| {
+            let rest = word.trim_start_matches('v').strip_prefix(line);
+            rest.is_some_and(|rest| rest.is_empty() || !rest.starts_with(|c: char| c.is_ascii_digit()))
+        });
+        (!of_the_line).then(|| format!("this release was tested with {last}"))
+    }
 }
 
 fn gemini(hands: &Hands, settings: &AgentSettings) -> Arc<dyn Agent> {

@@ -21,7 +21,7 @@ use wheelhouse_core::verdict;
 
 use crate::dispatch::Input;
 use crate::prepare::{self, World, bounded};
-use crate::{PLANNED_MAX, REPORT_MAX, REPORTS_MAX, fault, verify};
+use crate::{PLANNED_MAX, REPORT_MAX, REPORTS_MAX, fault, isolate, verify};
 
 /// How many events of an agent may wait to be looked at; texts beyond it are in the log only.
 const EVENTS_MAX: usize = 1_024;
@@ -57,14 +57,21 @@ pub(crate) async fn attempt(
 }
 
 async fn attempt_inner(
-    world: &World,
-    claimed: &Claimed,
+    world: &Arc<World>,
+    claimed: &Arc<Claimed>,
     orders: mpsc::Receiver<Order>,
     inputs: &mpsc::Sender<Input>,
 ) -> Result<(Box<Ended>, Vec<TaskSpec>), Box<Ended>> {
     let fault = world.settings.fault.as_ref();
     let spec = &claimed.spec;
-    let assignment = prepare::assignment(world, claimed).await?;
+    let tree = match isolate::is_isolated(claimed) {
+        true => Some(isolate::enter(world, claimed).await?),
+        false => None,
+    };
+    let assignment = prepare::assignment(world, claimed, tree.as_ref()).await?;
+    if let Some(tree) = &tree {
+        isolate::set_up(world, claimed, tree, &assignment).await?;
+    }
     let agent = world
         .roster
         .agent(&claimed.agent)
@@ -75,7 +82,7 @@ async fn attempt_inner(
         wall: Duration::from_millis(spec.timeout_ms),
         grace: Duration::from_millis(assignment.grace_ms),
     };
-    let line = Line {
+    let mut line = Line {
         lease: claimed.lease,
         inputs: inputs.clone(),
         reports: 0,
@@ -85,35 +92,70 @@ async fn attempt_inner(
         patience: Duration::from_millis(world.settings.question_timeout_ms),
         fault: world.settings.fault.clone(),
     };
+    for notice in tree.iter().flat_map(|tree| &tree.notices) {
+        line.report("notice", notice.clone()).await;
+    }
     let mut ended = watch(agent.as_ref(), assignment.clone(), limits, orders, line).await;
-    let output = || {
-        ended
-            .outputs
-            .first()
-            .map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+    let new_tasks = match conclude(world, claimed, &assignment, &mut ended).await {
+        Ok(new_tasks) => new_tasks,
+        Err(failure) => {
+            // What the agent consumed and produced stays on record.
+            (ended.outcome, ended.detail) = (failure.outcome, failure.detail);
+            Vec::new()
+        }
     };
-    if ended.result.verdict.is_none() {
-        ended.result.verdict = output().as_deref().and_then(verdict::last_block);
-    }
-    if !ended.outcome.is_success() {
-        return Ok((Box::new(ended), Vec::new()));
-    }
-    let new_tasks = if spec.planner {
-        planned(world, claimed, &output().unwrap_or_default()).await?
-    } else {
-        Vec::new()
-    };
-    if !spec.verify.is_empty() {
-        fault::pass(fault, "before-verify");
-        let checks = verify::checks(world, &assignment, &spec.verify, limits.wall).await;
-        judge(&mut ended, checks);
-    }
     let new_tasks = if ended.outcome.is_success() {
         new_tasks
     } else {
         Vec::new()
     };
     Ok((Box::new(ended), new_tasks))
+}
+
+/// Everything between the agent's word and ours: what it changed, the tasks it planned, the checks, the merge.
+async fn conclude(
+    world: &Arc<World>,
+    claimed: &Arc<Claimed>,
+    assignment: &Assignment,
+    ended: &mut Ended,
+) -> Result<Vec<TaskSpec>, Box<Ended>> {
+    let spec = &claimed.spec;
+    let isolated = isolate::is_isolated(claimed);
+    let output = ended
+        .outputs
+        .first()
+        .map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+        .unwrap_or_default();
+    if ended.result.verdict.is_none() {
+        ended.result.verdict = verdict::last_block(&output);
+    }
+    if isolated {
+        isolate::leave(world, claimed, ended).await?;
+    }
+    if !ended.outcome.is_success() {
+        return Ok(Vec::new());
+    }
+    let new_tasks = if spec.planner {
+        planned(world, claimed, &output).await?
+    } else {
+        Vec::new()
+    };
+    if !spec.verify.is_empty() {
+        fault::pass(world.settings.fault.as_ref(), "before-verify");
+        let checks = if isolated {
+            isolate::check(world, claimed, assignment).await?
+        } else {
+            let wall = Duration::from_millis(spec.timeout_ms);
+            verify::checks(world, assignment, &spec.verify, wall)
+                .await
+                .map_err(|why| failed(Outcome::Unavailable, why))?
+        };
+        judge(ended, checks);
+    }
+    if isolated && ended.outcome.is_success() {
+        isolate::merge(world, claimed, assignment, ended).await?;
+    }
+    Ok(new_tasks)
 }
 
 fn missing_agent(world: &World, claimed: &Claimed) -> Box<Ended> {
@@ -126,23 +168,15 @@ fn missing_agent(world: &World, claimed: &Claimed) -> Box<Ended> {
     failed(Outcome::Unavailable, detail)
 }
 
-fn judge(ended: &mut Ended, checks: Result<Vec<Check>, String>) {
-    match checks {
-        Ok(checks) => {
-            if let Some(check) = checks.iter().find(|check| !check.passed()) {
-                ended.outcome = Outcome::GateFailed;
-                ended.detail = match check.exit_code {
-                    Some(code) => format!("the check `{}` failed with exit {code}", check.command),
-                    None => format!("the check `{}` had to be stopped", check.command),
-                };
-            }
-            ended.result.checks = checks;
-        }
-        Err(why) => {
-            ended.outcome = Outcome::Unavailable;
-            ended.detail = why;
-        }
+fn judge(ended: &mut Ended, checks: Vec<Check>) {
+    if let Some(check) = checks.iter().find(|check| !check.passed()) {
+        ended.outcome = Outcome::GateFailed;
+        ended.detail = match check.exit_code {
+            Some(code) => format!("the check `{}` failed with exit {code}", check.command),
+            None => format!("the check `{}` had to be stopped", check.command),
+        };
     }
+    ended.result.checks = checks;
 }
 
 async fn planned(world: &World, claimed: &Claimed, output: &str) -> Result<Vec<TaskSpec>, Box<Ended>> {

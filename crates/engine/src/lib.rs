@@ -1,12 +1,13 @@
 //! The runtime of Wheelhouse: claims tasks, has agents do them, settles what came out, and survives being killed.
 //!
 //! Entered by [`run`], once per process, by the holder of the state directory's lock ([`lock::StateLock`]). All
-//! decisions are made by the pure [`dispatch::Dispatcher`]; [`supervise`] is the only room that spawns anything.
+//! decisions are made by the pure [`dispatch::Dispatcher`]; `supervise` is the only room that spawns anything.
 //! The engine knows stores and agents through core's ports alone, prints nothing and reads no environment.
 
 mod attempt;
 pub mod dispatch;
 pub mod fault;
+mod isolate;
 pub mod lock;
 pub mod nudge;
 mod prepare;

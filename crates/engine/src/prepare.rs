@@ -5,15 +5,17 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::sync::OnceCell;
 use wheelhouse_core::agent::{Assignment, Ended, Input, Roster};
 use wheelhouse_core::ids::ArtifactHash;
 use wheelhouse_core::ids::{RunId, TaskId, TaskKey};
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::plan::template::{self, Mode};
-use wheelhouse_core::spec::{Isolation, RunSpec, TaskSpec, Work};
+use wheelhouse_core::spec::{RunSpec, TaskSpec, Work};
 use wheelhouse_core::store::{Claimed, Failure, Reader, TaskResult};
 
 use crate::attempt::failed;
+use crate::worktree::{Tree, Workplace};
 use crate::{Settings, supervise};
 
 /// The longest summary that flows into another task, in bytes.
@@ -30,6 +32,7 @@ pub(crate) struct World {
     reader: Arc<Mutex<Box<dyn Reader>>>,
     runs: Mutex<HashMap<RunId, Arc<RunSpec>>>,
     pub(crate) store_id: String,
+    pub(crate) workplace: OnceCell<Arc<Workplace>>,
 }
 
 impl World {
@@ -40,6 +43,7 @@ impl World {
             reader: Arc::new(Mutex::new(reader)),
             runs: Mutex::new(HashMap::new()),
             store_id,
+            workplace: OnceCell::new(),
         }
     }
 
@@ -87,7 +91,11 @@ impl World {
 }
 
 /// Everything the agent is given, or why the try ends before it began.
-pub(crate) async fn assignment(world: &World, claimed: &Claimed) -> Result<Assignment, Box<Ended>> {
+pub(crate) async fn assignment(
+    world: &World,
+    claimed: &Claimed,
+    tree: Option<&Tree>,
+) -> Result<Assignment, Box<Ended>> {
     let spec = &claimed.spec;
     let settings = &world.settings;
     let input = input(world, claimed).await?;
@@ -105,8 +113,8 @@ pub(crate) async fn assignment(world: &World, claimed: &Claimed) -> Result<Assig
         input,
         model: spec.model.clone(),
         role: spec.role.clone(),
-        cwd: directory(settings, spec)?,
-        env: environment(world, claimed),
+        cwd: directory(tree.map_or(&settings.project, |tree| &tree.project), spec)?,
+        env: environment(world, claimed, tree),
         session: claimed.session.clone(),
         log: Some(log),
         output_max: settings.output_max,
@@ -122,19 +130,10 @@ pub fn log_path(state_dir: &Path, run: RunId, key: &TaskKey, attempt: u32) -> Pa
         .join(format!("{key}.{attempt}.log"))
 }
 
-fn directory(settings: &Settings, spec: &TaskSpec) -> Result<PathBuf, Box<Ended>> {
-    if spec.isolation == Isolation::Worktree {
-        return Err(failed(
-            Outcome::Unavailable,
-            format!(
-                "`{}` asks for `isolation: worktree`, which this version does not have; set `isolation: none`",
-                spec.key
-            ),
-        ));
-    }
+fn directory(top: &Path, spec: &TaskSpec) -> Result<PathBuf, Box<Ended>> {
     let directory = match &spec.cwd {
-        Some(below) => settings.project.join(below),
-        None => settings.project.clone(),
+        Some(below) => top.join(below),
+        None => top.to_owned(),
     };
     if directory.is_dir() {
         return Ok(directory);
@@ -145,10 +144,11 @@ fn directory(settings: &Settings, spec: &TaskSpec) -> Result<PathBuf, Box<Ended>
 
 /// The allowlisted base, the task's own, and ours, which win. The idempotency key stays the same when a try is
 /// repeated because the engine died, so that an effect outside can be recognised as done.
-fn environment(world: &World, claimed: &Claimed) -> BTreeMap<String, String> {
+fn environment(world: &World, claimed: &Claimed, tree: Option<&Tree>) -> BTreeMap<String, String> {
     let Claimed { run, attempt, spec, .. } = claimed;
     let mut env = world.settings.env.clone();
     env.extend(spec.env.clone());
+    env.extend(tree.map(|tree| tree.env.clone()).unwrap_or_default());
     let ours = [
         ("WHEELHOUSE_STORE", world.store_id.clone()),
         ("WHEELHOUSE_RUN", run.to_string()),

@@ -112,7 +112,8 @@ fn described(prompt: &str) -> String {
         Some(line) => {
             let _ = writeln!(text, "The task: {}", shortened(line));
         }
-        None => text.push_str("The task: (the prompt is empty)\n"),
+        None if prompt.trim().is_empty() => text.push_str("The task: (the prompt is empty)\n"),
+        None => text.push_str("The task: (the prompt is nothing but outputs of other tasks)\n"),
     }
     let lines = prompt.lines().count();
     let tokens = prompt.chars().count().div_ceil(4);
@@ -161,7 +162,7 @@ struct Own<'a> {
     text: &'a str,
 }
 
-/// The lines of a prompt that are not another task's output.
+/// The lines of a prompt that are not another task's output; of a line in which one begins, what stands before it.
 fn own_lines(prompt: &str) -> impl Iterator<Item = Own<'_>> {
     let mut at = 0;
     let mut inside = false;
@@ -173,9 +174,10 @@ fn own_lines(prompt: &str) -> impl Iterator<Item = Own<'_>> {
             inside = !text.trim_end().ends_with("</output>");
             return None;
         }
-        if opening(text).is_some() {
+        if let Some((before, _)) = opening(text) {
             inside = !text.trim_end().ends_with("</output>");
-            return None;
+            let text = &text[..before];
+            return Some(Own { at: begin, text });
         }
         Some(Own { at: begin, text })
     })
@@ -282,6 +284,18 @@ mod tests {
         );
         assert_eq!(answer(prompt), answer(prompt));
         assert_eq!(answer(prompt).verdict, None);
+    }
+
+    #[test]
+    fn the_task_is_told_by_what_stands_before_an_embedded_output() {
+        let text = answer("Review this: <output task=\"facts\">\none\ntwo\n</output>\n").text;
+        assert!(text.contains("\nThe task: Review this:\n"), "{text}");
+        let text = answer("<output task=\"facts\">one</output>\nWhat of it?\n").text;
+        assert!(text.contains("\nThe task: What of it?\n"), "{text}");
+        let text = answer("<output task=\"facts\">one</output>\n").text;
+        assert!(text.contains("\nThe task: (the prompt is nothing but outputs of other tasks)\n"), "{text}");
+        let text = answer("").text;
+        assert!(text.contains("\nThe task: (the prompt is empty)\n"), "{text}");
     }
 
     #[test]

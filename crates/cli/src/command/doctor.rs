@@ -345,7 +345,11 @@ fn agents(app: &App) -> Vec<Finding> {
             .map_or_else(|| "not asked".to_owned(), |answer| answer.words());
         let at = path.display();
         let found = format!("{said} ({at}); its login was not looked at");
-        findings.push(Finding::new(AGENTS, backend.name, Health::Good, found));
+        findings.push(match backend.untested(&said) {
+            None => Finding::new(AGENTS, backend.name, Health::Good, found),
+            Some(why) => Finding::new(AGENTS, backend.name, Health::Gap, format!("{found}; {why}"))
+                .next("it may work; a run says so too, and what it does not know it keeps and counts"),
+        });
     }
     for backend in BACKENDS.iter().filter(|backend| backend.program.is_none()) {
         let about = match backend.name {

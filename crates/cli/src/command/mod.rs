@@ -17,6 +17,7 @@ mod resume;
 pub(crate) mod run;
 mod serve;
 mod status;
+mod tree;
 mod watch;
 
 use crate::app::App;
@@ -41,6 +42,10 @@ pub(crate) fn dispatch(app: &App, command: &Command) -> Outcome {
         Command::Cancel(args) => change::cancel(app, &args.what),
         Command::Retry(args) => change::retry(app, &args.what),
         Command::Steer(args) => change::steer(app, args),
+        Command::Diff(args) => tree::diff(app, &args.what),
+        Command::Merge(args) => tree::merge(app, &args.what),
+        Command::Discard(args) => tree::discard(app, &args.what),
+        Command::Open(args) => tree::open(app, &args.what),
         Command::Answer(args) => answer::answer(app, args),
         Command::Approve(args) => answer::decide(app, &args.id, "approve"),
         Command::Deny(args) => answer::decide(app, &args.id, "deny"),

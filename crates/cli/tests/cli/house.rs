@@ -73,25 +73,30 @@ fn doctor_says_only_what_it_looked_at() {
     let house = with_program(house, "codex", "echo broken >&2; exit 3");
     let document = house.json(&["doctor"]);
     assert_eq!(document["ready"], true);
-    assert_eq!(document["auto"], "rehearsal");
+    assert_eq!(document["auto"], "claude");
     let finding = |name: &str| {
         let findings = document["findings"].as_array().unwrap();
         findings.iter().find(|finding| finding["name"] == name).unwrap().clone()
     };
     let claude = finding("claude")["found"].as_str().unwrap().to_owned();
     assert!(
-        claude.contains("9.9.9") && claude.contains("not built in yet"),
+        claude.contains("9.9.9") && claude.contains("tested with 2.1") && claude.contains("login was not looked at"),
         "{claude}"
     );
     assert!(
         finding("codex")["found"].as_str().unwrap().contains("failed"),
         "{document}"
     );
+    assert_eq!(
+        finding("claude")["health"],
+        "gap",
+        "a version outside the tested line is said"
+    );
     assert_eq!(finding("gemini")["found"], "no `gemini` on PATH");
     assert_eq!(finding("state")["health"], "gap");
     assert!(!house.project().join(".wheelhouse").exists(), "looking makes nothing");
     let text = house.ok(&["doctor"]).out;
-    assert!(text.contains("`auto` is rehearsal here."), "{text}");
+    assert!(text.contains("`auto` is claude here."), "{text}");
 }
 
 #[test]

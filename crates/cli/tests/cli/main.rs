@@ -7,6 +7,7 @@ mod config;
 mod documents;
 mod house;
 mod interrupt;
+mod isolation;
 mod names;
 mod people;
 mod plans;

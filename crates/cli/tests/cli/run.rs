@@ -109,8 +109,11 @@ fn rehearsal_stands_in_for_agents_that_cannot_be_driven_and_says_so() {
         "tasks: [{id: draft, agent: claude, prompt: 'Think'}, {id: fact, exec: 'echo fact'}]",
     );
     let refused = house.run(&["run", "agents.yaml"]);
-    assert_eq!(refused.code, Some(2));
-    assert!(refused.err.contains("--rehearse"), "{refused:#?}");
+    assert_eq!(refused.code, Some(1));
+    assert!(
+        refused.out.contains("unavailable") && refused.out.contains("install"),
+        "{refused:#?}"
+    );
     let done = house.ok(&["run", "agents.yaml", "--rehearse"]);
     assert!(
         done.out.contains("Rehearsed: the result of draft is made up"),

@@ -58,6 +58,13 @@ pub(super) struct Tale {
     pub(super) stopping: bool,
 }
 
+impl Tale {
+    /// Whether this try is the one under way.
+    fn is_running(&self, attempt: AttemptNumber) -> bool {
+        self.phase == Phase::Running && attempt == self.attempt
+    }
+}
+
 #[derive(Default)]
 pub(super) struct RunTale {
     pub(super) submitted: bool,
@@ -238,8 +245,7 @@ impl Witness {
                 self.enter_running(tale);
             }
             Happened::AttemptStarted { attempt, .. } | Happened::AttemptReported { attempt, .. } => {
-                let current = from == P::Running && *attempt == tale.attempt;
-                self.rule("only a running try says something", current);
+                self.rule("only a running try says something", tale.is_running(*attempt));
             }
             Happened::AttemptEnded {
                 attempt,
@@ -247,8 +253,7 @@ impl Witness {
                 usage,
                 cost,
             } => {
-                let current = from == P::Running && *attempt == tale.attempt;
-                self.rule("claims and ends alternate", current);
+                self.rule("claims and ends alternate", tale.is_running(*attempt));
                 let stopped = !tale.stopping || *outcome == Outcome::Cancelled;
                 self.rule("who was asked to stop ends as cancelled", stopped);
                 self.leave_running(tale, P::Ended);

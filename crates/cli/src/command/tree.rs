@@ -1,0 +1,172 @@
+//! `diff`, `merge`, `discard`, `open`: what isolated tasks did, and what becomes of it.
+//!
+//! They work on the project's trees directly, beside a running engine; the trees' own locks keep them apart.
+
+use serde_json::json;
+use wheelhouse_core::store::{RunView, TaskView};
+use wheelhouse_core::time::Millis;
+use wheelhouse_engine::worktree::{self, Delivery, FileChange, Options, Stat, What, Workplace};
+
+use crate::app::App;
+use crate::exit;
+use crate::failure::{Failure, Outcome};
+use crate::json::task_name;
+use crate::roster;
+use crate::show::words;
+use crate::state::{self, Named, State};
+
+/// How much of a diff is printed, in bytes; the whole is in the tree.
+const DIFF_BYTES_MAX: usize = 8 << 20;
+
+/// Prints what a task changed since its start, committed or not.
+pub(crate) fn diff(app: &App, what: &str) -> Outcome {
+    let (workplace, task) = task_of(app, what)?;
+    let diff = workplace.diff(task.run, &task.key, DIFF_BYTES_MAX).map_err(refused)?;
+    if app.terminal.json {
+        app.terminal.print_json(&json!({
+            "task": task_name(task.run, &task.key),
+            "start": diff.start,
+            "files": files_doc(&diff.files),
+            "patch": diff.patch,
+            "cut": diff.cut,
+        }))?;
+    } else {
+        app.terminal.say(&counted(&diff.stat));
+        app.terminal.print(&diff.patch)?;
+        if diff.cut {
+            let tree = workplace.path(task.run, &task.key).map_err(refused)?;
+            app.terminal.say(&format!("cut; the whole is in {}", tree.display()));
+        }
+    }
+    Ok(exit::OK)
+}
+
+/// Brings a task's work, or all that a run has merged, into the branch that is checked out.
+pub(crate) fn merge(app: &App, what: &str) -> Outcome {
+    let (workplace, named) = named(app, what)?;
+    let delivery = match &named {
+        Named::Run(run) => workplace.deliver(run.id, What::Merged),
+        Named::Task(task) => workplace.deliver(task.run, What::Task(&task.key)),
+    };
+    let (text, doc) = match delivery.map_err(refused)? {
+        Delivery::Done {
+            branch,
+            from,
+            to,
+            files,
+            stat,
+        } => (
+            format!("{what} is in {branch}: {}", counted(&stat)),
+            json!({ "merged": true, "branch": branch, "from": from, "to": to, "files": files_doc(&files) }),
+        ),
+        Delivery::NothingNew { branch } => (
+            format!("{branch} has all of {what} already"),
+            json!({ "merged": false, "branch": branch }),
+        ),
+        Delivery::Refused { words, files } => {
+            let mut failure = Failure::new(
+                exit::REFUSED,
+                format!("{what} is not merged; nothing was changed\n{words}"),
+            );
+            if !files.is_empty() {
+                failure = failure.hint(format!("in the way: {}; commit or move them first", files.join(", ")));
+            }
+            return Err(failure);
+        }
+        Delivery::Conflict(conflict) => {
+            return Err(Failure::new(
+                exit::REFUSED,
+                format!("{what} does not go together with what is checked out; nothing was changed\n{conflict}"),
+            )
+            .hint(format!("`wheelhouse open {what}` says where its work is")));
+        }
+    };
+    if app.terminal.json {
+        app.terminal.print_json(&doc)?;
+    } else {
+        app.terminal.print(&format!("{text}\n"))?;
+    }
+    Ok(exit::OK)
+}
+
+/// Takes a task's tree away; its work is kept for the trash period.
+pub(crate) fn discard(app: &App, what: &str) -> Outcome {
+    let (workplace, task) = task_of(app, what)?;
+    let name = task_name(task.run, &task.key);
+    if !task.state.is_done() {
+        return Err(Failure::new(
+            exit::REFUSED,
+            format!("{name} is {}; only what is done can be discarded", task.state.name()),
+        )
+        .hint(format!("`wheelhouse cancel {name}` stops it first")));
+    }
+    let kept = workplace.discard(task.run, &task.key, now()).map_err(refused)?;
+    if app.terminal.json {
+        app.terminal.print_json(&json!({ "task": name, "kept_at": kept }))?;
+    } else {
+        let text = match kept {
+            Some(kept) => format!("{name} is discarded; its work is kept for now at {kept}\n"),
+            None => format!("{name} is discarded; it had changed nothing\n"),
+        };
+        app.terminal.print(&text)?;
+    }
+    Ok(exit::OK)
+}
+
+/// Prints where a task works.
+pub(crate) fn open(app: &App, what: &str) -> Outcome {
+    let (workplace, task) = task_of(app, what)?;
+    let path = workplace.path(task.run, &task.key).map_err(refused)?;
+    if app.terminal.json {
+        let name = task_name(task.run, &task.key);
+        app.terminal
+            .print_json(&json!({ "task": name, "path": path.display().to_string() }))?;
+    } else {
+        app.terminal.print(&format!("{}\n", path.display()))?;
+    }
+    Ok(exit::OK)
+}
+
+fn task_of(app: &App, what: &str) -> Result<(Workplace, TaskView), Failure> {
+    match named(app, what)? {
+        (workplace, Named::Task(task)) => Ok((workplace, task)),
+        (_, Named::Run(run)) => Err(whole_run(what, &run)),
+    }
+}
+
+fn whole_run(what: &str, run: &RunView) -> Failure {
+    Failure::new(exit::REFUSED, format!("`{what}` is a run; this takes one task"))
+        .hint(format!("`wheelhouse status {}` names its tasks", run.id))
+}
+
+fn named(app: &App, what: &str) -> Result<(Workplace, Named), Failure> {
+    let mut state = State::expect(&app.place)?;
+    let named = state::named(state.reader.as_mut(), what)?;
+    let store = state.reader.store_id()?;
+    let settings = app.settings(None)?;
+    let options = Options::new(store, roster::passed_env(&settings, &app.env));
+    let workplace = Workplace::open(&app.place.project, &app.place.state_dir, options).map_err(refused)?;
+    Ok((workplace, named))
+}
+
+fn refused(error: worktree::Error) -> Failure {
+    Failure::new(exit::REFUSED, error.to_string())
+}
+
+fn counted(stat: &Stat) -> String {
+    format!(
+        "{}, +{} -{} lines",
+        words::count(u64::try_from(stat.files).unwrap_or(u64::MAX), "file"),
+        stat.insertions,
+        stat.deletions
+    )
+}
+
+fn files_doc(files: &[FileChange]) -> serde_json::Value {
+    let file = |file: &FileChange| json!({ "path": file.path, "change": format!("{:?}", file.change).to_lowercase() });
+    files.iter().map(file).collect()
+}
+
+fn now() -> Millis {
+    Millis(u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0))
+}

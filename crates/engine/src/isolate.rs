@@ -1,0 +1,174 @@
+//! Isolated tasks: a tree before the try, the list of what really changed and the merge after it.
+//!
+//! Called by [`crate::attempt`]. The work itself is done by [`crate::worktree`] on blocking threads; here it becomes
+//! part of a try, and what it finds becomes the try's outcome.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use wheelhouse_core::agent::{Assignment, Ended};
+use wheelhouse_core::outcome::Outcome;
+use wheelhouse_core::spec::{Isolation, Merge};
+use wheelhouse_core::store::Claimed;
+
+use crate::attempt::failed;
+use crate::prepare::{World, bounded};
+use crate::worktree::{self, Landing, Options, Rules, Tree, Verify, Workplace, violations};
+use crate::{supervise, verify};
+
+/// How much of a conflict is told with the outcome, in bytes; both sides are on their branches.
+const CONFLICT_TOLD_MAX: usize = 4_000;
+
+/// Whether the task works in a tree of its own.
+pub(crate) fn is_isolated(claimed: &Claimed) -> bool {
+    match claimed.spec.isolation {
+        Isolation::None => false,
+        Isolation::Worktree => true,
+    }
+}
+
+/// The task's tree, made or found again, and set up.
+pub(crate) async fn enter(world: &World, claimed: &Claimed) -> Result<Tree, Box<Ended>> {
+    let workplace = workplace(world).await?;
+    let (run, key, attempt) = (claimed.run, claimed.spec.key.clone(), claimed.attempt);
+    let needs = claimed.spec.needs.clone();
+    blocking(move || workplace.create(run, &key, attempt, &needs)).await
+}
+
+/// Runs the set-up commands of a new tree, in it.
+pub(crate) async fn set_up(world: &World, claimed: &Claimed, tree: &Tree, at: &Assignment) -> Result<(), Box<Ended>> {
+    if tree.setup.is_empty() {
+        return Ok(());
+    }
+    let wall = Duration::from_millis(claimed.spec.timeout_ms);
+    let unavailable = |why: String| failed(Outcome::Unavailable, format!("the tree could not be set up: {why}"));
+    let checks = verify::checks(world, at, &tree.setup, wall)
+        .await
+        .map_err(unavailable)?;
+    if let Some(check) = checks.iter().find(|check| !check.passed()) {
+        return Err(unavailable(format!("`{}` failed: {}", check.command, check.tail)));
+    }
+    let workplace = workplace(world).await?;
+    let (run, key) = (claimed.run, claimed.spec.key.clone());
+    blocking(move || workplace.mark_set_up(run, &key)).await
+}
+
+/// Commits what the try left, whatever its outcome, and says what changed. A success that broke its rules is none.
+pub(crate) async fn leave(world: &World, claimed: &Claimed, ended: &mut Ended) -> Result<(), Box<Ended>> {
+    let workplace = workplace(world).await?;
+    let (run, key) = (claimed.run, claimed.spec.key.clone());
+    let message = format!("{key}: try {} ended as {}", claimed.attempt, ended.outcome);
+    let changed = blocking(move || workplace.finish(run, &key, &message)).await?;
+    ended.result.files = changed.paths();
+    if !ended.outcome.is_success() {
+        return Ok(());
+    }
+    let rules = Rules {
+        files: &claimed.spec.files,
+        protect: &claimed.spec.protect,
+        verify: &claimed.spec.verify,
+    };
+    let broken = match violations(&changed.files, rules) {
+        Ok(broken) => broken.iter().map(ToString::to_string).collect(),
+        Err(error) => vec![error.to_string()],
+    };
+    let mut why: Vec<String> = changed.problems.iter().map(ToString::to_string).collect();
+    why.extend(broken);
+    if !why.is_empty() {
+        ended.outcome = Outcome::GateFailed;
+        ended.detail = why.join("; ");
+    }
+    Ok(())
+}
+
+/// Runs the task's checks on what it finished, in a clean checkout.
+pub(crate) async fn check(
+    world: &Arc<World>,
+    claimed: &Arc<Claimed>,
+    at: &Assignment,
+) -> Result<Vec<wheelhouse_core::store::Check>, Box<Ended>> {
+    let workplace = workplace(world).await?;
+    let (world, claimed, at) = (Arc::clone(world), Arc::clone(claimed), at.clone());
+    let runtime = tokio::runtime::Handle::current();
+    let wall = Duration::from_millis(claimed.spec.timeout_ms);
+    blocking(move || {
+        let checkout = workplace.checkout_clean(claimed.run, &claimed.spec.key)?;
+        let at = Assignment {
+            cwd: checkout.project().to_owned(),
+            ..at
+        };
+        Ok(runtime.block_on(verify::checks(&world, &at, &claimed.spec.verify, wall)))
+    })
+    .await?
+    .map_err(|why| failed(Outcome::Unavailable, why))
+}
+
+/// Merges a task that is done into its run, as the plan says. What does not go together is kept on both branches.
+pub(crate) async fn merge(
+    world: &Arc<World>,
+    claimed: &Arc<Claimed>,
+    at: &Assignment,
+    ended: &mut Ended,
+) -> Result<(), Box<Ended>> {
+    let checked = match claimed.spec.merge {
+        Merge::None => return Ok(()),
+        Merge::Branch => false,
+        Merge::Queue => true,
+    };
+    let workplace = workplace(world).await?;
+    let (world, claimed, at) = (Arc::clone(world), Arc::clone(claimed), at.clone());
+    let runtime = tokio::runtime::Handle::current();
+    let landing = blocking(move || {
+        let verify: Verify<'_> = &|path| {
+            if !checked || claimed.spec.verify.is_empty() {
+                return Ok(());
+            }
+            let at = Assignment {
+                cwd: path.to_owned(),
+                ..at.clone()
+            };
+            let wall = Duration::from_millis(claimed.spec.timeout_ms);
+            let checks = runtime.block_on(verify::checks(&world, &at, &claimed.spec.verify, wall))?;
+            match checks.iter().find(|check| !check.passed()) {
+                Some(check) => Err(format!("`{}` failed: {}", check.command, check.tail)),
+                None => Ok(()),
+            }
+        };
+        workplace.merge(claimed.run, &claimed.spec.key, verify)
+    })
+    .await?;
+    let why = match landing {
+        Landing::Merged { .. } | Landing::AlreadyMerged | Landing::NothingToMerge => return Ok(()),
+        Landing::Conflict(conflict) => format!("its work does not merge: {conflict}"),
+        Landing::CheckFailed { why, .. } => format!("its work passes alone and fails merged: {why}"),
+        Landing::BaseFails { why } => format!("what was merged before fails the check by itself: {why}"),
+    };
+    ended.outcome = Outcome::GateFailed;
+    ended.detail = bounded(&why, CONFLICT_TOLD_MAX);
+    Ok(())
+}
+
+/// Opened with the first isolated task: asking git costs time that other tasks need not spend.
+async fn workplace(world: &World) -> Result<Arc<Workplace>, Box<Ended>> {
+    let open = || async {
+        let options = Options::new(world.store_id.clone(), world.settings.env.clone());
+        let (project, state_dir) = (world.settings.project.clone(), world.settings.state_dir.clone());
+        blocking(move || {
+            let workplace = Workplace::open(&project, &state_dir, options)?;
+            workplace.recover()?;
+            Ok(Arc::new(workplace))
+        })
+        .await
+    };
+    world.workplace.get_or_try_init(open).await.cloned()
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, worktree::Error> + Send + 'static,
+) -> Result<T, Box<Ended>> {
+    match supervise::blocking(work).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(failed(Outcome::Unavailable, error.to_string())),
+        Err(panic) => Err(failed(Outcome::Crashed, panic)),
+    }
+}
