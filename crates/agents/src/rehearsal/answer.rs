@@ -293,7 +293,10 @@ mod tests {
         let text = answer("<output task=\"facts\">one</output>\nWhat of it?\n").text;
         assert!(text.contains("\nThe task: What of it?\n"), "{text}");
         let text = answer("<output task=\"facts\">one</output>\n").text;
-        assert!(text.contains("\nThe task: (the prompt is nothing but outputs of other tasks)\n"), "{text}");
+        assert!(
+            text.contains("\nThe task: (the prompt is nothing but outputs of other tasks)\n"),
+            "{text}"
+        );
         let text = answer("").text;
         assert!(text.contains("\nThe task: (the prompt is empty)\n"), "{text}");
     }
