@@ -6,7 +6,7 @@
 //! Contracts every implementation keeps:
 //! - [`Store::commit`] applies a batch in one durable transaction. A refused command changes nothing and does not
 //!   hurt its neighbours; a [`Failure`] means that nothing of the batch was applied.
-//! - Each change of state and its [`Event`](crate::event::Event) commit together.
+//! - Each change of state and its [`Event`] commit together.
 //! - A write under a [`Lease`] counts only while the task is running, the fence is the task's current one and
 //!   `lease_until > now` by the store's own clock. Otherwise [`Refused::LostLease`].
 //! - Times come from the store's clock, never from a caller.

@@ -1,7 +1,7 @@
 //! The dispatcher: every decision of a running engine, as a pure machine.
 //!
 //! Inputs come in ([`Input`]), effects go out ([`Effect`]); between them nothing awaits, reads a clock or touches a
-//! store. [`crate::supervise`] drives it in the product, `tests/simulation.rs` drives it with seeded faults on a
+//! store. `supervise` drives it in the product, `tests/simulation.rs` drives it with seeded faults on a
 //! simulated clock.
 //!
 //! One commit is in flight at a time. What piles up meanwhile goes into the next one, so batches grow with the load

@@ -3,7 +3,7 @@
 //! One [`Claude`] follows one process over all its turns. It knows the traps of that stream: the init line repeats at
 //! every turn, each block of a message is a line of its own, text comes twice when partial messages are on, `usage` of
 //! such lines is the first moment's, a failed request is called a success, a refused tool as well, and cost is the
-//! session's. The end of a turn is [`result`]'s business.
+//! session's. The end of a turn is `result`'s business.
 
 mod ask;
 mod meter;

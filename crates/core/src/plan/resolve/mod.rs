@@ -261,18 +261,8 @@ impl<'a, 'n> Resolve<'a, 'n> {
             isolation,
             merge,
             protect,
-            timeout_ms: timeout.map_or(
-                defaults.timeout_ms,
-                |At {
-                     value: Duration { ms }, ..
-                 }| ms,
-            ),
-            idle_timeout_ms: idle_timeout.map_or(
-                defaults.idle_timeout_ms,
-                |At {
-                     value: Duration { ms }, ..
-                 }| ms,
-            ),
+            timeout_ms: timeout.map_or(defaults.timeout_ms, |one| one.value.ms),
+            idle_timeout_ms: idle_timeout.map_or(defaults.idle_timeout_ms, |one| one.value.ms),
             retry_max: retry
                 .map(|one| one.value.max)
                 .or(defaults.retry_max)
