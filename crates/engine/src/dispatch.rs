@@ -582,7 +582,9 @@ impl Dispatcher {
             cost,
             session: _,
         } = ended;
-        if !detail.is_empty() && !outcome.is_success() {
+        // A summary that says all of it already (a command's own `exit 3: …`) is not told twice.
+        let told = detail.split(": ").all(|part| result.summary.contains(part));
+        if !told && !outcome.is_success() {
             result.summary = if result.summary.is_empty() {
                 detail
             } else {
