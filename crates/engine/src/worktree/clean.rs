@@ -43,12 +43,7 @@ impl Trees {
             trash::delete(&path)?;
             self.unregister(&held, &path)?;
         }
-        let call = self
-            .git
-            .at(&self.root)
-            .holding(&held.file)?
-            .global("-c")
-            .global("checkout.workers=0");
+        let call = self.git.at(&self.root).holding(&held.file)?;
         let added = call
             .args(["worktree", "add", "-q", "--detach"])
             .arg(&path)

@@ -130,22 +130,9 @@ impl Trees {
 
     fn add(&self, held: &Held<'_>, path: &Path, record: &TreeRecord, branch: Branch) -> Result<(), Error> {
         let reason = names::lock_reason(&self.store, record.run, &record.key);
-        // More threads for large checkouts; git itself stays with one below a hundred files.
-        let call = self
-            .git
-            .at(&self.root)
-            .holding(&held.file)?
-            .global("-c")
-            .global("checkout.workers=0");
-        let call = call.args([
-            "worktree",
-            "add",
-            "-q",
-            "--no-guess-remote",
-            "--lock",
-            "--reason",
-            &reason,
-        ]);
+        let call = self.git.at(&self.root).holding(&held.file)?;
+        let call = call.args(["worktree", "add", "-q", "--no-guess-remote", "--lock"]);
+        let call = call.args(["--reason", &reason]);
         let call = match branch {
             Branch::New => call
                 .args(["--no-track", "-b", &record.branch])

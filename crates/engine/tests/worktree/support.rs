@@ -35,7 +35,7 @@ pub(crate) fn write(path: impl AsRef<Path>, text: &str) {
 }
 
 pub(crate) fn read(path: impl AsRef<Path>) -> String {
-    fs::read_to_string(path.as_ref()).unwrap_or_else(|error| panic!("{}: {error}", path.as_ref().display()))
+    fs::read_to_string(path.as_ref()).unwrap_or_else(|error| unreachable!("{}: {error}", path.as_ref().display()))
 }
 
 /// The environment of every git, ours and the tests' own.
