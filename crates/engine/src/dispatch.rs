@@ -582,10 +582,11 @@ impl Dispatcher {
             cost,
             session: _,
         } = ended;
-        // A summary that says all of it already (a command's own `exit 3: …`) is not told twice.
+        // What a summary says already (a command's own `exit 3` and its last line) is not told twice.
         let told = detail.split(": ").all(|part| result.summary.contains(part));
-        if !told && !outcome.is_success() {
-            result.summary = if result.summary.is_empty() {
+        let adds = !told || result.summary.len() <= detail.len();
+        if adds && !outcome.is_success() {
+            result.summary = if told || result.summary.is_empty() {
                 detail
             } else {
                 format!("{detail}\n\n{}", result.summary)
