@@ -228,6 +228,10 @@ fn hooks_run_only_where_they_are_honoured() {
     ] {
         hook(&house, name, &format!("echo {name} >> '{}'", marks.display()));
     }
+    // Not a hook by name, but a program of the repository's choice all the same.
+    hook(&house, "watch", &format!("echo watch >> '{}'", marks.display()));
+    let watch = house.project.join(".git/hooks/watch");
+    house.git(&["config", "core.fsmonitor", watch.to_str().unwrap()]);
     let trees = house.trees();
     house.task(&trees, "a", &[], &[("x.txt", "x")]);
     trees.merge(RUN, &key("a"), &|_| Ok(())).unwrap();
