@@ -1,0 +1,122 @@
+//! The whole program with the real agents against the fake model: three vendors, then a fourth, whose branches are
+//! checked and merged. Run by hand: `WHEELHOUSE_REAL_AGENTS=DIR cargo test -- --ignored real_agents`, where
+//! `DIR/node_modules/.bin` has the programs (see docs/fake-model-api.md).
+#![expect(clippy::unwrap_used, reason = "tests say what they expect by failing")]
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use wheelhouse_testkit::model_api::{ModelApi, Script};
+
+const PLAN: &str = r#"
+name: three-vendors
+defaults: {isolation: worktree, merge: queue, timeout: 3m}
+tasks:
+  - {id: by-claude, agent: claude, prompt: "[[edit:claude.txt:made by claude]]", files: [claude.txt], verify: ["test -e claude.txt"]}
+  - {id: by-codex, agent: codex, prompt: "[[edit:codex.txt:made by codex]]", files: [codex.txt], verify: ["test -e codex.txt"]}
+  - {id: by-gemini, agent: gemini, model: gemini-2.5-pro, needs: [by-claude, by-codex], prompt: "[[edit:gemini.txt:made by gemini]]",
+     files: [gemini.txt], verify: ["test -e gemini.txt && test -e claude.txt && test -e codex.txt"]}
+  - {id: by-opencode, agent: opencode, needs: [by-gemini], prompt: "[[edit:opencode.txt:made by opencode]]", verify: ["test -e opencode.txt"]}
+"#;
+
+/// What the agents must be told to talk to nobody but the fake; the names that the configuration lets through.
+fn environment(api: &ModelApi) -> Vec<(&'static str, String)> {
+    let on = || "1".to_owned();
+    vec![
+        ("ANTHROPIC_BASE_URL", api.base_url()),
+        ("ANTHROPIC_API_KEY", "test-key".to_owned()),
+        ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", on()),
+        ("DISABLE_TELEMETRY", on()),
+        ("DISABLE_ERROR_REPORTING", on()),
+        ("DISABLE_AUTOUPDATER", on()),
+        ("OPENAI_API_KEY", "test-key".to_owned()),
+        ("GEMINI_API_KEY", "test-key".to_owned()),
+        ("GOOGLE_GEMINI_BASE_URL", api.base_url()),
+        ("OPENCODE_DISABLE_AUTOUPDATE", on()),
+        ("OPENCODE_DISABLE_MODELS_FETCH", on()),
+    ]
+}
+
+fn settings_of_the_agents(home: &Path, api: &ModelApi) {
+    let write = |name: &str, text: String| {
+        let path = home.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    let url = api.openai_url();
+    write(
+        ".codex/config.toml",
+        format!(
+            "model = \"gpt-5.5\"\nmodel_provider = \"fake\"\ncheck_for_update_on_startup = false\n[analytics]\n\
+             enabled = false\n[features]\nplugins = false\n[model_providers.fake]\nname = \"fake\"\n\
+             base_url = \"{url}\"\nenv_key = \"OPENAI_API_KEY\"\nwire_api = \"responses\"\n"
+        ),
+    );
+    let gemini = serde_json::json!({
+        "security": {"auth": {"selectedType": "gemini-api-key"}, "folderTrust": {"enabled": false}},
+        "general": {"enableAutoUpdate": false}, "privacy": {"usageStatisticsEnabled": false},
+        "telemetry": {"enabled": false},
+    });
+    write(".gemini/settings.json", gemini.to_string());
+    let opencode = serde_json::json!({
+        "autoupdate": false, "share": "disabled", "model": "fake/fake-model", "small_model": "fake/fake-model",
+        "provider": {"fake": {"npm": "@ai-sdk/openai-compatible", "name": "Fake",
+            "options": {"baseURL": url, "apiKey": "test-key"},
+            "models": {"fake-model": {"name": "Fake", "limit": {"context": 200_000, "output": 8_000}}}}},
+    });
+    write(".config/opencode/opencode.json", opencode.to_string());
+}
+
+#[test]
+#[ignore = "needs the real agents: WHEELHOUSE_REAL_AGENTS=DIR"]
+fn real_agents_of_four_vendors_are_checked_and_merged() {
+    let tools = std::env::var_os("WHEELHOUSE_REAL_AGENTS").map(std::path::PathBuf::from);
+    let tools = tools.unwrap_or_else(|| Path::new("WHEELHOUSE_REAL_AGENTS is not set").to_owned());
+    let api = ModelApi::start(Script::new()).unwrap();
+    let root = tempfile::tempdir().unwrap();
+    let (home, project) = (root.path().join("home"), root.path().join("project"));
+    fs::create_dir_all(&project).unwrap();
+    settings_of_the_agents(&home, &api);
+    let path = format!(
+        "{}:/usr/local/bin:/usr/bin:/bin",
+        tools.join("node_modules/.bin").display()
+    );
+    let start = |program: &str, args: &[&str]| {
+        let done = Command::new(program)
+            .args(args)
+            .current_dir(&project)
+            .env_clear()
+            .envs(environment(&api))
+            .envs([
+                ("PATH", path.as_str()),
+                ("HOME", home.to_str().unwrap()),
+                ("LANG", "C.UTF-8"),
+            ])
+            .output()
+            .unwrap();
+        assert!(done.status.success(), "{program} {args:?}: {done:#?}");
+    };
+    start("git", &["init", "-q", "-b", "main"]);
+    fs::write(project.join("README.md"), "a project\n").unwrap();
+    start("git", &["add", "README.md"]);
+    let identity = ["-c", "user.name=Test", "-c", "user.email=test@example.org"];
+    start("git", &[&identity[..], &["commit", "-q", "-m", "start"]].concat());
+    let names: Vec<&str> = environment(&api).iter().map(|(name, _)| *name).collect();
+    let pass = [&["PATH", "HOME", "LANG"], &names[..]].concat();
+    fs::write(
+        project.join("wheelhouse.toml"),
+        format!("permissions.allow = [\"*\"]\nenv.pass = {pass:?}\n"),
+    )
+    .unwrap();
+    fs::write(project.join("plan.yaml"), PLAN).unwrap();
+
+    let wheelhouse = env!("CARGO_BIN_EXE_wheelhouse");
+    start(wheelhouse, &["run", "plan.yaml"]);
+    start(wheelhouse, &["merge", "r1"]);
+    for vendor in ["claude", "codex", "gemini", "opencode"] {
+        let made = fs::read_to_string(project.join(format!("{vendor}.txt"))).unwrap();
+        assert_eq!(made.trim_end(), format!("made by {vendor}"));
+    }
+    assert!(api.violations().is_empty(), "{:#?}", api.violations());
+}
