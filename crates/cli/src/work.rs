@@ -75,7 +75,10 @@ pub(crate) fn follow_to_end(
                     ))
                 })??
             }
-            Seat::Theirs(_) => runtime.block_on(attached(&mut follower, &mut signals, watcher.as_deref_mut()))?,
+            Seat::Theirs(_) => {
+                let watcher = watcher.as_deref_mut();
+                runtime.block_on(attached(app, runs, &mut follower, &mut signals, watcher))?
+            }
         };
         if let Some(finish) = finish {
             return Ok(finish);
@@ -117,14 +120,18 @@ async fn hosting(
     }
 }
 
-/// Follows the engine of another process. None: it went away.
+/// Follows the engine of another process. None: it went away, or it took one of our runs for a dead engine's.
 async fn attached(
+    app: &App,
+    runs: &[RunId],
     follower: &mut Follower<'_>,
     signals: &mut Signals,
     watcher: Option<&mut (dyn Watcher + '_)>,
 ) -> Result<Option<Finish>, Failure> {
     Ok(match follower.follow(signals, None, watcher).await? {
         End::Finished => Some(Finish::Over),
+        // An engine that has the seat and is still beginning finds what we have just submitted, and interrupts it.
+        End::Held if any_interrupted(app, runs)? => None,
         End::Held => Some(Finish::Held),
         End::Left => Some(Finish::Left),
         End::Gone | End::Hosted(_) => None,
@@ -147,16 +154,30 @@ fn finish_of(reader: &mut dyn Reader, runs: &[RunId]) -> Result<Option<Finish>, 
     Ok(Some(finish))
 }
 
-/// The engine is gone and our runs are not over: take its place, or watch who did.
-fn step_in(app: &App, settings: &Settings, runs: &[RunId]) -> Result<Seat, Failure> {
-    let seat = host::seat(&app.place.state_dir)?;
-    if let Seat::Ours(_) = &seat {
-        let mut state = State::open(&app.place)?;
-        host::recover(&mut state, settings, false)?;
-        for run in runs {
-            go_on(&mut state, *run)?;
+fn any_interrupted(app: &App, runs: &[RunId]) -> Result<bool, Failure> {
+    let mut reader = state::expect(&app.place)?;
+    for run in runs {
+        if reader
+            .run(*run)?
+            .is_some_and(|view| view.state == RunState::Interrupted)
+        {
+            return Ok(true);
         }
     }
+    Ok(false)
+}
+
+/// Our runs are without an engine and not over: take the seat, or watch who did. They go on either way.
+fn step_in(app: &App, settings: &Settings, runs: &[RunId]) -> Result<Seat, Failure> {
+    let seat = host::seat(&app.place.state_dir)?;
+    let mut state = State::open(&app.place)?;
+    if let Seat::Ours(_) = &seat {
+        host::recover(&mut state, settings, false)?;
+    }
+    for run in runs {
+        go_on(&mut state, *run)?;
+    }
+    nudge_other(app, &seat);
     Ok(seat)
 }
 
