@@ -29,11 +29,13 @@ pub(crate) fn migrate(
 ) -> Result<(), Failure> {
     let known = u32::try_from(migrations.len()).unwrap_or(u32::MAX);
     let sqlite = |error| failure(path, error);
+    // Looked at first: whoever else opens a new file at this moment fills it and gives it its version in one commit.
+    let empty = is_empty(connection).map_err(sqlite)?;
     let found = version(connection).map_err(sqlite)?;
     if found > known {
         return Err(Failure::TooNew { found, known });
     }
-    if found == 0 && !is_empty(connection).map_err(sqlite)? {
+    if found == 0 && !empty {
         return Err(Failure::Damaged(format!(
             "{} is a database of another program",
             path.display()

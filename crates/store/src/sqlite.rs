@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use wheelhouse_core::store::{Command, Failure, Reader, Refused, Reply, Store};
 
 use crate::clock::Clock;
@@ -140,7 +140,7 @@ fn connect(path: &Path, patience: Duration) -> rusqlite::Result<Connection> {
     // Without this, SQLite plans a statement anew whenever the numbers bound to it differ: a fifth of all time.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.pragma_update(None, "trusted_schema", false)?;
-    connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0))?;
+    enter_wal(&connection, patience)?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     // Declared for fsck, not enforced; see the schema.
     connection.pragma_update(None, "foreign_keys", false)?;
@@ -150,6 +150,23 @@ fn connect(path: &Path, patience: Duration) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
+/// Many may open a new file at once. SQLite does not wait for the others where a lock is turned into a greater one, as
+/// this does, so the waiting is done here.
+fn enter_wal(connection: &Connection, patience: Duration) -> rusqlite::Result<()> {
+    let mut waited = Duration::ZERO;
+    loop {
+        match connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0)) {
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && waited < patience => {
+                std::thread::sleep(WAL_PAUSE);
+                waited += WAL_PAUSE;
+            }
+            entered => return entered.map(drop),
+        }
+    }
+}
+
+/// Between two tries to begin the log of a new file.
+const WAL_PAUSE: Duration = Duration::from_millis(2);
 /// Pages kept in memory, at the most; negative: in KiB.
 const CACHE_KIB: i64 = -16 * 1024;
 /// How long the log grows before its pages are written to the file proper: rare enough to be cheap on average, often
@@ -182,6 +199,25 @@ mod tests {
     fn limit_pages(store: &SqliteStore, pages: i64) {
         let limit = format!("PRAGMA max_page_count = {pages}");
         store.connection.query_row(&limit, [], |_| Ok(())).unwrap();
+    }
+
+    #[test]
+    fn many_open_a_new_file_at_once() {
+        for _ in 0..10 {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("wheelhouse.db");
+            let together = std::sync::Barrier::new(8);
+            std::thread::scope(|scope| {
+                for _ in 0..8 {
+                    scope.spawn(|| {
+                        together.wait();
+                        SqliteStore::open(&path, Arc::new(SystemClock::new()))
+                            .map(drop)
+                            .unwrap();
+                    });
+                }
+            });
+        }
     }
 
     #[test]
