@@ -193,6 +193,7 @@ fn engine_settings(app: &App, settings: &Settings, until: Until) -> Result<wheel
         go_on: true,
         until,
         policy: settings.policy.clone(),
+        isolation: settings.isolation.clone(),
         question_timeout_ms: u64::try_from(settings.question_timeout.as_millis()).unwrap_or(u64::MAX),
         fault,
     })

@@ -335,6 +335,7 @@ mod tests {
             grace: std::time::Duration::ZERO,
             question_timeout: std::time::Duration::ZERO,
             policy: Vec::new(),
+            isolation: Default::default(),
             env_pass: vec!["PATH".to_owned(), "ABSENT".to_owned()],
             retention: std::time::Duration::ZERO,
             agents: BTreeMap::from([

@@ -168,6 +168,7 @@ async fn measure(directory: &Path, shape: Shape, size: usize, parallel_max: u32)
         go_on: true,
         until: Until::NothingLeft,
         policy: Vec::new(),
+        isolation: Default::default(),
         question_timeout_ms: 60_000,
         fault: None,
     };

@@ -151,7 +151,10 @@ pub(crate) async fn merge(
 /// Opened with the first isolated task: asking git costs time that other tasks need not spend.
 async fn workplace(world: &World) -> Result<Arc<Workplace>, Box<Ended>> {
     let open = || async {
-        let options = Options::new(world.store_id.clone(), world.settings.env.clone());
+        let options = Options {
+            template: world.settings.isolation.clone(),
+            ..Options::new(world.store_id.clone(), world.settings.env.clone())
+        };
         let (project, state_dir) = (world.settings.project.clone(), world.settings.state_dir.clone());
         blocking(move || {
             let workplace = Workplace::open(&project, &state_dir, options)?;

@@ -23,6 +23,7 @@ use std::sync::Arc;
 use wheelhouse_core::agent::Roster;
 use wheelhouse_core::ids::AgentName;
 use wheelhouse_core::policy::Rule;
+use wheelhouse_core::spec::EnvTemplate;
 use wheelhouse_core::store::{Cap, Failure, Store};
 
 pub use dispatch::{Ending, StopSignal, Until};
@@ -59,6 +60,8 @@ pub struct Settings {
     pub go_on: bool,
     /// When the engine ends by itself.
     pub until: Until,
+    /// What every tree of an isolated task is furnished with.
+    pub isolation: EnvTemplate,
     /// What answers permission requests before a person is asked.
     pub policy: Vec<Rule>,
     /// Milliseconds a person has to answer an agent's request; then it gets the safe answer: no.

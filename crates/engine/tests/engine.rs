@@ -195,6 +195,7 @@ impl Stage {
             go_on: true,
             until: Until::NothingLeft,
             policy: Vec::new(),
+            isolation: Default::default(),
             question_timeout_ms: 60_000,
             fault: None,
         }

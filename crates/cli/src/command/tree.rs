@@ -144,7 +144,10 @@ fn named(app: &App, what: &str) -> Result<(Workplace, Named), Failure> {
     let named = state::named(state.reader.as_mut(), what)?;
     let store = state.reader.store_id()?;
     let settings = app.settings(None)?;
-    let options = Options::new(store, roster::passed_env(&settings, &app.env));
+    let options = Options {
+        template: settings.isolation.clone(),
+        ..Options::new(store, roster::passed_env(&settings, &app.env))
+    };
     let workplace = Workplace::open(&app.place.project, &app.place.state_dir, options).map_err(refused)?;
     Ok((workplace, named))
 }

@@ -138,6 +138,30 @@ pub(crate) const KEYS: &[Key] = &[
         about: "The environment variables that agents and commands are given; nothing else is passed on.",
     },
     Key {
+        pattern: "isolation.copy",
+        kind: Kind::Names,
+        default: Some("[]"),
+        about: "Globs of untracked files that are lent to the tree of an isolated task, such as `.env`.",
+    },
+    Key {
+        pattern: "isolation.setup",
+        kind: Kind::Names,
+        default: Some("[]"),
+        about: "Commands that are run in a new tree before its first try, such as `npm ci`.",
+    },
+    Key {
+        pattern: "isolation.ports",
+        kind: Kind::Count { min: 0, max: 100 },
+        default: Some("0"),
+        about: "How many ports are leased for each tree: `PORT_0` and on.",
+    },
+    Key {
+        pattern: "isolation.databases",
+        kind: Kind::Count { min: 0, max: 100 },
+        default: Some("0"),
+        about: "How many database names are reserved for each tree: `DATABASE_0` and on.",
+    },
+    Key {
         pattern: "retention.days",
         kind: Kind::Count { min: 0, max: 36_500 },
         default: Some("30"),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use wheelhouse_core::policy::{Decision, Rule};
+use wheelhouse_core::spec::EnvTemplate;
 
 use super::keys::Value;
 use super::layer::Origin;
@@ -33,6 +34,8 @@ pub(crate) struct Settings {
     pub(crate) policy: Vec<Rule>,
     /// `env.pass`
     pub(crate) env_pass: Vec<String>,
+    /// `isolation.*`
+    pub(crate) isolation: EnvTemplate,
     /// `retention.days`
     pub(crate) retention: Duration,
     /// `agents.*`
@@ -78,6 +81,13 @@ impl Merged {
             question_timeout: self.span("question_timeout"),
             policy,
             env_pass: self.names("env.pass"),
+            isolation: EnvTemplate {
+                copy: self.names("isolation.copy"),
+                setup: self.names("isolation.setup"),
+                teardown: Vec::new(),
+                ports: u8::try_from(self.count("isolation.ports")).unwrap_or(u8::MAX),
+                databases: u8::try_from(self.count("isolation.databases")).unwrap_or(u8::MAX),
+            },
             retention: Duration::from_secs(self.count("retention.days").saturating_mul(86_400)),
             accounts: self.accounts(),
             agents,
@@ -294,6 +304,10 @@ mod tests {
                 "agents.*.model" => "agents.exec.model = \"m\"",
                 "agents.*.mode" => "agents.exec.mode = \"m\"",
                 "env.pass" => "env.pass = []",
+                "isolation.copy" => "isolation.copy = [\".env\"]",
+                "isolation.setup" => "isolation.setup = [\"npm ci\"]",
+                "isolation.ports" => "isolation.ports = 7",
+                "isolation.databases" => "isolation.databases = 7",
                 "retention.days" => "retention.days = 7",
                 "agents.*.backend" => "agents.b.backend = \"exec\"",
                 "agents.*.command" => "agents.exec.command = \"/bin/dash\"",

@@ -112,3 +112,29 @@ fn outside_a_repository_a_task_works_in_a_copy() {
     house.ok(&["merge", "change"]);
     assert_eq!(house.read("a.txt"), "two\n");
 }
+
+#[test]
+fn a_tree_is_furnished_as_the_configuration_says() {
+    let house = repository();
+    house.write(".gitignore", ".env\nmade\n.wheelhouse\n");
+    git(&house, &["add", ".gitignore"]);
+    git(&house, &["commit", "-q", "-m", "ignore"]);
+    house.write(".env", "KEY=lent\n");
+    house.write(
+        "wheelhouse.toml",
+        "[isolation]\ncopy = [\".env\"]\nsetup = [\"echo set-up >> made\"]\nports = 2\ndatabases = 1\n",
+    );
+    house.write(
+        "plan.yaml",
+        "tasks: [{id: t, isolation: worktree, exec: 'cat .env made; echo $PORT_0 $PORT_1 $DATABASE_0'}]",
+    );
+    house.ok(&["run", "plan.yaml"]);
+    let told = house.ok(&["result", "t", "--full"]).out;
+    assert!(told.starts_with("KEY=lent\nset-up\n"), "{told}");
+    let leased: Vec<&str> = told.lines().nth(2).unwrap_or_default().split(' ').collect();
+    assert!(
+        leased.len() == 3 && leased[0] != leased[1] && leased[2].starts_with("wh_"),
+        "{told}"
+    );
+    assert!(house.ok(&["diff", "t"]).out.is_empty(), "what was lent is not its work");
+}
