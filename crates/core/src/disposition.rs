@@ -146,3 +146,175 @@ fn backoff(outcome: &Outcome, tries: u32, jitter: f64) -> Duration {
         _ => drawn,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::spec::{Isolation, Merge, Work};
+
+    fn spec(on_failure: Option<OnFailure>, retry_max: u32, fallback: &[&str]) -> TaskSpec {
+        TaskSpec {
+            key: "t".into(),
+            work: Work::Exec(String::new()),
+            agent: "a".into(),
+            fallback: fallback.iter().map(|name| (*name).into()).collect(),
+            model: None,
+            role: None,
+            needs: Vec::new(),
+            priority: 0,
+            files: Vec::new(),
+            verify: Vec::new(),
+            isolation: Isolation::None,
+            merge: Merge::None,
+            protect: Vec::new(),
+            timeout_ms: 1,
+            idle_timeout_ms: 1,
+            retry_max,
+            on_failure,
+            planner: false,
+            approval: false,
+            env: BTreeMap::new(),
+            cwd: None,
+            budget: None,
+        }
+    }
+
+    fn tries(agent: &str, on_agent: u32) -> Tries {
+        Tries {
+            agent: agent.into(),
+            on_agent,
+        }
+    }
+
+    const NOW: Millis = Millis(1_000_000);
+
+    fn letter(disposition: &Disposition) -> char {
+        match disposition {
+            Disposition::Done => 'd',
+            Disposition::DoneAndContinue => 'c',
+            Disposition::TryAt { agent, .. } if agent.as_str() == "a" => 'r',
+            Disposition::TryAt { .. } => 'n',
+            Disposition::HoldUntil { .. } => 'h',
+            Disposition::Ask => 'a',
+        }
+    }
+
+    /// One row an outcome; columns: no override, retry, fallback, ask, continue, fail; first with tries and a chain
+    /// left, then with neither. d done, c done and continue, r retry here, n next agent, h hold, a ask.
+    #[test]
+    fn the_whole_table() {
+        let outcomes = [
+            Outcome::Succeeded,
+            Outcome::Auth,
+            Outcome::Quota { resets_at: None },
+            Outcome::RateLimited { retry_after_ms: None },
+            Outcome::Overloaded,
+            Outcome::ContextTooLong,
+            Outcome::Refused,
+            Outcome::Empty,
+            Outcome::Malformed,
+            Outcome::Truncated,
+            Outcome::LowConfidence,
+            Outcome::GateFailed,
+            Outcome::TimedOut,
+            Outcome::Stalled,
+            Outcome::Killed,
+            Outcome::Crashed,
+            Outcome::Unavailable,
+            Outcome::BudgetExhausted,
+            Outcome::Cancelled,
+            Outcome::Skipped { cause: "x".into() },
+        ];
+        let overrides = [
+            None,
+            Some(OnFailure::Retry),
+            Some(OnFailure::Fallback),
+            Some(OnFailure::Ask),
+            Some(OnFailure::Continue),
+            Some(OnFailure::Fail),
+        ];
+        let mut table = String::new();
+        for outcome in &outcomes {
+            for (on_agent, fallback) in [(1, &["b"][..]), (2, &[][..])] {
+                for on_failure in overrides {
+                    let decided = dispose(&spec(on_failure, 1, fallback), outcome, &tries("a", on_agent), NOW, 0.5);
+                    table.push(letter(&decided));
+                }
+                table.push(' ');
+            }
+            table.push_str(outcome.class());
+            table.push('\n');
+        }
+        let expected = "\
+            dddddd dddddd succeeded\n\
+            nrnacd addacd auth\n\
+            hhhhhh hhhhhh quota\n\
+            rrnrrd dddacd rate_limited\n\
+            rrnrrd dddacd overloaded\n\
+            nrnacd dddacd context_too_long\n\
+            nrnacd dddacd refused\n\
+            rrnrrd dddacd empty\n\
+            rrnrrd dddacd malformed\n\
+            rrnrrd dddacd truncated\n\
+            nrnacd dddacd low_confidence\n\
+            rrnrrd dddacd gate_failed\n\
+            rrnrrd dddacd timed_out\n\
+            rrnrrd dddacd stalled\n\
+            rrnrrd dddacd killed\n\
+            rrnrrd dddacd crashed\n\
+            nrnacd dddacd unavailable\n\
+            nrnacd addacd budget_exhausted\n\
+            dddddd dddddd cancelled\n\
+            dddddd dddddd skipped\n";
+        assert_eq!(table, expected);
+    }
+
+    #[test]
+    fn never_more_than_three_tries_of_one_thing_whatever_a_plan_says() {
+        let greedy = spec(Some(OnFailure::Retry), 99, &[]);
+        let at = |on_agent| letter(&dispose(&greedy, &Outcome::Crashed, &tries("a", on_agent), NOW, 0.0));
+        assert_eq!([at(1), at(2), at(3), at(4)], ['r', 'r', 'd', 'd']);
+    }
+
+    #[test]
+    fn waits_grow_with_full_jitter_and_heed_the_provider() {
+        let patient = spec(None, 2, &[]);
+        let wait = |outcome: &Outcome, on_agent, jitter| match dispose(
+            &patient,
+            outcome,
+            &tries("a", on_agent),
+            NOW,
+            jitter,
+        ) {
+            Disposition::TryAt { at, .. } | Disposition::HoldUntil { at } => at.since(NOW),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(wait(&Outcome::Crashed, 1, 0.0), Duration::ZERO);
+        assert_eq!(wait(&Outcome::Crashed, 1, 1.0), Duration::from_secs(1));
+        assert_eq!(wait(&Outcome::Crashed, 2, 1.0), Duration::from_secs(2));
+        let hinted = Outcome::RateLimited {
+            retry_after_ms: Some(90_000),
+        };
+        assert_eq!(
+            wait(&hinted, 1, 1.0),
+            Duration::from_secs(90),
+            "never sooner than asked"
+        );
+        let quota = Outcome::Quota {
+            resets_at: Some(Millis(5_000_000)),
+        };
+        assert_eq!(wait(&quota, 9, 0.0), Duration::from_secs(4_000), "a quota is no try");
+    }
+
+    #[test]
+    fn a_chain_is_gone_through_in_order_and_once() {
+        let chain = spec(Some(OnFailure::Fallback), 0, &["b", "c"]);
+        let next = |agent: &str| match dispose(&chain, &Outcome::Unavailable, &tries(agent, 1), NOW, 0.0) {
+            Disposition::TryAt { agent, .. } => agent.0,
+            other => format!("{other:?}"),
+        };
+        assert_eq!([next("a"), next("b"), next("c")], ["b", "c", "Done"]);
+    }
+}
