@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{AgentName, AttemptNumber, Cursor, Fence, QuestionId, RunId, TaskId, TaskKey};
+use crate::ids::{AgentName, AttemptNumber, Cursor, Fence, QuestionId, RunId, TaskId};
 use crate::outcome::Outcome;
 use crate::question::QuestionKind;
 use crate::task::Held;
@@ -174,15 +174,4 @@ impl Happened {
             Happened::QuestionAnswered { .. } => "question_answered",
         }
     }
-}
-
-/// A task as a finished piece of news for people who follow by key.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct TaskRef {
-    /// The run.
-    pub run: RunId,
-    /// Its number.
-    pub task: TaskId,
-    /// Its name.
-    pub key: TaskKey,
 }

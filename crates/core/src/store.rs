@@ -13,14 +13,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Event, Happened};
+use crate::event::Event;
 use crate::ids::{
     AgentName, ArtifactHash, AttemptNumber, Cursor, Fence, Lease, OwnerId, QuestionId, RunId, TaskId, TaskKey,
 };
 use crate::outcome::Outcome;
 use crate::question::{QuestionKind, Resolution};
 use crate::spec::{RunSpec, TaskSpec};
-use crate::task::{Held, TaskState};
+use crate::task::TaskState;
 use crate::time::Millis;
 use crate::usage::{Cost, Usage};
 
@@ -684,9 +684,4 @@ pub struct Fault {
     pub rule: String,
     /// Where and how.
     pub detail: String,
-}
-
-/// Why a held state began, for stores that build events.
-pub fn held_event(held: &Held) -> Happened {
-    Happened::TaskHeld { held: held.clone() }
 }

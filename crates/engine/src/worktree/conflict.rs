@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use super::bounded;
-
 /// How much of the conflicting text is kept, in bytes: enough to decide by, little enough to hand to a model.
 pub const HUNKS_MAX: usize = 8_000;
 /// How many files have their hunks shown.
@@ -156,7 +154,7 @@ pub(crate) fn hunks(path: &str, merged: &str, sides: &[(&str, &str)]) -> String 
 
 /// All hunks, within the limit.
 pub(crate) fn joined(hunks: &[String]) -> String {
-    bounded(hunks.join("\n").trim_end(), HUNKS_MAX)
+    crate::prepare::bounded(hunks.join("\n").trim_end(), HUNKS_MAX)
 }
 
 #[cfg(test)]

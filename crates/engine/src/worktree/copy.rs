@@ -12,13 +12,16 @@ use wheelhouse_core::ids::{AttemptNumber, RunId, TaskKey};
 use wheelhouse_core::spec::EnvTemplate;
 use wheelhouse_core::time::Millis;
 
+use crate::prepare::bounded;
+
 use super::conflict::{Conflict, ConflictedFile};
 use super::deliver::Diff;
 use super::error::Error;
 use super::finish::{Change, Changed, FileChange, Stat};
 use super::lock::{FileLock, Held};
 use super::record::{CopyRecord, Desk, Manifest, Stage, TreeRecord};
-use super::{Options, Origin, Tree, absolute, bounded, furnish, names, ports, real, recover, trash};
+
+use super::{Options, Origin, Tree, absolute, furnish, names, ports, real, recover, trash};
 
 /// How large a project may be to be copied unless the options say otherwise, in bytes.
 pub const COPY_BYTES_MAX: u64 = 1 << 30;

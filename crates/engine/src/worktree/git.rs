@@ -281,7 +281,7 @@ impl Call<'_> {
             shown.push(' ');
             shown.push_str(&arg.to_string_lossy());
         }
-        super::bounded(&shown, 300)
+        crate::prepare::bounded(&shown, 300)
     }
 }
 
@@ -455,7 +455,7 @@ fn kill(child: &mut Child) {
 }
 
 fn words(stderr: &[u8]) -> String {
-    super::bounded(String::from_utf8_lossy(stderr).trim(), WORDS_MAX)
+    crate::prepare::bounded(String::from_utf8_lossy(stderr).trim(), WORDS_MAX)
 }
 
 #[cfg(test)]

@@ -323,12 +323,3 @@ fn absolute(path: &Path) -> Result<PathBuf, Error> {
 fn lossy(path: &[u8]) -> String {
     String::from_utf8_lossy(path).into_owned()
 }
-
-/// The first bytes of a text, cut at a character, with a word about the cut.
-fn bounded(text: &str, bytes_max: usize) -> String {
-    if text.len() <= bytes_max {
-        return text.to_owned();
-    }
-    let end = text.floor_char_boundary(bytes_max);
-    format!("{}\n[… {} more bytes]", &text[..end], text.len() - end)
-}
