@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use wheelhouse_agents::keep::{self, Keeper};
 use wheelhouse_core::ids::OwnerId;
 use wheelhouse_core::store;
+pub(crate) use wheelhouse_engine::lock::engine;
 use wheelhouse_engine::lock::{self, StateLock};
 use wheelhouse_engine::{Ending, Error, Ports, StopSignal, Until, fault, nudge};
 
@@ -23,7 +24,6 @@ use crate::exit;
 use crate::failure::{Failure, with_sources};
 use crate::follow::Hosted;
 use crate::roster::{self, Crew, Hands};
-use crate::show::status::Engine;
 use crate::state::State;
 
 /// The variable that makes the engine kill itself at a labelled point; only tests of bad days set it.
@@ -64,20 +64,6 @@ pub(crate) fn seat(state_dir: &Path) -> Result<Seat, Failure> {
                 return Err(Failure::new(exit::STATE_FAILED, with_sources(&error))
                     .hint("`wheelhouse doctor` looks at the state directory"));
             }
-        }
-    }
-}
-
-/// Whether an engine has the seat. Takes a shared lock for a blink, which an engine that is just starting waits out.
-pub(crate) fn engine(state_dir: &Path) -> Engine {
-    let Ok(file) = std::fs::File::open(state_dir.join("engine.lock")) else {
-        return Engine::Absent;
-    };
-    match file.try_lock_shared() {
-        Ok(()) | Err(std::fs::TryLockError::Error(_)) => Engine::Absent,
-        Err(std::fs::TryLockError::WouldBlock) => {
-            let text = std::io::read_to_string(file).unwrap_or_default();
-            Engine::Running(text.trim().parse().ok())
         }
     }
 }

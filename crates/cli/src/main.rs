@@ -8,15 +8,8 @@ mod args;
 mod command;
 mod compat;
 mod config;
-mod exit;
-mod failure;
-mod feed;
 mod follow;
-mod gather;
 mod host;
-mod json;
-mod moment;
-mod nearest;
 mod orphans;
 mod place;
 mod plans;
@@ -31,6 +24,7 @@ mod work;
 use std::process::ExitCode;
 
 use clap::Parser;
+use wheelhouse_server::face::{document as json, exit, failure, feed, gather, moment, nearest};
 
 use crate::app::App;
 use crate::args::Cli;

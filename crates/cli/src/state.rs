@@ -1,24 +1,15 @@
-//! The stored state of the project as commands use it: opened once, with things looked up by the names people type.
-//!
-//! `r7` is a run, `r7/draft` a task of it, `draft` the task of that name in the newest run that has one, `queue/x` a
-//! task of the standing queue.
+//! The stored state of the project as commands use it: opened once; things in it are looked up by the names people type.
 
 use std::sync::Arc;
 
-use wheelhouse_core::ids::{QuestionId, RunId, TaskKey};
-use wheelhouse_core::store::{self, Command, QuestionView, Reader, Reply, RunView, Store, TaskView};
+use wheelhouse_core::store::{self, Command, Reader, Reply, Store};
+pub(crate) use wheelhouse_server::face::name::{Named, QUEUE, named, question, queue, run, task};
+use wheelhouse_server::face::verb::Truth;
 use wheelhouse_store::{SqliteReader, SqliteStore, SystemClock};
 
 use crate::exit;
 use crate::failure::Failure;
 use crate::place::Place;
-
-/// The name of the standing run.
-pub(crate) const QUEUE: &str = "queue";
-/// How many runs are looked through for a task of that name, newest first.
-const RUNS_MAX: u32 = 1_000;
-/// How many names of tasks are looked at for the nearest.
-const NAMES_MAX: u32 = 2_000;
 
 /// The opened store with its place.
 pub(crate) struct State {
@@ -26,15 +17,6 @@ pub(crate) struct State {
     pub(crate) store: Box<dyn Store>,
     /// For questions.
     pub(crate) reader: Box<dyn Reader>,
-}
-
-/// What a name turned out to be.
-#[derive(Debug)]
-pub(crate) enum Named {
-    /// A run.
-    Run(RunView),
-    /// A task.
-    Task(TaskView),
 }
 
 impl State {
@@ -58,13 +40,17 @@ impl State {
         }
     }
 
+    /// Both halves, as the verbs take them.
+    pub(crate) fn truth(&mut self) -> Truth<'_> {
+        Truth {
+            store: self.store.as_mut(),
+            reader: self.reader.as_mut(),
+        }
+    }
+
     /// Applies one change.
     pub(crate) fn change(&mut self, command: Command) -> Result<Reply, Failure> {
-        let mut replies = self.store.commit(&[command])?;
-        match replies.pop() {
-            Some(reply) => Ok(reply?),
-            None => Err(Failure::new(exit::STATE_FAILED, "the store did not answer")),
-        }
+        self.truth().change(command)
     }
 }
 
@@ -96,146 +82,4 @@ fn nothing_here(place: &Place) -> Failure {
         ),
     )
     .hint("`wheelhouse run PLAN` makes it; `-C DIR` works in another project")
-}
-
-/// The standing queue, if there is one.
-pub(crate) fn queue(reader: &mut dyn Reader) -> Result<Option<RunView>, Failure> {
-    Ok(reader.runs(RUNS_MAX)?.into_iter().find(|run| run.standing))
-}
-
-/// How sure it is that a name means a run.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Looks {
-    /// `r7`, or the queue.
-    Run,
-    /// `7`: a task may be called that; else it is a run.
-    Either,
-    /// Anything else.
-    Task,
-}
-
-fn looks(text: &str) -> Looks {
-    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    if text == QUEUE || text.strip_prefix('r').is_some_and(is_number) {
-        Looks::Run
-    } else if is_number(text) {
-        Looks::Either
-    } else {
-        Looks::Task
-    }
-}
-
-/// The run or task of that name.
-pub(crate) fn named(reader: &mut dyn Reader, text: &str) -> Result<Named, Failure> {
-    match looks(text) {
-        Looks::Task => task(reader, text).map(Named::Task),
-        Looks::Either => match task(reader, text) {
-            Ok(task) => Ok(Named::Task(task)),
-            Err(failure) if failure.exit == exit::NOT_FOUND => run(reader, text).map(Named::Run),
-            Err(failure) => Err(failure),
-        },
-        Looks::Run => match run(reader, text) {
-            Ok(run) => Ok(Named::Run(run)),
-            // A task may be called `r7` as well.
-            Err(failure) if failure.exit == exit::NOT_FOUND => match task(reader, text) {
-                Ok(task) => Ok(Named::Task(task)),
-                Err(_) => Err(failure),
-            },
-            Err(failure) => Err(failure),
-        },
-    }
-}
-
-/// The run of that name.
-pub(crate) fn run(reader: &mut dyn Reader, text: &str) -> Result<RunView, Failure> {
-    if text == QUEUE
-        && let Some(queue) = queue(reader)?
-    {
-        return Ok(queue);
-    }
-    let found = match text.parse::<RunId>() {
-        Ok(id) => reader.run(id)?,
-        Err(_) => None,
-    };
-    if let Some(view) = found {
-        return Ok(view);
-    }
-    let exist: Vec<String> = reader.runs(RUNS_MAX)?.iter().map(|run| run.id.to_string()).collect();
-    let failure = if exist.is_empty() {
-        Failure::not_found("run", text, &[]).hint("no plan was run here yet: `wheelhouse run PLAN`")
-    } else {
-        let mut failure = Failure::new(exit::NOT_FOUND, format!("there is no run `{text}`"));
-        let listed = crate::nearest::list(&exist, 5);
-        failure.message.push_str(&format!("; there is {listed}"));
-        failure.hint("`wheelhouse status` lists the runs")
-    };
-    Err(failure)
-}
-
-/// The task of that name.
-pub(crate) fn task(reader: &mut dyn Reader, text: &str) -> Result<TaskView, Failure> {
-    if let Some((run_name, key)) = text.split_once('/') {
-        let run = run(reader, run_name)?;
-        return match reader.task_by_key(run.id, &TaskKey::from(key))? {
-            Some(task) => Ok(task),
-            None => Err(no_task(reader, text, key, &[run])?),
-        };
-    }
-    let runs = reader.runs(RUNS_MAX)?;
-    for run in &runs {
-        if let Some(task) = reader.task_by_key(run.id, &TaskKey::from(text))? {
-            return Ok(task);
-        }
-    }
-    Err(no_task(reader, text, text, &runs)?)
-}
-
-/// What to say about a task that is not there: the nearest name in the runs looked through, newest first.
-fn no_task(reader: &mut dyn Reader, asked: &str, key: &str, runs: &[RunView]) -> Result<Failure, Failure> {
-    let mut exist = Vec::new();
-    for run in runs.iter().take(5) {
-        let tasks = reader.tasks(run.id, 0, NAMES_MAX)?;
-        let shown = tasks.iter().map(|task| match asked.contains('/') {
-            true => format!("{}/{}", asked.split('/').next().unwrap_or_default(), task.key),
-            false => task.key.to_string(),
-        });
-        exist.extend(shown.filter(|name| !exist.contains(name)).collect::<Vec<_>>());
-    }
-    let asked = if asked.contains('/') { asked } else { key };
-    let failure = Failure::not_found("task", asked, &exist);
-    Ok(match runs.first() {
-        Some(run) => failure.hint(format!("`wheelhouse status {}` lists the tasks", run.id)),
-        None => failure.hint("no plan was run here yet: `wheelhouse run PLAN`"),
-    })
-}
-
-/// The question of that id, or the open one of the task of that name.
-pub(crate) fn question(reader: &mut dyn Reader, text: &str) -> Result<QuestionView, Failure> {
-    let open = reader.open_questions()?;
-    if let Ok(id) = text.parse::<QuestionId>() {
-        if let Some(question) = reader.question(id)? {
-            return Ok(question);
-        }
-    } else if !text.is_empty() {
-        let task = task(reader, text)?;
-        if let Some(question) = open.iter().find(|question| question.task == task.id) {
-            return Ok(question.clone());
-        }
-        return Err(Failure::new(
-            exit::REFUSED,
-            format!(
-                "task `{}` asks nothing: it is {}",
-                crate::json::task_name(task.run, &task.key),
-                task.state.name()
-            ),
-        )
-        .hint("`wheelhouse answer` lists the open questions"));
-    }
-    let exist: Vec<String> = open.iter().map(|question| question.id.to_string()).collect();
-    let failure = Failure::not_found("question", text, &exist);
-    Err(if exist.is_empty() {
-        failure.hint("nobody asks anything at the moment")
-    } else {
-        failure.hint("`wheelhouse answer` lists the open questions")
-    })
 }

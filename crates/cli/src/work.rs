@@ -3,8 +3,6 @@
 //!
 //! Shared by `run`, `resume` and the compatibility mode; ends with the report.
 
-use std::collections::BTreeMap;
-
 use wheelhouse_core::ids::RunId;
 use wheelhouse_core::store::{Command, Reader, RunState, RunView};
 use wheelhouse_engine::{Ending, Until, nudge};
@@ -16,7 +14,7 @@ use crate::failure::Failure;
 use crate::follow::{End, Followed, Follower, Hosted, Signals, Since, Watcher, is_over, needs_person};
 use crate::gather;
 use crate::host::{self, Seat};
-use crate::json;
+use crate::json::page;
 use crate::moment::now;
 use crate::show::report::{self, Length};
 use crate::show::words;
@@ -243,7 +241,7 @@ pub(crate) fn conclude(app: &App, runs: &[RunId], finish: Finish) -> Result<Exit
             Finish::Interrupted { .. } | Finish::Left => None,
         };
         if app.terminal.json {
-            let mut document = run_document(reader.as_mut(), &report)?;
+            let mut document = page::run(reader.as_mut(), &report)?;
             document["report"] = path.as_ref().map(|path| path.display().to_string()).into();
             documents.push(document);
             continue;
@@ -330,29 +328,4 @@ fn write_report(app: &App, report: &gather::Report) -> Option<std::path::PathBuf
             None
         }
     }
-}
-
-/// Everything about a run as a document.
-pub(crate) fn run_document(reader: &mut dyn Reader, report: &gather::Report) -> Result<serde_json::Value, Failure> {
-    let known: BTreeMap<_, _> = report
-        .details
-        .iter()
-        .map(|detail| (detail.task.id, &detail.result))
-        .collect();
-    let mut tasks = Vec::new();
-    for task in &report.tasks {
-        let result = match known.get(&task.id) {
-            Some(result) => (*result).clone(),
-            None => reader.result(task.id)?,
-        };
-        let mut document = serde_json::json!(json::Task::from(task));
-        document["result"] = serde_json::json!(result.as_ref().map(json::TaskResultDoc::from));
-        tasks.push(document);
-    }
-    let questions: Vec<json::Question> = report.questions.iter().map(json::Question::from).collect();
-    Ok(serde_json::json!({
-        "run": json::Run::from(&report.run),
-        "tasks": tasks,
-        "questions": questions,
-    }))
 }

@@ -66,6 +66,29 @@ impl StateLock {
     }
 }
 
+/// Whether an engine works on a state directory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Engine {
+    /// Yes, in that process as far as it said so.
+    Running(Option<u32>),
+    /// No: nothing goes on until one is started.
+    Absent,
+}
+
+/// Whether an engine has the lock. Takes a shared one for a blink, which an engine that is just starting waits out.
+pub fn engine(state_dir: &Path) -> Engine {
+    let Ok(file) = File::open(state_dir.join("engine.lock")) else {
+        return Engine::Absent;
+    };
+    match file.try_lock_shared() {
+        Ok(()) | Err(TryLockError::Error(_)) => Engine::Absent,
+        Err(TryLockError::WouldBlock) => {
+            let text = std::io::read_to_string(file).unwrap_or_default();
+            Engine::Running(text.trim().parse().ok())
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::io::Read;
 
 use serde_json::json;
-use wheelhouse_core::ids::{RunId, TaskKey};
+use wheelhouse_core::ids::TaskKey;
 use wheelhouse_core::plan;
-use wheelhouse_core::spec::{RunSpec, TaskSpec};
-use wheelhouse_core::store::{Command, Reply};
+use wheelhouse_core::spec::TaskSpec;
+use wheelhouse_server::face::verb;
 
 use crate::app::App;
 use crate::args;
@@ -45,16 +45,7 @@ pub(crate) fn add(app: &App, args: &args::TaskAdd) -> Outcome {
     };
     let task = check(app, &settings, args, &key, &text, &existing)?;
     let agent = task.agent.to_string();
-    let run = match queue {
-        Some(queue) => {
-            state.change(Command::AddTasks {
-                run: queue.id,
-                tasks: vec![task],
-            })?;
-            queue.id
-        }
-        None => begin_queue(&mut state, task)?,
-    };
+    let run = verb::enqueue(&mut state.truth(), vec![task], "wheelhouse task add")?;
     let engine = host::tell_engine(app);
     let name = task_name(run, &TaskKey(key));
     if app.terminal.json {
@@ -143,23 +134,6 @@ fn sentence(problem: &plan::Problem) -> String {
         .map(|near| format!("; did you mean `{near}`?"))
         .unwrap_or_default();
     format!("{}{near}", problem.message)
-}
-
-fn begin_queue(state: &mut State, task: TaskSpec) -> Result<RunId, Failure> {
-    let run = RunSpec {
-        name: QUEUE.to_owned(),
-        vars: BTreeMap::new(),
-        budget: None,
-        source: "wheelhouse task add".to_owned(),
-        standing: true,
-    };
-    match state.change(Command::SubmitRun { run, tasks: vec![task] })? {
-        Reply::Submitted { run, .. } => Ok(run),
-        other => Err(Failure::new(
-            exit::STATE_FAILED,
-            format!("the store answered a submission with {other:?}"),
-        )),
-    }
 }
 
 /// A name from the first words of the text, with a number when it is taken.

@@ -1,7 +1,7 @@
 //! `answer`, `approve`, `deny`: what a person says to a question.
 
 use serde_json::json;
-use wheelhouse_core::store::{Command, QuestionView};
+use wheelhouse_server::face::verb::{self, how_to_answer};
 
 use crate::app::App;
 use crate::args;
@@ -20,7 +20,7 @@ pub(crate) fn answer(app: &App, args: &args::Answer) -> Outcome {
     if args.answer.is_empty() {
         let mut reader = state::expect(&app.place)?;
         let question = state::question(reader.as_mut(), id)?;
-        return Err(Failure::usage(format!("there is no answer to {}", question.id)).hint(how(&question)));
+        return Err(Failure::usage(format!("there is no answer to {}", question.id)).hint(how_to_answer(&question)));
     }
     give(app, id, &args.answer.join(" "))
 }
@@ -32,26 +32,10 @@ pub(crate) fn decide(app: &App, id: &str, word: &str) -> Outcome {
 
 fn give(app: &App, id: &str, answer: &str) -> Outcome {
     let mut state = State::expect(&app.place)?;
-    let question = state::question(state.reader.as_mut(), id)?;
-    if let Some(given) = &question.answer {
-        return Err(Failure::new(
-            exit::REFUSED,
-            format!("{} was answered before: {}", question.id, one_line(given)),
-        ));
-    }
-    let resolution = question
-        .kind
-        .resolve(answer)
-        .map_err(|error| Failure::usage(format!("{}: {error}", question.id)).hint(how(&question)))?;
-    state.change(Command::Answer {
-        question: question.id,
-        answer: answer.to_owned(),
-        resolution,
-    })?;
+    let question = verb::answer(&mut state.truth(), id, answer)?;
     host::tell_engine(app);
     let task = task_name(question.run, &question.key);
     if app.terminal.json {
-        let question = state.reader.question(question.id)?.unwrap_or(question);
         app.terminal
             .print_json(&json!({ "question": wire::Question::from(&question) }))?;
     } else {
@@ -62,21 +46,6 @@ fn give(app: &App, id: &str, answer: &str) -> Outcome {
         ))?;
     }
     Ok(exit::OK)
-}
-
-/// The command that answers it.
-fn how(question: &QuestionView) -> String {
-    match question.kind.choices() {
-        [] => format!("`wheelhouse answer {} \"your words\"`", question.id),
-        ["approve", "deny"] => format!("`wheelhouse approve {0}` or `wheelhouse deny {0}`", question.id),
-        choices => {
-            let commands: Vec<String> = choices
-                .iter()
-                .map(|choice| format!("`wheelhouse answer {} {choice}`", question.id))
-                .collect();
-            commands.join(" or ")
-        }
-    }
 }
 
 fn list(app: &App) -> Outcome {
@@ -101,7 +70,7 @@ fn list(app: &App) -> Outcome {
         for line in wrap(&one_line(&question.text), app.terminal.out.width.saturating_sub(2)) {
             text.push_str(&format!("  {line}\n"));
         }
-        text.push_str(&format!("  {}\n", how(question)));
+        text.push_str(&format!("  {}\n", how_to_answer(question)));
     }
     if questions.is_empty() {
         text.push_str("nobody asks anything\n");

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use wheelhouse_core::store::{Reader, TaskResult, TaskView};
-use wheelhouse_core::task::TaskState;
+use wheelhouse_server::face::verb;
 
 use crate::app::App;
 use crate::args;
@@ -20,9 +20,7 @@ const OUTPUT: &str = "output";
 pub(crate) fn result(app: &App, args: &args::ResultOf) -> Outcome {
     let mut reader = state::expect(&app.place)?;
     let found = state::task(reader.as_mut(), &args.task)?;
-    let Some(result) = reader.result(found.id)? else {
-        return Err(no_result(&found));
-    };
+    let result = verb::result(reader.as_mut(), &found)?;
     if let Some(note) = task::rehearsed_note(&result) {
         app.terminal.say(note);
     }
@@ -61,21 +59,6 @@ pub(crate) fn result(app: &App, args: &args::ResultOf) -> Outcome {
         ));
     }
     Ok(exit::OK)
-}
-
-fn no_result(task: &TaskView) -> Failure {
-    let name = task_name(task.run, &task.key);
-    let failure = match &task.state {
-        TaskState::Done { outcome } => Failure::new(
-            exit::NOT_FOUND,
-            format!("{name} produced nothing: {}", words::outcome(outcome).text),
-        ),
-        state => Failure::new(
-            exit::NOT_FOUND,
-            format!("{name} has no result yet: it is {}", state.name()),
-        ),
-    };
-    failure.hint(format!("`wheelhouse status {name}` says how it stands"))
 }
 
 fn full(app: &App, reader: &mut dyn Reader, task: &TaskView, result: &TaskResult, name: &str) -> Outcome {

@@ -3,7 +3,7 @@
 use serde_json::json;
 use wheelhouse_core::ids::RunId;
 use wheelhouse_core::plan::Checked;
-use wheelhouse_core::store::{Command, Reply};
+use wheelhouse_server::face::verb;
 
 use crate::app::App;
 use crate::args;
@@ -49,21 +49,10 @@ pub(crate) fn run(app: &App, args: &args::Run) -> Outcome {
 pub(crate) fn submit(app: &App, state: &mut State, checked: Checked) -> Result<RunId, Failure> {
     let name = checked.run.name.clone();
     let count = checked.tasks.len() as u64;
-    let command = Command::SubmitRun {
-        run: checked.run,
-        tasks: checked.tasks,
-    };
-    match state.change(command)? {
-        Reply::Submitted { run, .. } => {
-            app.terminal
-                .say(&format!("{run} {name}: {}", words::count(count, "task")));
-            Ok(run)
-        }
-        other => Err(Failure::new(
-            exit::STATE_FAILED,
-            format!("the store answered a submission with {other:?}"),
-        )),
-    }
+    let run = verb::submit(&mut state.truth(), checked)?;
+    app.terminal
+        .say(&format!("{run} {name}: {}", words::count(count, "task")));
+    Ok(run)
 }
 
 fn detached(app: &App, state: &mut State, checked: Checked, max_parallel: Option<u32>) -> Outcome {

@@ -1,20 +1,17 @@
 //! `status`: the screen over everything, one run, or one task.
 
-use serde_json::json;
-
 use crate::app::App;
 use crate::args;
 use crate::exit;
 use crate::failure::Outcome;
 use crate::gather;
 use crate::host;
-use crate::json as wire;
+use crate::json::page;
 use crate::moment::now;
 use crate::show::doc::{Block, Page, Table};
-use crate::show::status::{self, Engine};
+use crate::show::status;
 use crate::show::{report, task};
 use crate::state::{self, Named};
-use crate::work;
 
 /// How many tasks `status RUN` lists.
 const TASKS_MAX: usize = 500;
@@ -40,7 +37,7 @@ fn everything(app: &App) -> Outcome {
         None => gather::Screen::default(),
     };
     if app.terminal.json {
-        app.terminal.print_json(&document(&screen, engine))?;
+        app.terminal.print_json(&page::screen(&screen, engine))?;
     } else {
         let surface = app.terminal.out;
         let lines = status::lines(&screen, engine, now(), surface.width, surface.paint);
@@ -49,35 +46,10 @@ fn everything(app: &App) -> Outcome {
     Ok(exit::OK)
 }
 
-/// The screen as a document.
-pub(crate) fn document(screen: &gather::Screen, engine: Engine) -> serde_json::Value {
-    let open = screen.open.iter().map(|rows| {
-        let tasks: Vec<wire::Task> = rows.rows.iter().map(wire::Task::from).collect();
-        json!({ "run": wire::Run::from(&rows.run), "tasks": tasks })
-    });
-    let finished: Vec<wire::Run> = screen.finished.iter().map(wire::Run::from).collect();
-    let questions: Vec<wire::Question> = screen.questions.iter().map(wire::Question::from).collect();
-    json!({
-        "engine": engine_document(engine),
-        "open": open.collect::<Vec<_>>(),
-        "open_more": screen.open_more,
-        "finished": finished,
-        "finished_more": screen.finished_more,
-        "questions": questions,
-    })
-}
-
-fn engine_document(engine: Engine) -> serde_json::Value {
-    match engine {
-        Engine::Running(pid) => json!({ "running": true, "pid": pid }),
-        Engine::Absent => json!({ "running": false, "pid": null }),
-    }
-}
-
 fn one_run(app: &App, gathered: gather::Report) -> Outcome {
     if app.terminal.json {
         let mut reader = state::expect(&app.place)?;
-        let document = work::run_document(reader.as_mut(), &gathered)?;
+        let document = page::run(reader.as_mut(), &gathered)?;
         app.terminal.print_json(&document)?;
         return Ok(exit::OK);
     }
@@ -115,13 +87,7 @@ fn one_run(app: &App, gathered: gather::Report) -> Outcome {
 
 fn one_task(app: &App, detail: &gather::Detail) -> Outcome {
     if app.terminal.json {
-        let attempts: Vec<wire::Attempt> = detail.attempts.iter().map(wire::Attempt::from).collect();
-        app.terminal.print_json(&json!({
-            "task": wire::Task::from(&detail.task),
-            "work": { "kind": if detail.is_command { "exec" } else { "prompt" }, "text": detail.work },
-            "attempts": attempts,
-            "result": detail.result.as_ref().map(wire::TaskResultDoc::from),
-        }))?;
+        app.terminal.print_json(&page::task(detail))?;
     } else {
         let surface = app.terminal.out;
         app.terminal

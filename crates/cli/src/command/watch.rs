@@ -11,12 +11,12 @@ use wheelhouse_engine::nudge;
 
 use crate::app::App;
 use crate::args;
-use crate::command::status;
 use crate::exit;
 use crate::failure::{Failure, Outcome};
 use crate::follow::{End, Followed, Follower, Signals, Since, is_over};
 use crate::gather::{self, Screen};
 use crate::host;
+use crate::json::page;
 use crate::moment::now;
 use crate::show;
 use crate::state;
@@ -95,7 +95,7 @@ async fn documents(app: &App, reader: &mut dyn Reader, run: Option<RunId>) -> Re
     let mut told = None;
     loop {
         let screen = gathered(reader, run)?;
-        let document = status::document(&screen, host::engine(&app.place.state_dir));
+        let document = page::screen(&screen, host::engine(&app.place.state_dir));
         if told.as_ref() != Some(&document) {
             app.terminal.print_json_line(&document)?;
             told = Some(document);

@@ -8,14 +8,7 @@ use super::words;
 use crate::gather::{RunRows, Screen, failed};
 use crate::terminal::{Paint, fit, one_line};
 
-/// Whether an engine works on the state.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Engine {
-    /// Yes, in that process as far as it said so.
-    Running(Option<u32>),
-    /// No: nothing goes on until one is started.
-    Absent,
-}
+pub(crate) use wheelhouse_engine::lock::Engine;
 
 /// The screen as lines of at most so many columns.
 pub(crate) fn lines(screen: &Screen, engine: Engine, now: Millis, width: usize, paint: Paint) -> Vec<String> {

@@ -4,24 +4,24 @@
 
 /// What the program says with its exit code.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Exit {
+pub struct Exit {
     /// The number the system sees.
-    pub(crate) code: u8,
+    pub code: u8,
     /// Its stable name, as written in `--json` errors.
-    pub(crate) name: &'static str,
+    pub name: &'static str,
     /// One line for the reference.
-    pub(crate) meaning: &'static str,
+    pub meaning: &'static str,
 }
 
 /// Everything asked for was done.
-pub(crate) const OK: Exit = Exit {
+pub const OK: Exit = Exit {
     code: 0,
     name: "ok",
     meaning: "Everything asked for was done. For `run` and `resume`: every task succeeded.",
 };
 
 /// The run is over and not all of it succeeded.
-pub(crate) const TASKS_FAILED: Exit = Exit {
+pub const TASKS_FAILED: Exit = Exit {
     code: 1,
     name: "tasks_failed",
     meaning: "The run is over, and some of its tasks failed, were skipped or were cancelled. For `doctor`: something \
@@ -29,21 +29,21 @@ pub(crate) const TASKS_FAILED: Exit = Exit {
 };
 
 /// The command line, a plan or the configuration is wrong.
-pub(crate) const USAGE: Exit = Exit {
+pub const USAGE: Exit = Exit {
     code: 2,
     name: "usage",
     meaning: "The command line, a plan, an answer or the configuration has problems. Nothing was changed.",
 };
 
 /// Nothing can go on without a person.
-pub(crate) const HELD: Exit = Exit {
+pub const HELD: Exit = Exit {
     code: 3,
     name: "held",
     meaning: "Nothing can go on until a person answers, approves, or resumes. `wheelhouse status` says what.",
 };
 
 /// The store or the engine failed.
-pub(crate) const STATE_FAILED: Exit = Exit {
+pub const STATE_FAILED: Exit = Exit {
     code: 4,
     name: "state_failed",
     meaning: "The stored state or the engine failed: the disk is full, the database is damaged or too new, or `fsck` \
@@ -51,28 +51,28 @@ pub(crate) const STATE_FAILED: Exit = Exit {
 };
 
 /// What was named does not exist.
-pub(crate) const NOT_FOUND: Exit = Exit {
+pub const NOT_FOUND: Exit = Exit {
     code: 5,
     name: "not_found",
     meaning: "The run, task, question, file or artifact that was named does not exist.",
 };
 
 /// It exists, and its state does not allow what was asked.
-pub(crate) const REFUSED: Exit = Exit {
+pub const REFUSED: Exit = Exit {
     code: 6,
     name: "refused",
     meaning: "What was named exists, and the state it is in does not allow what was asked. Nothing was changed.",
 };
 
 /// A file or stream other than the store could not be read or written.
-pub(crate) const IO: Exit = Exit {
+pub const IO: Exit = Exit {
     code: 74,
     name: "io",
     meaning: "A file or the output could not be read or written.",
 };
 
 /// Somebody else has it just now.
-pub(crate) const BUSY: Exit = Exit {
+pub const BUSY: Exit = Exit {
     code: 75,
     name: "busy",
     meaning: "Another engine works on this state directory, or the store stayed busy for too long. Trying again later \
@@ -80,7 +80,7 @@ pub(crate) const BUSY: Exit = Exit {
 };
 
 /// A person or the system asked the program to stop.
-pub(crate) const INTERRUPTED: Exit = Exit {
+pub const INTERRUPTED: Exit = Exit {
     code: 130,
     name: "interrupted",
     meaning: "Interrupted (Ctrl-C or SIGTERM) before the end. What was running was returned; `wheelhouse resume` goes \
@@ -88,7 +88,7 @@ pub(crate) const INTERRUPTED: Exit = Exit {
 };
 
 /// All of them, for the reference page and its test.
-pub(crate) const ALL: [Exit; 10] = [
+pub const ALL: [Exit; 10] = [
     OK,
     TASKS_FAILED,
     USAGE,

@@ -3,7 +3,7 @@
 use wheelhouse_core::time::Millis;
 
 /// Now, by the system's clock, which is the store's clock too.
-pub(crate) fn now() -> Millis {
+pub fn now() -> Millis {
     let since = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .unwrap_or_default();

@@ -1,6 +1,6 @@
 //! Gathers from the store what a page shows, within limits, so that a page about a huge run stays a page.
 //!
-//! Called by commands; the pages in [`crate::show`] take what is gathered and read nothing.
+//! Called by commands; the pages of the command line and the documents of the other faces take what is gathered and read nothing.
 
 use wheelhouse_core::ids::RunId;
 use wheelhouse_core::outcome::Outcome;
@@ -9,7 +9,7 @@ use wheelhouse_core::store::{AttemptView, QuestionView, Reader, RunState, RunVie
 use wheelhouse_core::task::TaskState;
 use wheelhouse_core::time::Millis;
 
-use crate::failure::Failure;
+use super::failure::Failure;
 
 /// How many runs the screen shows that are not finished.
 const OPEN_RUNS_MAX: usize = 8;
@@ -26,37 +26,37 @@ const FAILED_SCAN_MAX: u64 = 2_000;
 /// How many tasks are read at a time.
 const PAGE: u32 = 1_000;
 /// How many tasks a report tells of in detail.
-pub(crate) const REPORT_TASKS_MAX: usize = 300;
+pub const REPORT_TASKS_MAX: usize = 300;
 
 /// How long an output may be to stand in a report in place of its summary, in bytes.
 const OUTPUT_MAX: u64 = 16 << 10;
 
 /// What the status screen shows.
 #[derive(Debug, Default)]
-pub(crate) struct Screen {
+pub struct Screen {
     /// The runs that are not finished, newest first, or the one asked for.
-    pub(crate) open: Vec<RunRows>,
+    pub open: Vec<RunRows>,
     /// How many more of them there are.
-    pub(crate) open_more: usize,
+    pub open_more: usize,
     /// The newest finished runs.
-    pub(crate) finished: Vec<RunView>,
+    pub finished: Vec<RunView>,
     /// How many more of them there are.
-    pub(crate) finished_more: usize,
+    pub finished_more: usize,
     /// Everything that waits for a person.
-    pub(crate) questions: Vec<QuestionView>,
+    pub questions: Vec<QuestionView>,
 }
 
 /// A run with the tasks worth a row.
 #[derive(Debug)]
-pub(crate) struct RunRows {
+pub struct RunRows {
     /// The run.
-    pub(crate) run: RunView,
+    pub run: RunView,
     /// Its tasks: running, held, ready, waiting, failed.
-    pub(crate) rows: Vec<TaskView>,
+    pub rows: Vec<TaskView>,
 }
 
 /// The screen over all runs.
-pub(crate) fn screen(reader: &mut dyn Reader) -> Result<Screen, Failure> {
+pub fn screen(reader: &mut dyn Reader) -> Result<Screen, Failure> {
     let runs = reader.runs(RUNS_MAX)?;
     // A standing queue without anything to do is no news.
     let is_open = |run: &RunView| run.state != RunState::Finished && !(run.standing && run.counts.total() == 0);
@@ -77,7 +77,7 @@ pub(crate) fn screen(reader: &mut dyn Reader) -> Result<Screen, Failure> {
 }
 
 /// The screen of one run.
-pub(crate) fn screen_of(reader: &mut dyn Reader, run: RunView) -> Result<Screen, Failure> {
+pub fn screen_of(reader: &mut dyn Reader, run: RunView) -> Result<Screen, Failure> {
     let questions = reader.open_questions()?;
     Ok(Screen {
         questions: questions
@@ -104,7 +104,7 @@ fn run_rows(reader: &mut dyn Reader, run: RunView) -> Result<RunRows, Failure> {
 }
 
 /// Whether the task is done and its own work is what failed.
-pub(crate) fn failed(task: &TaskView) -> bool {
+pub fn failed(task: &TaskView) -> bool {
     match &task.state {
         TaskState::Done { outcome } => {
             !outcome.is_success() && !matches!(outcome, Outcome::Skipped { .. } | Outcome::Cancelled)
@@ -114,7 +114,7 @@ pub(crate) fn failed(task: &TaskView) -> bool {
 }
 
 /// Every task of a run, in the order of the plan.
-pub(crate) fn tasks(reader: &mut dyn Reader, run: RunId) -> Result<Vec<TaskView>, Failure> {
+pub fn tasks(reader: &mut dyn Reader, run: RunId) -> Result<Vec<TaskView>, Failure> {
     let mut all = Vec::new();
     loop {
         let page = reader.tasks(run, all.len() as u64, PAGE)?;
@@ -128,38 +128,38 @@ pub(crate) fn tasks(reader: &mut dyn Reader, run: RunId) -> Result<Vec<TaskView>
 
 /// Everything about one run.
 #[derive(Debug)]
-pub(crate) struct Report {
+pub struct Report {
     /// The run.
-    pub(crate) run: RunView,
+    pub run: RunView,
     /// All its tasks, without detail.
-    pub(crate) tasks: Vec<TaskView>,
+    pub tasks: Vec<TaskView>,
     /// The first of them ([`REPORT_TASKS_MAX`]), then the failed ones among the rest, with detail.
-    pub(crate) details: Vec<Detail>,
+    pub details: Vec<Detail>,
     /// What waits for a person.
-    pub(crate) questions: Vec<QuestionView>,
+    pub questions: Vec<QuestionView>,
     /// When it was gathered.
-    pub(crate) now: Millis,
+    pub now: Millis,
 }
 
 /// Everything about one task.
 #[derive(Debug)]
-pub(crate) struct Detail {
+pub struct Detail {
     /// The task.
-    pub(crate) task: TaskView,
+    pub task: TaskView,
     /// What it was told to do, in one line.
-    pub(crate) work: String,
+    pub work: String,
     /// Whether it is a command.
-    pub(crate) is_command: bool,
+    pub is_command: bool,
     /// Its tries.
-    pub(crate) attempts: Vec<AttemptView>,
+    pub attempts: Vec<AttemptView>,
     /// What its last try produced.
-    pub(crate) result: Option<TaskResult>,
+    pub result: Option<TaskResult>,
     /// Its whole output, when it ended well and is short enough for a report.
-    pub(crate) output: Option<String>,
+    pub output: Option<String>,
 }
 
 /// Gathers the report of a run.
-pub(crate) fn report(reader: &mut dyn Reader, run: RunView, now: Millis) -> Result<Report, Failure> {
+pub fn report(reader: &mut dyn Reader, run: RunView, now: Millis) -> Result<Report, Failure> {
     let tasks = tasks(reader, run.id)?;
     let (first, rest) = tasks.split_at(tasks.len().min(REPORT_TASKS_MAX));
     let chosen = first
@@ -182,7 +182,7 @@ pub(crate) fn report(reader: &mut dyn Reader, run: RunView, now: Millis) -> Resu
 }
 
 /// Gathers everything about one task.
-pub(crate) fn detail(reader: &mut dyn Reader, task: TaskView) -> Result<Detail, Failure> {
+pub fn detail(reader: &mut dyn Reader, task: TaskView) -> Result<Detail, Failure> {
     let spec: Option<TaskSpec> = reader.spec(task.id)?;
     let (work, is_command) = match spec.map(|spec| spec.work) {
         Some(Work::Exec(command)) => (command, true),

@@ -6,7 +6,7 @@ use wheelhouse_core::event::Event;
 use wheelhouse_core::ids::{Cursor, RunId, TaskId, TaskKey};
 use wheelhouse_core::store::Reader;
 
-use crate::failure::Failure;
+use super::failure::Failure;
 
 /// How many events are read at a time.
 const PAGE: u32 = 1_000;
@@ -14,26 +14,26 @@ const PAGE: u32 = 1_000;
 const NAMES_MAX: usize = 100_000;
 
 /// Where a reader of the history stands.
-pub(crate) struct Feed {
+pub struct Feed {
     /// The last event seen.
-    pub(crate) cursor: Cursor,
+    pub cursor: Cursor,
     /// The run it is about; all when absent.
-    pub(crate) run: Option<RunId>,
+    pub run: Option<RunId>,
     names: HashMap<TaskId, TaskKey>,
 }
 
 /// An event with the name of its task.
 #[derive(Debug)]
-pub(crate) struct News {
+pub struct News {
     /// What happened.
-    pub(crate) event: Event,
+    pub event: Event,
     /// To which task, if to one.
-    pub(crate) key: Option<TaskKey>,
+    pub key: Option<TaskKey>,
 }
 
 impl Feed {
     /// A feed of what comes after `cursor`.
-    pub(crate) fn new(cursor: Cursor, run: Option<RunId>) -> Feed {
+    pub fn new(cursor: Cursor, run: Option<RunId>) -> Feed {
         Feed {
             cursor,
             run,
@@ -42,7 +42,7 @@ impl Feed {
     }
 
     /// Moves to the end of the history without reading it out: doubles the step until nothing is left, then halves it.
-    pub(crate) fn skip_to_end(&mut self, reader: &mut dyn Reader) -> Result<(), Failure> {
+    pub fn skip_to_end(&mut self, reader: &mut dyn Reader) -> Result<(), Failure> {
         let mut after = |cursor: u64| {
             reader
                 .events(Cursor(cursor), self.run, 1)
@@ -68,7 +68,7 @@ impl Feed {
     }
 
     /// The next events, at most [`PAGE`]; empty when there is nothing new.
-    pub(crate) fn next(&mut self, reader: &mut dyn Reader) -> Result<Vec<News>, Failure> {
+    pub fn next(&mut self, reader: &mut dyn Reader) -> Result<Vec<News>, Failure> {
         let events = reader.events(self.cursor, self.run, PAGE)?;
         if self.names.len() > NAMES_MAX {
             self.names.clear();

@@ -1,34 +1,43 @@
 //! What a command says when it cannot do what was asked: a message, hints, and an exit code.
 //!
-//! A message says what was asked, what was found and what exists; the hints hold the next command. `main` prints it
-//! once, for people on stderr, with `--json` as a document on stdout.
+//! A message says what was asked, what was found and what exists; the hints hold the next command. The command line
+//! prints it once, for people on stderr, with `--json` as a document on stdout; HTTP answers a problem document, MCP a
+//! JSON-RPC error.
 
 use std::path::Path;
 
 use wheelhouse_core::store;
 
-use crate::exit::{self, Exit};
-use crate::nearest;
+use super::exit::{self, Exit};
+use super::nearest;
 
 /// The end of a command that did not do what was asked.
 #[derive(Debug)]
-pub(crate) struct Failure {
+pub struct Failure {
     /// What the process exits with.
-    pub(crate) exit: Exit,
+    pub exit: Exit,
     /// What was asked, what was found, what exists. May have several lines.
-    pub(crate) message: String,
+    pub message: String,
     /// What to do next; printed after a blank line.
-    pub(crate) hints: Vec<String>,
+    pub hints: Vec<String>,
     /// The problems one by one, for `--json`, when it is about a plan.
-    pub(crate) problems: Option<Box<serde_json::Value>>,
+    pub problems: Option<Box<serde_json::Value>>,
 }
 
 /// The result of a command: what it exits with.
-pub(crate) type Outcome = Result<Exit, Failure>;
+pub type Outcome = Result<Exit, Failure>;
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {}
 
 impl Failure {
     /// A failure without a hint.
-    pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
+    pub fn new(exit: Exit, message: impl Into<String>) -> Self {
         Failure {
             exit,
             message: message.into(),
@@ -38,12 +47,12 @@ impl Failure {
     }
 
     /// The command line is wrong.
-    pub(crate) fn usage(message: impl Into<String>) -> Self {
+    pub fn usage(message: impl Into<String>) -> Self {
         Failure::new(exit::USAGE, message)
     }
 
     /// Nothing of that name exists; the message goes on with the nearest names that do.
-    pub(crate) fn not_found(what: &str, asked: &str, exist: &[String]) -> Self {
+    pub fn not_found(what: &str, asked: &str, exist: &[String]) -> Self {
         let mut message = format!("there is no {what} `{asked}`");
         if let Some(near) = nearest::name(asked, exist) {
             message.push_str(&format!("; did you mean `{near}`?"));
@@ -54,7 +63,7 @@ impl Failure {
     }
 
     /// A file could not be used.
-    pub(crate) fn io(doing: &str, path: &Path, error: &std::io::Error) -> Self {
+    pub fn io(doing: &str, path: &Path, error: &std::io::Error) -> Self {
         let path = path.display();
         match error.kind() {
             std::io::ErrorKind::NotFound => {
@@ -66,7 +75,7 @@ impl Failure {
 
     /// With what to do next.
     #[must_use]
-    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
         self
     }
@@ -109,7 +118,7 @@ impl From<store::Refused> for Failure {
 }
 
 /// The error and everything that caused it, on one line.
-pub(crate) fn with_sources(error: &dyn std::error::Error) -> String {
+pub fn with_sources(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -5,6 +5,7 @@
 //! somebody decides.
 
 mod event;
+pub mod page;
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -18,12 +19,12 @@ use wheelhouse_core::task::{Held, TaskState};
 use wheelhouse_core::time::Millis;
 use wheelhouse_core::usage::{Cost, Usage, UsageSource};
 
-use crate::failure::Failure;
+use super::failure::Failure;
 
-pub(crate) use event::event;
+pub use event::event;
 
 /// A moment as RFC 3339 in UTC with milliseconds.
-pub(crate) fn moment(at: Millis) -> String {
+pub fn moment(at: Millis) -> String {
     let ms = i64::try_from(at.0).unwrap_or(i64::MAX);
     match jiff::Timestamp::from_millisecond(ms) {
         Ok(timestamp) => format!("{timestamp:.3}"),
@@ -32,13 +33,13 @@ pub(crate) fn moment(at: Millis) -> String {
 }
 
 /// How people and documents name a task: `r7/draft`.
-pub(crate) fn task_name(run: RunId, key: &TaskKey) -> String {
+pub fn task_name(run: RunId, key: &TaskKey) -> String {
     format!("{run}/{key}")
 }
 
 /// A run.
 #[derive(Serialize, Debug)]
-pub(crate) struct Run {
+pub struct Run {
     id: String,
     name: String,
     source: String,
@@ -115,7 +116,7 @@ impl From<&RunView> for Run {
 }
 
 /// The stable name of a run's state.
-pub(crate) fn run_state(state: RunState) -> &'static str {
+pub fn run_state(state: RunState) -> &'static str {
     match state {
         RunState::Active => "active",
         RunState::Paused => "paused",
@@ -177,7 +178,7 @@ impl From<&Usage> for UsageDoc {
 
 /// A task.
 #[derive(Serialize, Debug)]
-pub(crate) struct Task {
+pub struct Task {
     id: String,
     run: String,
     key: String,
@@ -237,7 +238,7 @@ impl From<&TaskView> for Task {
 }
 
 /// Why a task is held.
-pub(crate) fn held_doc(held: &Held) -> Value {
+pub fn held_doc(held: &Held) -> Value {
     let reason = held.name();
     match held {
         Held::Paused | Held::Budget => json!({ "reason": reason }),
@@ -250,7 +251,7 @@ pub(crate) fn held_doc(held: &Held) -> Value {
 }
 
 /// How something ended.
-pub(crate) fn outcome_doc(outcome: &Outcome) -> Value {
+pub fn outcome_doc(outcome: &Outcome) -> Value {
     let class = outcome.class();
     match outcome {
         Outcome::Quota { resets_at } => json!({ "class": class, "resets_at": resets_at.map(moment) }),
@@ -288,7 +289,7 @@ fn cost_doc(cost: &Cost) -> Value {
 
 /// A try.
 #[derive(Serialize, Debug)]
-pub(crate) struct Attempt {
+pub struct Attempt {
     number: u32,
     begun: u32,
     agent: String,
@@ -329,7 +330,7 @@ impl From<&AttemptView> for Attempt {
 
 /// What a task produced.
 #[derive(Serialize, Debug)]
-pub(crate) struct TaskResultDoc {
+pub struct TaskResultDoc {
     summary: String,
     verdict: Option<String>,
     files: Vec<String>,
@@ -392,7 +393,7 @@ fn check_doc(check: &Check) -> Value {
 
 /// A question.
 #[derive(Serialize, Debug)]
-pub(crate) struct Question {
+pub struct Question {
     id: String,
     task: String,
     kind: Value,
@@ -427,7 +428,7 @@ impl From<&QuestionView> for Question {
 }
 
 /// The end of a command that failed.
-pub(crate) fn failure(failure: &Failure) -> Value {
+pub fn failure(failure: &Failure) -> Value {
     let Failure {
         exit,
         message,

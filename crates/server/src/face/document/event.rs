@@ -7,7 +7,7 @@ use wheelhouse_core::ids::TaskKey;
 use super::{UsageDoc, cost_doc, held_doc, moment, outcome_doc, task_name};
 
 /// One event. `key` is the name of its task, when it is about one.
-pub(crate) fn event(event: &Event, key: Option<&TaskKey>) -> Value {
+pub fn event(event: &Event, key: Option<&TaskKey>) -> Value {
     let Event {
         cursor,
         at,

@@ -1,7 +1,7 @@
 //! Which existing name a person may have meant.
 
 /// The nearest of `exist` to `asked`, when it is near enough to be worth naming.
-pub(crate) fn name<'a>(asked: &str, exist: &'a [String]) -> Option<&'a String> {
+pub fn name<'a>(asked: &str, exist: &'a [String]) -> Option<&'a String> {
     let asked_low = asked.to_lowercase();
     exist
         .iter()
@@ -17,7 +17,7 @@ fn reach(length: usize) -> usize {
 }
 
 /// The names as people list them: `` `a`, `b` and 3 more``.
-pub(crate) fn list(names: &[String], most: usize) -> String {
+pub fn list(names: &[String], most: usize) -> String {
     let shown: Vec<String> = names.iter().take(most).map(|name| format!("`{name}`")).collect();
     let more = names.len().saturating_sub(shown.len());
     match (shown.split_last(), more) {

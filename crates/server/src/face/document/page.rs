@@ -1,0 +1,76 @@
+//! Whole documents: what a command, an HTTP route or a tool answers, put together from what was gathered.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use wheelhouse_core::store::{QuestionView, Reader};
+use wheelhouse_engine::lock::Engine;
+
+use super::{Attempt, Question, Run, Task, TaskResultDoc};
+use crate::face::failure::Failure;
+use crate::face::gather::{Detail, Report, Screen};
+
+/// The screen over everything.
+pub fn screen(screen: &Screen, engine: Engine) -> Value {
+    let open = screen.open.iter().map(|rows| {
+        let tasks: Vec<Task> = rows.rows.iter().map(Task::from).collect();
+        json!({ "run": Run::from(&rows.run), "tasks": tasks })
+    });
+    let finished: Vec<Run> = screen.finished.iter().map(Run::from).collect();
+    json!({
+        "engine": engine_state(engine),
+        "open": open.collect::<Vec<_>>(),
+        "open_more": screen.open_more,
+        "finished": finished,
+        "finished_more": screen.finished_more,
+        "questions": questions(&screen.questions),
+    })
+}
+
+/// Whether an engine works on the state.
+pub fn engine_state(engine: Engine) -> Value {
+    match engine {
+        Engine::Running(pid) => json!({ "running": true, "pid": pid }),
+        Engine::Absent => json!({ "running": false, "pid": null }),
+    }
+}
+
+/// Questions as a list.
+pub fn questions(questions: &[QuestionView]) -> Vec<Question> {
+    questions.iter().map(Question::from).collect()
+}
+
+/// Everything about a run.
+pub fn run(reader: &mut dyn Reader, report: &Report) -> Result<Value, Failure> {
+    let known: BTreeMap<_, _> = report
+        .details
+        .iter()
+        .map(|detail| (detail.task.id, &detail.result))
+        .collect();
+    let mut tasks = Vec::new();
+    for task in &report.tasks {
+        let result = match known.get(&task.id) {
+            Some(result) => (*result).clone(),
+            None => reader.result(task.id)?,
+        };
+        let mut document = json!(Task::from(task));
+        document["result"] = json!(result.as_ref().map(TaskResultDoc::from));
+        tasks.push(document);
+    }
+    Ok(json!({
+        "run": Run::from(&report.run),
+        "tasks": tasks,
+        "questions": questions(&report.questions),
+    }))
+}
+
+/// Everything about a task.
+pub fn task(detail: &Detail) -> Value {
+    let attempts: Vec<Attempt> = detail.attempts.iter().map(Attempt::from).collect();
+    json!({
+        "task": Task::from(&detail.task),
+        "work": { "kind": if detail.is_command { "exec" } else { "prompt" }, "text": detail.work },
+        "attempts": attempts,
+        "result": detail.result.as_ref().map(TaskResultDoc::from),
+    })
+}

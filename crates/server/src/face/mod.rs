@@ -1,0 +1,15 @@
+//! What all faces share: the verbs, the names people type, the documents, and how a failure is said.
+//!
+//! A face is a way in: the command line, HTTP, MCP. They differ in how a wish arrives and how its answer leaves; what
+//! a wish means, when it is refused and what is said then is here, once. Everything works on the ports of core, so a
+//! face needs no engine of its own: it changes the store and nudges whoever has the engine.
+
+pub mod document;
+pub mod exit;
+pub mod failure;
+pub mod feed;
+pub mod gather;
+pub mod moment;
+pub mod name;
+pub mod nearest;
+pub mod verb;
