@@ -6,6 +6,8 @@
 //! in as values, so every decision made here can be tested by a table and replayed by a seed.
 
 pub mod agent;
+pub mod breaker;
+pub mod chain;
 pub mod disposition;
 pub mod event;
 pub mod ids;
@@ -19,4 +21,5 @@ pub mod task;
 pub mod time;
 pub mod usage;
 pub mod verdict;
+pub mod workflow;
 pub mod write_set;

@@ -10,9 +10,15 @@
 //! SUMMARY: one line
 //! ---
 //! ```
+//!
+//! [`last_block`] finds it, [`read`] takes it apart into a [`Verdict`] together with the findings around it.
 
-/// The longest block taken, in bytes; it is six lines.
-const BLOCK_MAX: usize = 2_000;
+mod read;
+
+pub use read::{ASKED_FOR, FINDINGS_MAX, Finding, Severity, Stance, UNRESOLVED_MAX, Verdict, confidence, read, score};
+
+/// The longest block taken, in bytes; it is six lines, or a few more.
+const BLOCK_MAX: usize = 4_000;
 
 /// The last valid block of a text, without its fences. Scans back: what an agent quotes or drafts earlier does not
 /// count. A block without a valid `STATUS` is no verdict.
