@@ -129,6 +129,8 @@ pub(crate) enum Command {
     Gc(Gc),
     /// Check the stored state
     Fsck,
+    /// Show what models cost, or read a newer table
+    Prices(Prices),
     /// Show the configuration
     #[command(subcommand)]
     Config(Config),
@@ -376,6 +378,35 @@ pub(crate) struct Gc {
     /// Only say what would be removed
     #[arg(short = 'n', long)]
     pub(crate) dry_run: bool,
+}
+
+/// `prices`
+#[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Prices {
+    /// Only models whose name contains this
+    pub(crate) model: Option<String>,
+    /// As of this day; today when absent
+    #[arg(long, value_name = "DAY")]
+    pub(crate) on: Option<String>,
+    /// Every row with its dates, in place of those of one day
+    #[arg(long, conflicts_with = "on")]
+    pub(crate) all: bool,
+    #[command(subcommand)]
+    pub(crate) update: Option<PricesUpdate>,
+}
+
+/// `prices …`
+#[derive(Subcommand, Debug)]
+pub(crate) enum PricesUpdate {
+    /// Read a public table (LiteLLM, genai-prices, models.dev, or our own form); what it says is true from a day on
+    Update {
+        /// The JSON file; `-` reads stdin
+        file: PathBuf,
+        /// True from this day on; today when absent
+        #[arg(long, value_name = "DAY")]
+        from: Option<String>,
+    },
 }
 
 /// `config …`

@@ -13,6 +13,7 @@ mod host;
 mod orphans;
 mod place;
 mod plans;
+mod pricelist;
 mod probe;
 mod region;
 mod roster;

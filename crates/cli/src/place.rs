@@ -63,6 +63,11 @@ impl Place {
         self.state_dir.join("backups")
     }
 
+    /// The prices that were read on top of the shipped ones.
+    pub(crate) fn prices(&self) -> PathBuf {
+        self.state_dir.join("prices.json")
+    }
+
     /// Where reports go.
     pub(crate) fn reports(&self) -> PathBuf {
         self.state_dir.join("reports")

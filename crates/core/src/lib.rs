@@ -6,14 +6,18 @@
 //! in as values, so every decision made here can be tested by a table and replayed by a seed.
 
 pub mod agent;
+pub mod billing;
 pub mod breaker;
 pub mod chain;
+pub mod day;
 pub mod disposition;
 pub mod event;
 pub mod ids;
+pub mod money;
 pub mod outcome;
 pub mod plan;
 pub mod policy;
+pub mod price;
 pub mod question;
 pub mod spec;
 pub mod store;

@@ -12,6 +12,7 @@ mod gc;
 mod init;
 mod logs;
 mod plan;
+mod prices;
 mod result;
 mod resume;
 pub(crate) mod run;
@@ -52,6 +53,7 @@ pub(crate) fn dispatch(app: &App, command: &Command) -> Outcome {
         Command::Serve(args) => serve::serve(app, args),
         Command::Gc(args) => gc::gc(app, args),
         Command::Fsck => fsck::fsck(app),
+        Command::Prices(args) => prices::prices(app, args),
         Command::Config(args) => config::config(app, args),
         Command::Completions { shell } => docs::completions(app, *shell),
         Command::Man => docs::man(app),

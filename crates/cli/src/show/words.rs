@@ -37,18 +37,7 @@ pub(crate) fn count(number: u64, one: &str) -> String {
     }
 }
 
-/// `12,345`
-pub(crate) fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
+pub(crate) use wheelhouse_core::money::thousands;
 
 /// Names in a sentence: `a, b, c, d and 3 more`.
 pub(crate) fn names(keys: &[TaskKey]) -> String {
@@ -87,15 +76,7 @@ pub(crate) fn cost(cost: &Cost) -> String {
     }
 }
 
-/// Nano-dollars as dollars: cents from a dollar on, four places below.
-pub(crate) fn dollars(nano: u64) -> String {
-    let places = if nano >= 1_000_000_000 { 2 } else { 4 };
-    let unit = 10u64.pow(9 - places);
-    let rounded = nano.saturating_add(unit / 2) / unit;
-    let whole = 10u64.pow(places);
-    let places = places as usize;
-    format!("${}.{:0places$}", thousands(rounded / whole), rounded % whole)
-}
+pub(crate) use wheelhouse_core::money::show_usd as dollars;
 
 /// Tokens in short, with where the number comes from; nothing when there are none.
 pub(crate) fn tokens(usage: &Usage) -> Option<String> {

@@ -8,6 +8,7 @@ mod documents;
 mod house;
 mod interrupt;
 mod isolation;
+mod money;
 mod names;
 mod people;
 mod plans;
