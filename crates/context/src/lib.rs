@@ -10,3 +10,6 @@
 pub mod count;
 pub mod port;
 pub mod receipt;
+pub mod schema;
+pub mod tools;
+mod words;
