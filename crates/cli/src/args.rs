@@ -123,8 +123,10 @@ pub(crate) enum Command {
     Approve(Decision),
     /// Deny what waits for approval
     Deny(Decision),
-    /// Run the engine in the foreground
+    /// Run the engine in the foreground, with the HTTP API
     Serve(Serve),
+    /// Print the token that programs show to `serve`
+    Token(Token),
     /// Remove old finished runs and what belongs to them
     Gc(Gc),
     /// Check the stored state
@@ -370,6 +372,43 @@ pub(crate) struct Serve {
     /// At most N tasks at a time
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_parallel: Option<u32>,
+    /// Listen on this address (`127.0.0.1:7416`; port 0 takes a free one) in place of `serve.listen`
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "no_http")]
+    pub(crate) listen: Option<std::net::SocketAddr>,
+    /// Let callers use this further host name (repeatable)
+    #[arg(long = "host", value_name = "NAME")]
+    pub(crate) hosts: Vec<String>,
+    /// Listen on an address that other machines can reach; there is no TLS, so put one in front
+    #[arg(long)]
+    pub(crate) expose: bool,
+    /// Ask for no token: whoever can reach the address may do everything (only on a loopback address)
+    #[arg(long)]
+    pub(crate) without_token: bool,
+    /// Only the engine, no HTTP
+    #[arg(long)]
+    pub(crate) no_http: bool,
+}
+
+/// `token`
+#[derive(Args, Debug)]
+pub(crate) struct Token {
+    /// What its bearer may do
+    #[arg(long, value_name = "SCOPE", default_value = "admin")]
+    pub(crate) scope: Scope,
+    /// Make a new secret first; every token printed before is void when `serve` starts anew
+    #[arg(long)]
+    pub(crate) renew: bool,
+}
+
+/// What the bearer of a token may do.
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// Look.
+    Read,
+    /// Look, start, stop, answer, steer.
+    Operate,
+    /// Everything.
+    Admin,
 }
 
 /// `gc`

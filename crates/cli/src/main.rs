@@ -8,6 +8,7 @@ mod args;
 mod command;
 mod compat;
 mod config;
+mod faces;
 mod follow;
 mod host;
 mod orphans;

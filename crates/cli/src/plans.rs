@@ -17,14 +17,7 @@ use crate::roster::{self, BACKENDS};
 /// The name that stands for stdin.
 const STDIN: &str = "-";
 
-/// Who does the work of a plan.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Cast {
-    /// Those that the plan names.
-    AsWritten,
-    /// The stand-in, whoever the plan names.
-    Rehearsal,
-}
+pub(crate) use wheelhouse_server::ports::Cast;
 
 /// A plan's text and where it is from.
 #[derive(Clone, Debug)]

@@ -337,6 +337,7 @@ mod tests {
             policy: Vec::new(),
             isolation: Default::default(),
             env_pass: vec!["PATH".to_owned(), "ABSENT".to_owned()],
+            serve_listen: ([127, 0, 0, 1], 0).into(),
             retention: std::time::Duration::ZERO,
             agents: BTreeMap::from([
                 ("a".to_owned(), agent(Some("x"), Some(1))),

@@ -162,8 +162,18 @@ pub enum Command {
         /// What they mean (see [`QuestionKind::resolve`]).
         resolution: Resolution,
     },
-    /// Remove finished runs that ended before then, with all that hangs on them. Their events go too; cursors are
-    /// never used again. → [`Reply::Pruned`]
+    /// Apply a command once under its caller's key: the same key again changes nothing and gets the first answer. Takes
+    /// commands that answer [`Reply::Submitted`] or [`Reply::Done`]; a refused one leaves its key free. → its answer
+    Once {
+        /// The caller's name for the wish.
+        key: String,
+        /// What the wish was; the same key with another one is [`Refused::KeyReused`].
+        digest: String,
+        /// The wish.
+        command: Box<Command>,
+    },
+    /// Remove finished runs that ended before then, with all that hangs on them, and keys of [`Command::Once`] used
+    /// before then. The runs' events go too; cursors are never used again. → [`Reply::Pruned`]
     Prune {
         /// The end of what is kept.
         before: Millis,
@@ -435,6 +445,9 @@ pub enum Refused {
     /// Somebody wants the task stopped; settle it as cancelled.
     #[error("{0} was cancelled in the meantime")]
     CancelRequested(TaskId),
+    /// The key was used for another wish.
+    #[error("the key `{0}` was used for another request")]
+    KeyReused(String),
     /// There is no such run.
     #[error("there is no run {0}")]
     NoSuchRun(RunId),

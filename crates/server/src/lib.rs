@@ -1,6 +1,92 @@
 //! The faces of Wheelhouse for programs, and what all faces share.
 //!
-//! [`face`] holds the verbs, names, documents and failures that the command line uses too. Translation only: what a
-//! wish means is there, what is true is in the store, and what happens next is the engine's.
+//! [`face`] holds the verbs, names, documents and failures that the command line uses too. [`Server`] serves the HTTP
+//! API. Translation only: what a wish means is in `face`, what is true is in the store, and what happens next is the
+//! engine's. A server can be killed and started at any moment; it holds nothing that matters.
 
+mod api;
+mod desk;
 pub mod face;
+mod guard;
+mod listen;
+mod paced;
+pub mod ports;
+pub mod token;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::api::{Faces, STREAMS_MAX};
+use crate::desk::Desk;
+use crate::guard::Guard;
+pub use crate::listen::Limits;
+use crate::ports::Ports;
+
+/// A server that is about to serve.
+pub struct Server {
+    faces: Faces,
+    listener: TcpListener,
+    limits: Limits,
+}
+
+impl Server {
+    /// A server on that listener. `hosts` are further names that callers may use.
+    pub fn new(listener: TcpListener, ports: Ports, hosts: Vec<String>) -> std::io::Result<Server> {
+        let address = listener.local_addr()?;
+        let Ports {
+            store,
+            state_dir,
+            plans,
+            secret,
+        } = ports;
+        let faces = Faces {
+            desk: Desk::new(store, &state_dir),
+            plans: plans.into(),
+            guard: Arc::new(Guard::new(address, hosts, secret)),
+            stop: CancellationToken::new(),
+            streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+        };
+        Ok(Server {
+            faces,
+            listener,
+            limits: Limits::default(),
+        })
+    }
+
+    /// With other limits on connections.
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Server {
+        self.limits = limits;
+        self
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Ends [`Server::serve`] when it is cancelled.
+    pub fn stop(&self) -> CancellationToken {
+        self.faces.stop.clone()
+    }
+
+    /// Serves until told to stop.
+    pub async fn serve(self) {
+        let Server {
+            faces,
+            listener,
+            limits,
+        } = self;
+        let router = api::router(&faces, Router::new());
+        let desk = Arc::clone(&faces.desk);
+        tokio::select! {
+            () = listen::serve(listener, router, limits, faces.stop.clone()) => {}
+            () = desk.carry_news() => {}
+        }
+    }
+}

@@ -181,6 +181,7 @@ impl Work<'_> {
         for run in &runs {
             self.remove_run(*run)?;
         }
+        self.execute(sql::PRUNE_ONCE, [int(before.0)])?;
         let artifacts = self.execute(sql::PRUNE_ARTIFACTS, [])? as u64;
         self.execute(sql::PRUNE_ARTIFACT_NAMES, [])?;
         let runs = runs.len() as u64;

@@ -16,6 +16,7 @@ mod fsck;
 mod history;
 mod migrate;
 mod moves;
+mod once;
 mod question;
 mod read;
 mod recover;

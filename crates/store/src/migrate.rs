@@ -13,7 +13,10 @@ use crate::encode::int;
 use crate::failure::{failure, io_failure};
 
 /// Step `n` leads from schema `n` to schema `n + 1`. Never change one that was released; add another.
-pub(crate) const MIGRATIONS: &[&str] = &[include_str!("schema/0001_initial.sql")];
+pub(crate) const MIGRATIONS: &[&str] = &[
+    include_str!("schema/0001_initial.sql"),
+    include_str!("schema/0002_once.sql"),
+];
 
 /// Marks a file as one of ours ("Whee" in ASCII), so that `open` does not build its tables in somebody else's database.
 const APPLICATION_ID: i32 = 0x5768_6565;

@@ -55,6 +55,10 @@ macro_rules! question_view {
 }
 
 statements! {
+    // Wishes under a key of their caller's.
+    ONCE = "SELECT digest, run, tasks FROM once WHERE key = ?1";
+    ONCE_SET = "INSERT INTO once (key, digest, at, run, tasks) VALUES (?1, ?2, ?3, ?4, ?5)";
+    PRUNE_ONCE = "DELETE FROM once WHERE at < ?1";
     // The counters and names.
     COUNTER = "SELECT run, task, question, event, at, steady FROM counter";
     COUNTER_SET = "UPDATE counter SET run = ?1, task = ?2, question = ?3, event = ?4, at = ?5, steady = ?6";

@@ -129,6 +129,7 @@ impl<'c> Work<'c> {
                 answer,
                 resolution,
             } => self.answer(*question, answer, *resolution),
+            Command::Once { key, digest, command } => self.once(key, digest, command),
             Command::Prune { before } => self.prune(*before),
         }?;
         self.follow_up()?;

@@ -8,6 +8,7 @@ use wheelhouse_core::ids::TaskKey;
 use wheelhouse_core::plan;
 use wheelhouse_core::spec::TaskSpec;
 use wheelhouse_server::face::verb;
+use wheelhouse_server::ports::NewTask;
 
 use crate::app::App;
 use crate::args;
@@ -31,28 +32,29 @@ pub(crate) fn add(app: &App, args: &args::TaskAdd) -> Outcome {
     let settings = app.settings(None)?;
     let text = text(args)?;
     let mut state = State::open(&app.place)?;
-    let queue = state::queue(state.reader.as_mut())?;
-    let existing = match &queue {
+    let existing = match state::queue(state.reader.as_mut())? {
         Some(queue) => gather::tasks(state.reader.as_mut(), queue.id)?
             .into_iter()
             .map(|task| task.key)
             .collect(),
         None => Vec::new(),
     };
-    let key = match &args.id {
-        Some(id) => id.clone(),
-        None => key_from(&text, &existing),
+    let wanted = NewTask {
+        text,
+        agent: args.agent.clone(),
+        after: args.after.clone(),
+        priority: args.priority,
+        id: args.id.clone(),
     };
-    let task = check(app, &settings, args, &key, &text, &existing)?;
-    let agent = task.agent.to_string();
-    let run = verb::enqueue(&mut state.truth(), vec![task], "wheelhouse task add")?;
+    let task = check(app, &settings, &wanted, &existing)?;
+    let task = verb::enqueue(&mut state.truth(), task, "wheelhouse task add", None)?;
     let engine = host::tell_engine(app);
-    let name = task_name(run, &TaskKey(key));
+    let name = task_name(task.run, &task.key);
     if app.terminal.json {
         app.terminal.print_json(&json!({
             "task": name,
-            "run": run.to_string(),
-            "agent": agent,
+            "run": task.run.to_string(),
+            "agent": task.agent.to_string(),
             "engine": { "running": engine },
         }))?;
     } else {
@@ -71,37 +73,40 @@ fn text(args: &args::TaskAdd) -> Result<String, Failure> {
             .read_to_string(&mut text)
             .map_err(|error| Failure::new(exit::IO, format!("cannot read the task from stdin: {error}")))?;
     }
-    if text.trim().is_empty() {
-        return Err(Failure::usage("the task is empty").hint("`wheelhouse task add \"what to do\"`"));
-    }
     Ok(text)
 }
 
 /// Has the plan reader check the one task against the queue it joins.
-fn check(
+pub(crate) fn check(
     app: &App,
     settings: &Settings,
-    args: &args::TaskAdd,
-    key: &str,
-    text: &str,
+    wanted: &NewTask,
     existing: &[TaskKey],
 ) -> Result<TaskSpec, Failure> {
-    let after: Vec<&str> = args
+    let text = &wanted.text;
+    if text.trim().is_empty() {
+        return Err(Failure::usage("the task is empty").hint("`wheelhouse task add \"what to do\"`"));
+    }
+    let key = match &wanted.id {
+        Some(id) => id.clone(),
+        None => key_from(text, existing),
+    };
+    let after: Vec<&str> = wanted
         .after
         .iter()
         .map(|id| id.rsplit_once('/').map_or(id.as_str(), |(_, key)| key))
         .collect();
     let mut task = json!({ "id": key, "needs": after });
-    match args.agent.as_deref() {
-        Some(roster::EXEC) => task["exec"] = text.into(),
+    match wanted.agent.as_deref() {
+        Some(roster::EXEC) => task["exec"] = text.as_str().into(),
         agent => {
-            task["prompt"] = text.into();
+            task["prompt"] = text.as_str().into();
             if let Some(agent) = agent {
                 task["agent"] = agent.into();
             }
         }
     }
-    if let Some(priority) = args.priority {
+    if let Some(priority) = wanted.priority {
         task["priority"] = priority.into();
     }
     // `name` makes it a plan by its keys, so that nothing in it is guessed.

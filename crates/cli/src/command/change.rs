@@ -36,7 +36,7 @@ pub(crate) fn pause(app: &App, what: &str) -> Outcome {
 /// Puts words into the turn of a running task.
 pub(crate) fn steer(app: &App, args: &Steer) -> Outcome {
     let mut state = State::expect(&app.place)?;
-    let task = verb::steer(&mut state.truth(), &args.task, &args.words.join(" "))?;
+    let task = verb::steer(&mut state.truth(), &args.task, &args.words.join(" "), None)?;
     host::quietly_tell_engine(app);
     task_changed(app, &task, "told")
 }

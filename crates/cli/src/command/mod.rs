@@ -1,6 +1,6 @@
 //! The commands: one module each, every one a function from the surroundings and its arguments to an exit code.
 
-mod add;
+pub(crate) mod add;
 mod answer;
 mod change;
 mod config;
@@ -18,6 +18,7 @@ mod resume;
 pub(crate) mod run;
 mod serve;
 mod status;
+mod token;
 mod tree;
 mod watch;
 
@@ -51,6 +52,7 @@ pub(crate) fn dispatch(app: &App, command: &Command) -> Outcome {
         Command::Approve(args) => answer::decide(app, &args.id, "approve"),
         Command::Deny(args) => answer::decide(app, &args.id, "deny"),
         Command::Serve(args) => serve::serve(app, args),
+        Command::Token(args) => token::token(app, args),
         Command::Gc(args) => gc::gc(app, args),
         Command::Fsck => fsck::fsck(app),
         Command::Prices(args) => prices::prices(app, args),

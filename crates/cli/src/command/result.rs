@@ -7,7 +7,7 @@ use wheelhouse_server::face::verb;
 use crate::app::App;
 use crate::args;
 use crate::exit;
-use crate::failure::{Failure, Outcome};
+use crate::failure::Outcome;
 use crate::json::{self as wire, task_name};
 use crate::show::{task, words};
 use crate::state;
@@ -62,21 +62,11 @@ pub(crate) fn result(app: &App, args: &args::ResultOf) -> Outcome {
 }
 
 fn full(app: &App, reader: &mut dyn Reader, task: &TaskView, result: &TaskResult, name: &str) -> Outcome {
-    let Some(artifact) = result.artifacts.iter().find(|artifact| artifact.name == name) else {
-        if result.artifacts.is_empty() && name == OUTPUT {
-            // It ended well and wrote nothing: the whole output is no bytes.
-            return Ok(exit::OK);
-        }
-        let exist: Vec<String> = result.artifacts.iter().map(|artifact| artifact.name.clone()).collect();
-        return Err(Failure::not_found("artifact", name, &exist));
-    };
-    let Some(bytes) = reader.artifact(&artifact.hash)? else {
-        return Err(Failure::new(
-            exit::STATE_FAILED,
-            format!("the bytes of `{name}` ({}) are not in the store", artifact.hash),
-        )
-        .hint("`wheelhouse fsck` checks the stored state"));
-    };
+    if result.artifacts.is_empty() && name == OUTPUT {
+        // It ended well and wrote nothing: the whole output is no bytes.
+        return Ok(exit::OK);
+    }
+    let (artifact, bytes) = verb::artifact(reader, result, name)?;
     if artifact.bytes_written > artifact.bytes {
         app.terminal.warn(&format!(
             "the middle is missing: {} of {} bytes were kept (`output_max`)",

@@ -49,7 +49,7 @@ pub(crate) fn run(app: &App, args: &args::Run) -> Outcome {
 pub(crate) fn submit(app: &App, state: &mut State, checked: Checked) -> Result<RunId, Failure> {
     let name = checked.run.name.clone();
     let count = checked.tasks.len() as u64;
-    let run = verb::submit(&mut state.truth(), checked)?;
+    let run = verb::submit(&mut state.truth(), checked, None)?;
     app.terminal
         .say(&format!("{run} {name}: {}", words::count(count, "task")));
     Ok(run)

@@ -162,6 +162,12 @@ pub(crate) const KEYS: &[Key] = &[
         about: "How many database names are reserved for each tree: `DATABASE_0` and on.",
     },
     Key {
+        pattern: "serve.listen",
+        kind: Kind::Text,
+        default: Some("\"127.0.0.1:7416\""),
+        about: "Where `wheelhouse serve` listens; a free port near by is taken when another project has this one.",
+    },
+    Key {
         pattern: "retention.days",
         kind: Kind::Count { min: 0, max: 36_500 },
         default: Some("30"),

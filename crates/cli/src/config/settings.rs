@@ -1,6 +1,7 @@
 //! Settings: the merged values as the program uses them, one field a key.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use wheelhouse_core::policy::{Decision, Rule};
@@ -36,6 +37,8 @@ pub(crate) struct Settings {
     pub(crate) env_pass: Vec<String>,
     /// `isolation.*`
     pub(crate) isolation: EnvTemplate,
+    /// `serve.listen`
+    pub(crate) serve_listen: SocketAddr,
     /// `retention.days`
     pub(crate) retention: Duration,
     /// `agents.*`
@@ -70,6 +73,7 @@ impl Merged {
         let mut problems = Vec::new();
         let agents = self.agents(backends, &mut problems);
         let policy = self.policy(&mut problems);
+        let serve_listen = self.address("serve.listen", &mut problems);
         let settings = Settings {
             parallel_max: narrow(self.count("parallel_max")),
             default_agent: self.text("default_agent"),
@@ -88,6 +92,7 @@ impl Merged {
                 ports: u8::try_from(self.count("isolation.ports")).unwrap_or(u8::MAX),
                 databases: u8::try_from(self.count("isolation.databases")).unwrap_or(u8::MAX),
             },
+            serve_listen,
             retention: Duration::from_secs(self.count("retention.days").saturating_mul(86_400)),
             accounts: self.accounts(),
             agents,
@@ -98,6 +103,18 @@ impl Merged {
         } else {
             Err(problems)
         }
+    }
+
+    /// An address; one that is none is a problem, and stands for any.
+    fn address(&self, key: &str, problems: &mut Vec<Problem>) -> SocketAddr {
+        let text = self.text(key);
+        text.parse().unwrap_or_else(|_| {
+            problems.push(Problem {
+                origin: self.origin(&key.split('.').collect::<Vec<_>>()),
+                message: format!("`{key}`: `{text}` is no address with a port, such as `127.0.0.1:7416`"),
+            });
+            SocketAddr::from(([127, 0, 0, 1], 0))
+        })
     }
 
     fn agents(&self, backends: &[String], problems: &mut Vec<Problem>) -> BTreeMap<String, AgentSettings> {

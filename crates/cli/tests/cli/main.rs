@@ -15,6 +15,7 @@ mod plans;
 mod queue;
 mod run;
 mod screen;
+mod serve;
 
 use std::collections::BTreeMap;
 use std::fs;

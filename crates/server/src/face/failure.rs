@@ -109,6 +109,7 @@ impl From<store::Refused> for Failure {
                 exit::NOT_FOUND
             }
             store::Refused::DuplicateKey(_) | store::Refused::DanglingNeed { .. } => exit::USAGE,
+            store::Refused::KeyReused(_) => exit::USAGE,
             store::Refused::LostLease(_) | store::Refused::CancelRequested(_) | store::Refused::Illegal(_) => {
                 exit::REFUSED
             }

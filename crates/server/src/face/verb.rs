@@ -3,11 +3,13 @@
 //!
 //! Every face calls these. None of them nudges an engine or prints: that is the caller's, who knows how to reach one.
 
-use wheelhouse_core::ids::RunId;
+use wheelhouse_core::ids::{RunId, TaskId};
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::plan::Checked;
 use wheelhouse_core::spec::{RunSpec, TaskSpec};
-use wheelhouse_core::store::{Command, QuestionView, Reader, Reply, RunState, RunView, Store, TaskView};
+use wheelhouse_core::store::{
+    ArtifactRef, Command, QuestionView, Reader, Reply, RunState, RunView, Store, TaskResult, TaskView,
+};
 use wheelhouse_core::task::TaskState;
 
 use super::document::task_name;
@@ -21,6 +23,15 @@ pub struct Truth<'a> {
     pub store: &'a mut dyn Store,
     /// For questions.
     pub reader: &'a mut dyn Reader,
+}
+
+/// A caller's own name for a wish, so that it can be repeated without being granted twice.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Once {
+    /// The name.
+    pub key: String,
+    /// What the wish was.
+    pub digest: String,
 }
 
 /// What a verb changed, as it stands afterwards.
@@ -41,6 +52,18 @@ impl Truth<'_> {
         }
     }
 
+    /// Applies one change, and the same wish once.
+    fn change_once(&mut self, command: Command, once: Option<Once>) -> Result<Reply, Failure> {
+        self.change(match once {
+            None => command,
+            Some(Once { key, digest }) => Command::Once {
+                key,
+                digest,
+                command: Box::new(command),
+            },
+        })
+    }
+
     fn run_now(&mut self, before: RunView) -> Result<RunView, Failure> {
         Ok(self.reader.run(before.id)?.unwrap_or(before))
     }
@@ -51,18 +74,21 @@ impl Truth<'_> {
 }
 
 /// Hands a checked plan to the store.
-pub fn submit(truth: &mut Truth<'_>, checked: Checked) -> Result<RunId, Failure> {
+pub fn submit(truth: &mut Truth<'_>, checked: Checked, once: Option<Once>) -> Result<RunId, Failure> {
     let command = Command::SubmitRun {
         run: checked.run,
         tasks: checked.tasks,
     };
-    submitted(truth.change(command)?)
+    submitted(truth.change_once(command, once)?).map(|(run, _)| run)
 }
 
-/// Adds checked tasks to the standing queue, which is made when there is none.
-pub fn enqueue(truth: &mut Truth<'_>, tasks: Vec<TaskSpec>, source: &str) -> Result<RunId, Failure> {
+/// Adds a checked task to the standing queue, which is made when there is none.
+pub fn enqueue(truth: &mut Truth<'_>, task: TaskSpec, source: &str, once: Option<Once>) -> Result<TaskView, Failure> {
     let command = match name::queue(truth.reader)? {
-        Some(queue) => Command::AddTasks { run: queue.id, tasks },
+        Some(queue) => Command::AddTasks {
+            run: queue.id,
+            tasks: vec![task],
+        },
         None => Command::SubmitRun {
             run: RunSpec {
                 name: name::QUEUE.to_owned(),
@@ -71,15 +97,25 @@ pub fn enqueue(truth: &mut Truth<'_>, tasks: Vec<TaskSpec>, source: &str) -> Res
                 source: source.to_owned(),
                 standing: true,
             },
-            tasks,
+            tasks: vec![task],
         },
     };
-    submitted(truth.change(command)?)
+    let (run, tasks) = submitted(truth.change_once(command, once)?)?;
+    let added = match tasks.first() {
+        Some(task) => truth.reader.task(*task)?,
+        None => None,
+    };
+    added.ok_or_else(|| {
+        Failure::new(
+            exit::STATE_FAILED,
+            format!("the task that was added to {run} is not there"),
+        )
+    })
 }
 
-fn submitted(reply: Reply) -> Result<RunId, Failure> {
+fn submitted(reply: Reply) -> Result<(RunId, Vec<TaskId>), Failure> {
     match reply {
-        Reply::Submitted { run, .. } => Ok(run),
+        Reply::Submitted { run, tasks } => Ok((run, tasks)),
         other => Err(Failure::new(
             exit::STATE_FAILED,
             format!("the store answered a submission with {other:?}"),
@@ -197,7 +233,7 @@ pub fn retry(truth: &mut Truth<'_>, what: &str) -> Result<Changed, Failure> {
 }
 
 /// Puts words into the turn of a running task.
-pub fn steer(truth: &mut Truth<'_>, what: &str, words: &str) -> Result<TaskView, Failure> {
+pub fn steer(truth: &mut Truth<'_>, what: &str, words: &str, once: Option<Once>) -> Result<TaskView, Failure> {
     let task = match name::named(truth.reader, what)? {
         Named::Task(task) => task,
         Named::Run(run) => {
@@ -218,10 +254,11 @@ pub fn steer(truth: &mut Truth<'_>, what: &str, words: &str) -> Result<TaskView,
         )
         .hint(format!("`wheelhouse status {name}` says what it waits for")));
     }
-    truth.change(Command::Steer {
+    let command = Command::Steer {
         task: task.id,
         words: words.to_owned(),
-    })?;
+    };
+    truth.change_once(command, once)?;
     truth.task_now(task)
 }
 
@@ -281,7 +318,7 @@ pub fn outcome_words(outcome: &Outcome) -> String {
 }
 
 /// What a task produced, or why there is nothing.
-pub fn result(reader: &mut dyn Reader, task: &TaskView) -> Result<wheelhouse_core::store::TaskResult, Failure> {
+pub fn result(reader: &mut dyn Reader, task: &TaskView) -> Result<TaskResult, Failure> {
     if let Some(result) = reader.result(task.id)? {
         return Ok(result);
     }
@@ -293,4 +330,20 @@ pub fn result(reader: &mut dyn Reader, task: &TaskView) -> Result<wheelhouse_cor
         }
     };
     Err(Failure::new(exit::NOT_FOUND, message).hint(format!("`wheelhouse status {name}` says how it stands")))
+}
+
+/// The bytes of an artifact of a result.
+pub fn artifact(reader: &mut dyn Reader, result: &TaskResult, name: &str) -> Result<(ArtifactRef, Vec<u8>), Failure> {
+    let Some(artifact) = result.artifacts.iter().find(|artifact| artifact.name == name) else {
+        let exist: Vec<String> = result.artifacts.iter().map(|artifact| artifact.name.clone()).collect();
+        return Err(Failure::not_found("artifact", name, &exist));
+    };
+    let Some(bytes) = reader.artifact(&artifact.hash)? else {
+        return Err(Failure::new(
+            exit::STATE_FAILED,
+            format!("the bytes of `{name}` ({}) are not in the store", artifact.hash),
+        )
+        .hint("`wheelhouse fsck` checks the stored state"));
+    };
+    Ok((artifact.clone(), bytes))
 }

@@ -27,6 +27,7 @@ mod claims;
 pub mod dag;
 mod holds;
 mod leases;
+mod once;
 mod questions;
 mod reading;
 mod recovery;
@@ -108,6 +109,10 @@ macro_rules! suite {
 }
 
 suite! { $
+    once:
+        a_wish_under_a_key_is_granted_once_and_answered_again
+        a_key_is_for_one_wish_and_a_refused_one_leaves_it_free
+        keys_are_forgotten_with_the_runs_of_their_time;
     submissions:
         a_run_begins_with_what_needs_nothing
         a_refused_submission_leaves_nothing

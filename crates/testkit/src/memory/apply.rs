@@ -9,6 +9,7 @@ impl World {
     pub(super) fn apply(&mut self, now: Millis, command: &Command) -> Result<Reply, Refused> {
         self.now = now;
         let answer = match command {
+            Command::Once { key, digest, command } => self.once(now, key, digest, command),
             Command::SubmitRun { run, tasks } => self.submit_run(run, tasks),
             Command::AddTasks { run, tasks } => self.add_tasks(*run, tasks),
             Command::Claim(request) => Ok(self.claim(request)),
@@ -42,5 +43,20 @@ impl World {
         };
         self.follow_up();
         answer
+    }
+
+    fn once(&mut self, now: Millis, key: &str, digest: &str, command: &Command) -> Result<Reply, Refused> {
+        if let Some((_, used_for, reply)) = self.once.get(key) {
+            return match used_for == digest {
+                true => Ok(reply.clone()),
+                false => Err(Refused::KeyReused(key.to_owned())),
+            };
+        }
+        let reply = self.apply(now, command)?;
+        if matches!(reply, Reply::Done | Reply::Submitted { .. }) {
+            self.once
+                .insert(key.to_owned(), (now, digest.to_owned(), reply.clone()));
+        }
+        Ok(reply)
     }
 }

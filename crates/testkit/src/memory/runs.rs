@@ -190,6 +190,7 @@ impl World {
             self.questions.retain(|_, question| !gone.contains(&question.run));
             self.events.retain(|event| !gone.contains(&event.run));
         }
+        self.once.retain(|_, (used_at, _, _)| *used_at >= before);
         let referred: BTreeSet<_> = self.tasks.values().flat_map(|task| task.refers_to.iter()).collect();
         let all = self.artifacts.len();
         self.artifacts.retain(|hash, _| referred.contains(hash));

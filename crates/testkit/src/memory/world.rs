@@ -14,7 +14,7 @@ use wheelhouse_core::ids::{
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::question::QuestionKind;
 use wheelhouse_core::spec::{RunSpec, TaskSpec};
-use wheelhouse_core::store::{Counts, Letter, ProcessMark, Refused, RunState, TaskResult};
+use wheelhouse_core::store::{Counts, Letter, ProcessMark, Refused, Reply, RunState, TaskResult};
 use wheelhouse_core::task::{TaskEvent, TaskState};
 use wheelhouse_core::time::Millis;
 use wheelhouse_core::usage::{Cost, Usage};
@@ -48,6 +48,8 @@ pub(super) struct World {
     pub(super) left_running: BTreeSet<TaskId>,
     /// Runs that may be finished after this command.
     pub(super) touched: BTreeSet<RunId>,
+    /// Keys of wishes, with when, what for, and the answer.
+    pub(super) once: BTreeMap<String, (Millis, String, Reply)>,
 }
 
 pub(super) struct Run {

@@ -7,6 +7,7 @@
 mod event;
 pub mod page;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -38,7 +39,7 @@ pub fn task_name(run: RunId, key: &TaskKey) -> String {
 }
 
 /// A run.
-#[derive(Serialize, Debug)]
+#[derive(Serialize, JsonSchema, Debug)]
 pub struct Run {
     id: String,
     name: String,
@@ -52,7 +53,7 @@ pub struct Run {
     cost: RunCost,
 }
 
-#[derive(Serialize, Debug)]
+#[derive(Serialize, JsonSchema, Debug)]
 struct TaskCounts {
     total: u64,
     waiting: u64,
@@ -65,13 +66,13 @@ struct TaskCounts {
     cancelled: u64,
 }
 
-#[derive(Serialize, Debug)]
+#[derive(Serialize, JsonSchema, Debug)]
 struct RunCost {
     known_nano: u64,
     unknown_attempts: u64,
 }
 
-#[derive(Serialize, Debug)]
+#[derive(Serialize, JsonSchema, Debug)]
 struct UsageDoc {
     input: u64,
     cache_read: u64,
@@ -177,7 +178,7 @@ impl From<&Usage> for UsageDoc {
 }
 
 /// A task.
-#[derive(Serialize, Debug)]
+#[derive(Serialize, JsonSchema, Debug)]
 pub struct Task {
     id: String,
     run: String,
@@ -288,7 +289,7 @@ fn cost_doc(cost: &Cost) -> Value {
 }
 
 /// A try.
-#[derive(Serialize, Debug)]
+#[derive(Serialize, JsonSchema, Debug)]
 pub struct Attempt {
     number: u32,
     begun: u32,
@@ -329,7 +330,7 @@ impl From<&AttemptView> for Attempt {
 }
 
 /// What a task produced.
-#[derive(Serialize, Debug)]
+#[derive(Serialize, JsonSchema, Debug)]
 pub struct TaskResultDoc {
     summary: String,
     verdict: Option<String>,
@@ -392,7 +393,7 @@ fn check_doc(check: &Check) -> Value {
 }
 
 /// A question.
-#[derive(Serialize, Debug)]
+#[derive(Serialize, JsonSchema, Debug)]
 pub struct Question {
     id: String,
     task: String,

@@ -1,0 +1,179 @@
+//! Puts the server together: its address, its token, and the plan reader it works with; and says where it can be found.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpListener;
+use wheelhouse_core::ids::TaskKey;
+use wheelhouse_core::plan::Checked;
+use wheelhouse_core::spec::TaskSpec;
+use wheelhouse_server::Server;
+use wheelhouse_server::ports::{AgentDoc, NewTask, PlanText, Plans, Ports};
+use wheelhouse_server::token::{self, Secret};
+
+use crate::app::App;
+use crate::args;
+use crate::command::add;
+use crate::config::Settings;
+use crate::exit;
+use crate::failure::{Failure, with_sources};
+use crate::place;
+use crate::plans::{self, CheckFailure, Text};
+use crate::roster;
+use crate::state::State;
+
+/// The file that says where the server of a state directory is.
+const WHERE: &str = "serve.json";
+
+/// Where a server is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Whereabouts {
+    /// Its URL, without a path.
+    pub(crate) url: String,
+    /// Its process.
+    pub(crate) pid: u32,
+}
+
+/// The file is there as long as the server is; a killed one leaves it, so what it says is to be checked.
+#[derive(Debug)]
+pub(crate) struct Announced(PathBuf);
+
+impl Drop for Announced {
+    fn drop(&mut self) {
+        // Left behind it misleads nobody for long: whoever reads it asks the server who it is.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// Tells others where the server is.
+pub(crate) fn announce(state_dir: &Path, address: SocketAddr) -> Result<Announced, Failure> {
+    let path = state_dir.join(WHERE);
+    let whereabouts = Whereabouts {
+        url: format!("http://{address}"),
+        pid: std::process::id(),
+    };
+    let text = serde_json::to_vec(&whereabouts)
+        .map_err(|error| Failure::new(exit::STATE_FAILED, format!("cannot say where the server is: {error}")))?;
+    place::write_private(&path, &text).map_err(|error| Failure::io("say where the server is in", &path, &error))?;
+    Ok(Announced(path))
+}
+
+/// The secret of the state directory; made when there is none.
+pub(crate) fn secret(app: &App) -> Result<Secret, Failure> {
+    Secret::open(&app.place.state_dir).map_err(|error| no_token(&error))
+}
+
+/// Why there is no token.
+pub(crate) fn no_token(error: &token::Error) -> Failure {
+    let failure = Failure::new(exit::STATE_FAILED, with_sources(error));
+    match error {
+        token::Error::Unreadable { .. } => failure.hint("`wheelhouse token --renew` makes a new one"),
+        token::Error::Io { .. } => failure.hint("`wheelhouse doctor` looks at the state directory"),
+    }
+}
+
+/// Takes the address. One that was asked for is taken or refused; the configured one gives way to another project's.
+pub(crate) async fn bind(app: &App, settings: &Settings, args: &args::Serve) -> Result<TcpListener, Failure> {
+    let address = args.listen.unwrap_or(settings.serve_listen);
+    if !address.ip().is_loopback() && !args.expose {
+        return Err(Failure::usage(format!("other machines can reach {address}"))
+            .hint("`--expose` does it all the same; there is no TLS, so put a proxy that has in front"));
+    }
+    if !address.ip().is_loopback() && args.without_token {
+        return Err(Failure::usage(format!(
+            "without a token everybody who can reach {address} could run commands here; that is not done"
+        )));
+    }
+    match TcpListener::bind(address).await {
+        Ok(listener) => Ok(listener),
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse && args.listen.is_none() => {
+            app.terminal.say(&format!(
+                "{address} is taken, by the server of another project perhaps: a free port is used"
+            ));
+            TcpListener::bind(SocketAddr::new(address.ip(), 0))
+                .await
+                .map_err(|error| cannot_listen(address, &error))
+        }
+        Err(error) => Err(cannot_listen(address, &error)),
+    }
+}
+
+fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> Failure {
+    let failure = Failure::new(exit::IO, format!("cannot listen on {address}: {error}"));
+    if error.kind() == std::io::ErrorKind::AddrInUse {
+        failure.hint("`--listen 127.0.0.1:0` takes a free port")
+    } else {
+        failure
+    }
+}
+
+/// The server of this project on that listener.
+pub(crate) fn server(
+    app: &App,
+    settings: &Settings,
+    args: &args::Serve,
+    listener: TcpListener,
+) -> Result<Server, Failure> {
+    let secret = if args.without_token { None } else { Some(secret(app)?) };
+    let ports = Ports {
+        store: State::open(&app.place)?.store,
+        state_dir: app.place.state_dir.clone(),
+        plans: Box::new(Reader {
+            app: app.clone(),
+            settings: settings.clone(),
+        }),
+        secret,
+    };
+    Server::new(listener, ports, args.hosts.clone())
+        .map_err(|error| Failure::new(exit::IO, format!("cannot serve: {error}")))
+}
+
+/// Reads plans with the configuration that the engine was started with.
+struct Reader {
+    app: App,
+    settings: Settings,
+}
+
+impl Plans for Reader {
+    fn plan(&self, text: &PlanText) -> Result<Checked, Failure> {
+        let read = Text {
+            name: text.name.clone(),
+            text: text.text.clone(),
+            dir: self.app.place.project.clone(),
+        };
+        plans::check(&self.app, &self.settings, &read, &text.vars, text.cast).map_err(|failure| match failure {
+            CheckFailure::Problems(problems) => plans::refusal(&text.name, &problems),
+            CheckFailure::Other(failure) => failure,
+        })
+    }
+
+    fn task(&self, wanted: &NewTask, existing: &[TaskKey]) -> Result<TaskSpec, Failure> {
+        add::check(&self.app, &self.settings, wanted, existing)
+    }
+
+    fn agents(&self) -> Vec<AgentDoc> {
+        let default = self.app.default_agent(&self.settings);
+        roster::agent_names(&self.settings)
+            .into_iter()
+            .map(|name| {
+                let configured = self.settings.agents.get(name.as_str());
+                let backend = configured.map_or_else(|| name.to_string(), |agent| agent.backend.clone());
+                let program = match configured.and_then(|agent| agent.command.clone()) {
+                    Some(command) => Some(command),
+                    None => roster::BACKENDS
+                        .iter()
+                        .find(|known| known.name == backend)
+                        .and_then(|known| known.program.map(str::to_owned)),
+                };
+                AgentDoc {
+                    installed: program.is_none_or(|program| self.app.program(&program).is_some()),
+                    default: name == default,
+                    model: configured.and_then(|agent| agent.model.clone()),
+                    backend,
+                    name: name.to_string(),
+                }
+            })
+            .collect()
+    }
+}

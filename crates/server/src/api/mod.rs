@@ -1,0 +1,136 @@
+//! The HTTP API: `/api/v1`, its description, and the health of the whole.
+//!
+//! [`routes`] is the one list: the router, the scope checks and the OpenAPI page are made from it. The documents are
+//! those of `docs/json.md`.
+
+pub(crate) mod body;
+pub(crate) mod events;
+mod logs;
+pub(crate) mod openapi;
+pub(crate) mod problem;
+mod questions;
+pub(crate) mod route;
+mod tasks;
+mod work;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get};
+use axum::{Json, Router, middleware};
+use http::{StatusCode, Uri};
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use wheelhouse_engine::lock::Engine;
+
+use crate::api::problem::{Code, Problem};
+use crate::api::route::Route;
+use crate::desk::Desk;
+use crate::face::document::page;
+use crate::guard::{self, Guard};
+use crate::ports::Plans;
+
+/// How many event streams there may be at a time.
+pub(crate) const STREAMS_MAX: usize = 256;
+/// Where the API is.
+pub(crate) const BASE: &str = "/api/v1";
+
+/// What every request has at hand. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Faces {
+    pub(crate) desk: Arc<Desk>,
+    pub(crate) plans: Arc<dyn Plans>,
+    pub(crate) guard: Arc<Guard>,
+    pub(crate) stop: CancellationToken,
+    pub(crate) streams: Arc<Semaphore>,
+}
+
+/// The answer of a route that answers with a document.
+pub(crate) type Documented = Result<Json<Value>, Problem>;
+
+/// Every route below [`BASE`].
+pub(crate) fn routes() -> Vec<Route> {
+    let mut routes = work::routes();
+    routes.extend(tasks::routes());
+    routes.extend(logs::routes());
+    routes.extend(questions::routes());
+    routes.extend(events::routes());
+    routes
+}
+
+/// The whole of HTTP, with `more` behind the token as well.
+pub(crate) fn router(faces: &Faces, more: Router) -> Router {
+    let mut paths: BTreeMap<&'static str, MethodRouter<Faces>> = BTreeMap::new();
+    for route in routes() {
+        let (path, handler) = route.guarded();
+        let merged = match paths.remove(path) {
+            Some(before) => before.merge(handler),
+            None => handler,
+        };
+        paths.insert(path, merged);
+    }
+    let api = paths
+        .into_iter()
+        .fold(Router::new(), |router, (path, handler)| {
+            router.route(&format!("{BASE}{path}"), handler)
+        })
+        .method_not_allowed_fallback(wrong_method)
+        .with_state(faces.clone());
+    let behind_token = api
+        .merge(more)
+        .layer(middleware::from_fn_with_state(Arc::clone(&faces.guard), guard::token));
+    Router::new()
+        .route("/health", get(health))
+        .route(&format!("{BASE}/health"), get(health))
+        .route(&format!("{BASE}/openapi.json"), get(description))
+        .with_state(faces.clone())
+        .merge(behind_token)
+        .fallback(nothing_there)
+        .layer(middleware::from_fn_with_state(Arc::clone(&faces.guard), guard::address))
+}
+
+/// How the whole is. Open to all who can reach the address; says nothing of the work.
+async fn health(State(faces): State<Faces>) -> Response {
+    let mut problems = Vec::new();
+    let engine = faces.desk.engine();
+    if engine == Engine::Absent {
+        problems.push(json!({
+            "what": "engine",
+            "detail": "no engine works on the state; nothing goes on until one does",
+        }));
+    }
+    let store = faces.desk.read(|reader| Ok(reader.store_id()?)).await;
+    if let Err(failure) = &store {
+        problems.push(json!({ "what": "store", "detail": failure.message }));
+    }
+    let (code, status) = if problems.is_empty() {
+        (StatusCode::OK, "ok")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "degraded")
+    };
+    let document = json!({
+        "status": status,
+        "version": env!("CARGO_PKG_VERSION"),
+        "engine": page::engine_state(engine),
+        "store": store.ok(),
+        "problems": problems,
+    });
+    (code, Json(document)).into_response()
+}
+
+async fn description(State(faces): State<Faces>) -> Json<Value> {
+    Json(openapi::document(&faces.guard.url()))
+}
+
+async fn nothing_there(uri: Uri) -> Problem {
+    Problem::new(Code::NotFound, format!("there is nothing at {}", uri.path()))
+        .hint(format!("{BASE}/openapi.json lists what there is"))
+}
+
+async fn wrong_method(method: http::Method, uri: Uri) -> Problem {
+    Problem::new(Code::WrongMethod, format!("{} does not take {method}", uri.path()))
+        .hint(format!("{BASE}/openapi.json lists what there is"))
+}

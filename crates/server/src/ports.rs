@@ -1,0 +1,93 @@
+//! What the faces need from whoever wires the program together: plans are read with a configuration and a roster that
+//! only the command line knows.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use wheelhouse_core::ids::TaskKey;
+use wheelhouse_core::plan::Checked;
+use wheelhouse_core::spec::TaskSpec;
+use wheelhouse_core::store::Store;
+
+use crate::face::failure::Failure;
+use crate::token::Secret;
+
+/// Who does the work of a plan.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Cast {
+    /// Those that the plan names.
+    AsWritten,
+    /// The stand-in, whoever the plan names.
+    Rehearsal,
+}
+
+/// A plan as it arrived.
+#[derive(Clone, Debug)]
+pub struct PlanText {
+    /// For messages, and stored as where the plan came from.
+    pub name: String,
+    /// The words: YAML or JSON.
+    pub text: String,
+    /// Values for its variables, as `KEY=VALUE`.
+    pub vars: Vec<String>,
+    /// Who does its work.
+    pub cast: Cast,
+}
+
+/// One more task for the standing queue, as asked for.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewTask {
+    /// What to do: a prompt, or a command for the agent `exec`.
+    pub text: String,
+    /// Who does it; the default agent when absent.
+    #[serde(default)]
+    pub agent: Option<String>,
+    /// Not before these tasks of the queue are done.
+    #[serde(default)]
+    pub after: Vec<String>,
+    /// Higher runs sooner.
+    #[serde(default)]
+    pub priority: Option<i32>,
+    /// Its name in the queue; made from the text when absent.
+    #[serde(default)]
+    pub id: Option<String>,
+}
+
+/// An agent of the roster, for whoever chooses one.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, JsonSchema)]
+pub struct AgentDoc {
+    /// Its name.
+    pub name: String,
+    /// What drives it.
+    pub backend: String,
+    /// Its model, when the configuration sets one.
+    pub model: Option<String>,
+    /// Whether its program is on this machine.
+    pub installed: bool,
+    /// Whether it does what names no agent.
+    pub default: bool,
+}
+
+/// Reads plans and knows the agents. The command line's reader and the tests' are the two.
+pub trait Plans: Send + Sync {
+    /// Checks a plan; a plan with problems is a failure that holds them all.
+    fn plan(&self, text: &PlanText) -> Result<Checked, Failure>;
+    /// Checks one task for a queue that has these.
+    fn task(&self, wanted: &NewTask, existing: &[TaskKey]) -> Result<TaskSpec, Failure>;
+    /// The agents there are.
+    fn agents(&self) -> Vec<AgentDoc>;
+}
+
+/// What the faces work with.
+pub struct Ports {
+    /// The durable truth: a connection of the faces' own.
+    pub store: Box<dyn Store>,
+    /// Where the state lives; for the engine's nudge, its lock and the logs.
+    pub state_dir: PathBuf,
+    /// Reads plans.
+    pub plans: Box<dyn Plans>,
+    /// What callers must show; none lets everybody in who can reach the address.
+    pub secret: Option<Secret>,
+}

@@ -1,0 +1,7 @@
+//! The HTTP API from outside: over a socket, with the store behind it and no engine.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
+
+mod bad_days;
+mod rig;
+mod stream;
+mod verbs;
