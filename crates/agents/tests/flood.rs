@@ -62,6 +62,7 @@ async fn a_gigabyte_is_taken_in_bounded_memory() {
         cwd: directory.path().to_owned(),
         env: BTreeMap::new(),
         session: None,
+        mcp_servers: BTreeMap::new(),
         log: Some(log.clone()),
         output_max: OUTPUT_MAX,
         grace_ms: 1_000,

@@ -181,6 +181,7 @@ fn engine_settings(app: &App, settings: &Settings, until: Until) -> Result<wheel
         policy: settings.policy.clone(),
         isolation: settings.isolation.clone(),
         question_timeout_ms: u64::try_from(settings.question_timeout.as_millis()).unwrap_or(u64::MAX),
+        instance_mcp: None,
         fault,
     })
 }

@@ -162,7 +162,7 @@ pub(crate) fn with_context<T>(
 
 pub(crate) fn rehearse(task: &mut TaskSpec) {
     match task.work {
-        Work::Exec(_) => {}
+        Work::Exec(_) | Work::Turn(_) => {}
         Work::Prompt(_) => {
             task.agent = AgentName(roster::REHEARSAL.to_owned());
             task.model = None;

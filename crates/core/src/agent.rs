@@ -64,12 +64,39 @@ pub struct Assignment {
     pub env: BTreeMap<String, String>,
     /// A session to go on in.
     pub session: Option<String>,
+    /// MCP servers that the agent gets, by name.
+    pub mcp_servers: BTreeMap<String, McpServer>,
     /// Where the raw output goes as it comes, for `logs`; absent when nobody wants it.
     pub log: Option<PathBuf>,
     /// How much output to keep, in bytes; the middle of more is dropped.
     pub output_max: u64,
     /// How long the process has between being asked to end and being killed.
     pub grace_ms: u64,
+}
+
+/// An MCP server for an agent.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(untagged, deny_unknown_fields)]
+pub enum McpServer {
+    /// A program that speaks MCP over its standard streams.
+    Program {
+        /// The program.
+        command: String,
+        /// Its arguments.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        args: Vec<String>,
+        /// Additional environment; never in an argument of a process.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        env: BTreeMap<String, String>,
+    },
+    /// A server that is reached by HTTP.
+    Http {
+        /// Where.
+        url: String,
+        /// Additional headers; never in an argument of a process.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        headers: BTreeMap<String, String>,
+    },
 }
 
 /// What the try is about.
@@ -165,7 +192,7 @@ pub enum ToolStatus {
 /// What the engine tells a session.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Order {
-    /// End the turn, keep the session.
+    /// End the turn, keep the session. One that obeys ends as `cancelled`.
     Interrupt,
     /// Take these words into the running turn.
     Steer(String),

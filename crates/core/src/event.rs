@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{AgentName, AttemptNumber, Cursor, Fence, QuestionId, RunId, TaskId};
+use crate::ids::{AgentName, AttemptNumber, Cursor, Fence, InstanceId, MessageId, QuestionId, RunId, TaskId};
+use crate::instance::End;
+use crate::message::{MessageKind, Party};
 use crate::outcome::Outcome;
 use crate::question::QuestionKind;
 use crate::task::Held;
@@ -145,6 +147,47 @@ pub enum Happened {
         /// The answer.
         answer: String,
     },
+    /// An instance was spawned. The run is its tree's.
+    InstanceSpawned {
+        /// The instance.
+        instance: InstanceId,
+        /// The one that spawned it; none when a person did.
+        parent: Option<InstanceId>,
+        /// What people call it.
+        name: String,
+        /// Who does its turns.
+        agent: AgentName,
+    },
+    /// An instance was put aside until a message comes.
+    InstanceSuspended {
+        /// The instance.
+        instance: InstanceId,
+    },
+    /// A suspended instance was taken up again without a message.
+    InstanceResumed {
+        /// The instance.
+        instance: InstanceId,
+    },
+    /// An instance is over.
+    InstanceEnded {
+        /// The instance.
+        instance: InstanceId,
+        /// Why.
+        end: End,
+    },
+    /// A message was put into a mailbox.
+    MessageSent {
+        /// The message.
+        message: MessageId,
+        /// Who sent it.
+        from: Party,
+        /// Whom it is for.
+        to: Party,
+        /// What it wants.
+        kind: MessageKind,
+    },
+    /// Somebody wants the turn to stop; the instance stays.
+    InterruptRequested,
 }
 
 impl Happened {
@@ -172,6 +215,12 @@ impl Happened {
             Happened::QuestionAsked { .. } => "question_asked",
             Happened::TaskSteered { .. } => "task_steered",
             Happened::QuestionAnswered { .. } => "question_answered",
+            Happened::InstanceSpawned { .. } => "instance_spawned",
+            Happened::InstanceSuspended { .. } => "instance_suspended",
+            Happened::InstanceResumed { .. } => "instance_resumed",
+            Happened::InstanceEnded { .. } => "instance_ended",
+            Happened::MessageSent { .. } => "message_sent",
+            Happened::InterruptRequested => "interrupt_requested",
         }
     }
 }

@@ -76,7 +76,7 @@ impl From<&str> for TaskKey {
 }
 
 /// The configured name of an agent (`claude`, `exec`, `rehearsal`).
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(transparent)]
 pub struct AgentName(pub String);
 
@@ -157,5 +157,74 @@ pub struct ArtifactHash(pub String);
 impl fmt::Display for ArtifactHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// An instance, numbered by the store over all runs. Written `i3`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct InstanceId(pub u64);
+
+impl fmt::Display for InstanceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "i{}", self.0)
+    }
+}
+
+impl FromStr for InstanceId {
+    type Err = NotAnId;
+
+    fn from_str(text: &str) -> Result<Self, NotAnId> {
+        let digits = text.strip_prefix('i').unwrap_or(text);
+        digits.parse().map(InstanceId).map_err(|_| NotAnId {
+            found: text.to_owned(),
+            expected: "an instance id such as `i3`",
+        })
+    }
+}
+
+/// A message between a person and instances, numbered by the store: a later one has the higher number. Written `m17`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct MessageId(pub u64);
+
+impl fmt::Display for MessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "m{}", self.0)
+    }
+}
+
+impl FromStr for MessageId {
+    type Err = NotAnId;
+
+    fn from_str(text: &str) -> Result<Self, NotAnId> {
+        let digits = text.strip_prefix('m').unwrap_or(text);
+        digits.parse().map(MessageId).map_err(|_| NotAnId {
+            found: text.to_owned(),
+            expected: "a message id such as `m17`",
+        })
+    }
+}
+
+/// A piece of work that several instances were given together, numbered by the store. Written `c2`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct CoordinationId(pub u64);
+
+impl fmt::Display for CoordinationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "c{}", self.0)
+    }
+}
+
+impl FromStr for CoordinationId {
+    type Err = NotAnId;
+
+    fn from_str(text: &str) -> Result<Self, NotAnId> {
+        let digits = text.strip_prefix('c').unwrap_or(text);
+        digits.parse().map(CoordinationId).map_err(|_| NotAnId {
+            found: text.to_owned(),
+            expected: "a coordination id such as `c2`",
+        })
     }
 }

@@ -8,11 +8,16 @@
 pub mod agent;
 pub mod billing;
 pub mod breaker;
+pub mod caller;
 pub mod chain;
+pub mod coordinate;
+pub mod crew;
 pub mod day;
 pub mod disposition;
 pub mod event;
 pub mod ids;
+pub mod instance;
+pub mod message;
 pub mod money;
 pub mod outcome;
 pub mod plan;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{AgentName, TaskKey};
+use crate::ids::{AgentName, InstanceId, MessageId, TaskKey};
 
 /// What a task does.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -16,6 +16,17 @@ pub enum Work {
     Exec(String),
     /// A prompt for an agent. A template; text from other tasks is marked as untrusted.
     Prompt(String),
+    /// One turn of an instance: its session goes on with this message, whose words are nobody's template.
+    Turn(Turn),
+}
+
+/// Whose turn a task is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Turn {
+    /// The instance.
+    pub instance: InstanceId,
+    /// What it is to answer.
+    pub message: MessageId,
 }
 
 /// Where a task works.

@@ -13,6 +13,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::crew;
 use crate::event::Event;
 use crate::ids::{
     AgentName, ArtifactHash, AttemptNumber, Cursor, Fence, Lease, OwnerId, QuestionId, RunId, TaskId, TaskKey,
@@ -178,6 +179,8 @@ pub enum Command {
         /// The end of what is kept.
         before: Millis,
     },
+    /// Something about instances, their messages or their policy. → [`Reply::Crew`]
+    Crew(crew::Command),
 }
 
 /// Who claims, and within which limits.
@@ -189,6 +192,9 @@ pub struct ClaimRequest {
     pub limit: u32,
     /// How long the leases shall last from now.
     pub lease_ms: u64,
+    /// How many tasks the owner has running beyond its own limit, on places lent to it. Turns that wait for others
+    /// below them lend theirs: so many more than `limit` may be taken, less these.
+    pub borrowed: u32,
     /// Limits over sets of agents, counted over all owners. An agent that no cap names is only bound by `limit`.
     pub caps: Vec<Cap>,
 }
@@ -349,6 +355,8 @@ pub enum Reply {
         wake_at: Option<Millis>,
         /// The moment of the claim by the store's clock.
         now: Millis,
+        /// The earliest moment at which an instance is put aside or ends by itself.
+        expire_at: Option<Millis>,
     },
     /// What became of the leases.
     Beat {
@@ -356,6 +364,8 @@ pub enum Reply {
         lost: Vec<Lease>,
         /// Tasks that somebody wants stopped.
         cancel: Vec<TaskId>,
+        /// Turns that somebody wants to stop, with their sessions kept.
+        interrupt: Vec<TaskId>,
         /// What their tries are to be told, in the order in which it was said.
         mail: Vec<Mail>,
     },
@@ -381,6 +391,8 @@ pub enum Reply {
         /// Artifacts that nothing refers to any more.
         artifacts: u64,
     },
+    /// The crew's answer.
+    Crew(crew::Reply),
 }
 
 /// Something a running try is to be told.
@@ -468,9 +480,18 @@ pub enum Refused {
         /// What it needs.
         needs: TaskKey,
     },
+    /// The crew refuses it.
+    #[error(transparent)]
+    Crew(crew::Refusal),
     /// The state does not allow it.
     #[error("{0}")]
     Illegal(String),
+}
+
+impl From<crew::Refusal> for Refused {
+    fn from(refusal: crew::Refusal) -> Self {
+        Refused::Crew(refusal)
+    }
 }
 
 /// The store itself failed; nothing of the batch was applied.
@@ -508,7 +529,7 @@ pub trait Store: Send {
 }
 
 /// The durable truth, for reading. Every call sees one consistent moment.
-pub trait Reader: Send {
+pub trait Reader: crew::CrewReader + Send {
     /// All runs, newest first, at most `limit`.
     fn runs(&mut self, limit: u32) -> Result<Vec<RunView>, Failure>;
     /// One run.

@@ -170,6 +170,7 @@ async fn measure(directory: &Path, shape: Shape, size: usize, parallel_max: u32)
         policy: Vec::new(),
         isolation: Default::default(),
         question_timeout_ms: 60_000,
+        instance_mcp: None,
         fault: None,
     };
     let ports = Ports {

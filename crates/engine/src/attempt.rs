@@ -25,8 +25,12 @@ use crate::{PLANNED_MAX, REPORT_MAX, REPORTS_MAX, fault, isolate, verify};
 
 /// How many events of an agent may wait to be looked at; texts beyond it are in the log only.
 const EVENTS_MAX: usize = 1_024;
+/// What is said of a turn that was to be interrupted and had to be ended.
+const NOT_OBEYED: &str = "it did not end its turn when told to and was stopped; its session may lack the end of it";
 /// What an agent is told when its request ran into the deadline.
 const NOBODY: &str = "nobody answered in time: do without it, or decide yourself and say what you assumed";
+/// How long an agent that was told to interrupt its turn has to say so before it is told to stop.
+const INTERRUPT_PATIENCE: Duration = Duration::from_secs(10);
 /// How long beyond its grace an agent that was told to stop may take before its future is dropped, which kills it.
 const STOP_EXTRA: Duration = Duration::from_secs(10);
 
@@ -229,6 +233,7 @@ async fn watch(
     mut line: Line,
 ) -> Ended {
     let birth = Instant::now();
+    let can_interrupt = agent.capabilities().interrupt;
     let (events, mut reports) = mpsc::channel(EVENTS_MAX);
     let pulse = Arc::new(Pulse {
         birth,
@@ -240,12 +245,15 @@ async fn watch(
     let mut work = agent.attempt(assignment, Box::new(Queue(inbox)), sink);
     // What ended it before its own end, and when our patience with that is over.
     let mut cut: Option<(Outcome, Instant)> = None;
+    // When an agent that was told to interrupt its turn is out of time.
+    let mut interrupt_end: Option<Instant> = None;
     let mut ordered = true;
     loop {
         let wall_end = birth + limits.wall;
         // Who waits for a person is not idle.
         let pause_end = line.next_deadline().unwrap_or(birth + pulse.last() + limits.idle);
-        let deadline = cut.as_ref().map_or(pause_end.min(wall_end), |(_, end)| *end);
+        let patience_end = pause_end.min(wall_end).min(interrupt_end.unwrap_or(wall_end));
+        let deadline = cut.as_ref().map_or(patience_end, |(_, end)| *end);
         tokio::select! {
             biased;
             ended = &mut work => {
@@ -253,10 +261,14 @@ async fn watch(
                 while let Ok(event) = reports.try_recv() {
                     line.tell(event).await;
                 }
-                return classify(ended, cut.map(|(outcome, _)| outcome), limits);
+                return classify(ended, cut.map(|(outcome, _)| outcome), limits, interrupt_end.is_some());
             }
             order = orders.recv(), if ordered => match order {
                 Some(order) => {
+                    if order == Order::Interrupt {
+                        let patience = if can_interrupt { INTERRUPT_PATIENCE } else { Duration::ZERO };
+                        interrupt_end.get_or_insert(Instant::now() + patience);
+                    }
                     if matches!(order, Order::Stop | Order::Kill) && cut.is_none() {
                         cut = Some((Outcome::Killed, Instant::now() + limits.grace + STOP_EXTRA));
                     }
@@ -286,7 +298,9 @@ async fn watch(
                     let _ = to_agent.send(answer);
                     continue;
                 }
-                let outcome = if wall_end <= now {
+                let outcome = if interrupt_end.is_some_and(|end| end <= now) {
+                    Outcome::Killed
+                } else if wall_end <= now {
                     Outcome::TimedOut
                 } else if birth + pulse.last() + limits.idle <= now && line.open.is_empty() {
                     Outcome::Stalled
@@ -301,7 +315,7 @@ async fn watch(
 }
 
 /// What we cut short did not end by itself; whatever else it says about its end, the reason is ours.
-fn classify(mut ended: Ended, cut: Option<Outcome>, limits: Limits) -> Ended {
+fn classify(mut ended: Ended, cut: Option<Outcome>, limits: Limits, interrupted: bool) -> Ended {
     match cut {
         Some(outcome @ (Outcome::TimedOut | Outcome::Stalled)) if !ended.outcome.is_success() => {
             let (what, limit) = match outcome {
@@ -313,6 +327,12 @@ fn classify(mut ended: Ended, cut: Option<Outcome>, limits: Limits) -> Ended {
                 wheelhouse_core::time::human(limit)
             );
             ended.outcome = outcome;
+            ended
+        }
+        // Only an interrupt that was not obeyed cuts a try that is still ours as killed.
+        Some(Outcome::Killed) if !ended.outcome.is_success() && interrupted => {
+            ended.outcome = Outcome::Killed;
+            ended.detail = NOT_OBEYED.to_owned();
             ended
         }
         Some(_) | None => ended,

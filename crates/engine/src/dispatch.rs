@@ -16,7 +16,7 @@ use wheelhouse_core::disposition::{Disposition, Tries, dispose};
 use wheelhouse_core::ids::{Lease, OwnerId, QuestionId, TaskId};
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::question::{QuestionKind, Resolution};
-use wheelhouse_core::spec::TaskSpec;
+use wheelhouse_core::spec::{TaskSpec, Work};
 use wheelhouse_core::store::{
     ArtifactBytes, AttemptStart, Cap, ClaimRequest, Claimed, Command, Failure, Letter, Mail, Next, Refused, Reply,
     Settlement,
@@ -160,15 +160,17 @@ pub enum Ending {
     Broken(String),
 }
 
-/// Why a running try was told to end.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// Why a running try was told to end; a later one in this order overrules an earlier one.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Cut {
+    /// The engine is stopping: the task is returned.
+    Stopping,
+    /// Somebody wants the turn of an instance to end and the session to stay.
+    Interrupted,
     /// Somebody cancelled the task.
     Cancelled,
     /// The lease is lost: whatever it brings is discarded.
     Lost,
-    /// The engine is stopping: the task is returned.
-    Stopping,
 }
 
 #[derive(Debug)]
@@ -177,6 +179,13 @@ struct Active {
     cut: Option<Cut>,
     /// Its open questions, by the backend's id of the request.
     asked: BTreeMap<String, QuestionId>,
+}
+
+impl Active {
+    /// Whether it is a turn of an instance.
+    fn is_turn(&self) -> bool {
+        matches!(self.claimed.spec.work, Work::Turn(_))
+    }
 }
 
 /// The decisions of one engine. See the module.
@@ -192,6 +201,8 @@ pub struct Dispatcher {
     nudged: bool,
     /// When a held task wakes, by our clock.
     wake_at: Option<Millis>,
+    /// When an instance has been idle for long enough, by our clock. No reason to stay.
+    tend_at: Option<Millis>,
     beat_at: Option<Millis>,
     /// When tasks are returned that a commit claimed whose answer never came.
     expire_at: Option<Millis>,
@@ -221,6 +232,7 @@ impl Dispatcher {
             claim_wanted: true,
             nudged: false,
             wake_at: None,
+            tend_at: None,
             beat_at: None,
             expire_at: None,
             commit_at: None,
@@ -279,6 +291,10 @@ impl Dispatcher {
             self.wake_at = None;
             self.claim_wanted = true;
         }
+        if self.tend_at.is_some_and(|at| at <= now) {
+            self.tend_at = None;
+            self.claim_wanted = true;
+        }
         self.flush(now);
         self.end_if_over();
         std::mem::take(&mut self.effects)
@@ -294,7 +310,8 @@ impl Dispatcher {
             return self.commit_at;
         }
         let wake = self.wake_at.filter(|_| self.stopping.is_none());
-        [wake, self.beat_at, self.expire_at].into_iter().flatten().min()
+        let tend = self.tend_at.filter(|_| self.stopping.is_none());
+        [wake, tend, self.beat_at, self.expire_at].into_iter().flatten().min()
     }
 
     fn flush(&mut self, now: Millis) {
@@ -310,7 +327,9 @@ impl Dispatcher {
             self.queue.push_back(Command::ExpireLeases);
         }
         let slots = (self.limits.parallel_max as usize).saturating_sub(self.running.len());
-        let claim = self.claim_wanted && slots > 0 && self.stopping.is_none();
+        // A turn that waits for others below it has lent its place: only the store knows which do.
+        let may_be_lent = self.running.values().any(Active::is_turn);
+        let claim = self.claim_wanted && (slots > 0 || may_be_lent) && self.stopping.is_none();
         if self.queue.is_empty() && !claim {
             return;
         }
@@ -322,6 +341,9 @@ impl Dispatcher {
                 owner: self.limits.owner.clone(),
                 limit: u32::try_from(slots).unwrap_or(u32::MAX),
                 lease_ms: u64::try_from(LEASE.as_millis()).unwrap_or(u64::MAX),
+                borrowed: u32::try_from(self.running.len())
+                    .unwrap_or(u32::MAX)
+                    .saturating_sub(self.limits.parallel_max),
                 caps: self.limits.caps.clone(),
             }));
             self.claim_wanted = false;
@@ -394,14 +416,21 @@ impl Dispatcher {
                 tasks,
                 wake_at,
                 now: store_now,
+                expire_at,
             } => {
                 self.store_ahead_ms = i128::from(store_now.0) - i128::from(now.0);
                 self.wake_at = wake_at.map(|at| self.our_time(at));
+                self.tend_at = expire_at.map(|at| self.our_time(at));
                 for claimed in tasks {
                     self.begin(claimed, now);
                 }
             }
-            Reply::Beat { lost, cancel, mail } => {
+            Reply::Beat {
+                lost,
+                cancel,
+                interrupt,
+                mail,
+            } => {
                 for Mail { task, letter } in mail {
                     self.deliver(task, letter);
                 }
@@ -411,10 +440,17 @@ impl Dispatcher {
                 for task in cancel {
                     self.cut(task, Cut::Cancelled, Order::Stop);
                 }
+                for task in interrupt {
+                    self.cut(task, Cut::Interrupted, Order::Interrupt);
+                }
             }
             Reply::Returned { tasks } => self.claim_wanted |= !tasks.is_empty(),
-            Reply::Done | Reply::Asked { .. } | Reply::Submitted { .. } | Reply::Runs { .. } | Reply::Pruned { .. } => {
-            }
+            Reply::Done
+            | Reply::Asked { .. }
+            | Reply::Submitted { .. }
+            | Reply::Runs { .. }
+            | Reply::Pruned { .. }
+            | Reply::Crew(_) => {}
         }
     }
 
@@ -478,7 +514,7 @@ impl Dispatcher {
     /// A try can have ended between our question and the answer; then there is nothing to cut.
     fn cut(&mut self, task: TaskId, cut: Cut, order: Order) {
         if let Some(active) = self.running.get_mut(&task)
-            && active.cut.is_none_or(|before| before == Cut::Stopping)
+            && active.cut.is_none_or(|before| before < cut)
         {
             active.cut = Some(cut);
             self.effects.push(Effect::Order(active.claimed.lease, order));
@@ -538,6 +574,8 @@ impl Dispatcher {
                 Next::Done { continues: false },
                 Vec::new(),
             ),
+            // How it obeyed is its outcome: `cancelled` when it said so, `killed` when it had to be ended.
+            Some(Cut::Interrupted) => self.settle(lease, ended, Next::Done { continues: false }, Vec::new()),
             Some(Cut::Stopping) | None => {
                 let next = self.decide(&active.claimed, &ended, now);
                 self.settle(lease, ended, next, new_tasks);

@@ -13,6 +13,8 @@ pub mod nudge;
 mod prepare;
 mod run_loop;
 mod supervise;
+pub mod token;
+mod turn;
 mod verify;
 pub mod worktree;
 
@@ -20,7 +22,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use wheelhouse_core::agent::Roster;
+use wheelhouse_core::agent::{McpServer, Roster};
 use wheelhouse_core::ids::AgentName;
 use wheelhouse_core::policy::Rule;
 use wheelhouse_core::spec::EnvTemplate;
@@ -29,6 +31,7 @@ use wheelhouse_core::store::{Cap, Failure, Store};
 pub use dispatch::{Ending, StopSignal, Until};
 pub use prepare::{HANDOVER_MAX, RESULT_MAX, SUMMARY_MAX, log_path};
 pub use run_loop::run;
+pub use turn::answer_text;
 
 /// The longest text of one report kept in the history, in bytes.
 pub const REPORT_MAX: usize = 2_000;
@@ -66,6 +69,8 @@ pub struct Settings {
     pub policy: Vec<Rule>,
     /// Milliseconds a person has to answer an agent's request; then it gets the safe answer: no.
     pub question_timeout_ms: u64,
+    /// What every instance that may spawn gets as its MCP server `wheelhouse`; none while there is no such server.
+    pub instance_mcp: Option<McpServer>,
     /// Where the process kills itself, for tests of bad days.
     pub fault: Option<fault::Fault>,
 }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::OnceCell;
 use wheelhouse_core::agent::{Assignment, Ended, Input, Roster};
+use wheelhouse_core::caller::{INSTANCE_VARIABLE, TOKEN_VARIABLE};
 use wheelhouse_core::ids::ArtifactHash;
 use wheelhouse_core::ids::{RunId, TaskId, TaskKey};
 use wheelhouse_core::outcome::Outcome;
@@ -15,8 +16,9 @@ use wheelhouse_core::spec::{RunSpec, TaskSpec, Work};
 use wheelhouse_core::store::{Claimed, Failure, Reader, TaskResult};
 
 use crate::attempt::failed;
+use crate::token::Key;
 use crate::worktree::{Tree, Workplace};
-use crate::{Settings, supervise};
+use crate::{Settings, supervise, turn};
 
 /// The longest summary that flows into another task, in bytes.
 pub const SUMMARY_MAX: usize = 4_000;
@@ -32,17 +34,26 @@ pub(crate) struct World {
     reader: Arc<Mutex<Box<dyn Reader>>>,
     runs: Mutex<HashMap<RunId, Arc<RunSpec>>>,
     pub(crate) store_id: String,
+    /// What tokens of instances are made with.
+    pub(crate) key: Key,
     pub(crate) workplace: OnceCell<Arc<Workplace>>,
 }
 
 impl World {
-    pub(crate) fn new(settings: Settings, roster: Arc<dyn Roster>, reader: Box<dyn Reader>, store_id: String) -> World {
+    pub(crate) fn new(
+        settings: Settings,
+        roster: Arc<dyn Roster>,
+        reader: Box<dyn Reader>,
+        store_id: String,
+        key: Key,
+    ) -> World {
         World {
             settings,
             roster,
             reader: Arc::new(Mutex::new(reader)),
             runs: Mutex::new(HashMap::new()),
             store_id,
+            key,
             workplace: OnceCell::new(),
         }
     }
@@ -116,6 +127,7 @@ pub(crate) async fn assignment(
         cwd: directory(tree.map_or(&settings.project, |tree| &tree.project), spec)?,
         env: environment(world, claimed, tree),
         session: claimed.session.clone(),
+        mcp_servers: turn::mcp_servers(world, claimed).await?,
         log: Some(log),
         output_max: settings.output_max,
         grace_ms: settings.grace_ms,
@@ -160,11 +172,18 @@ fn environment(world: &World, claimed: &Claimed, tree: Option<&Tree>) -> BTreeMa
         ),
     ];
     env.extend(ours.map(|(name, value)| (name.to_owned(), value)));
+    // Nobody but an instance's own turn speaks for it, whatever the engine was started with.
+    env.remove(TOKEN_VARIABLE);
+    env.remove(INSTANCE_VARIABLE);
+    if let Work::Turn(turn) = spec.work {
+        env.extend(turn::environment(world, turn));
+    }
     env
 }
 
 async fn input(world: &World, claimed: &Claimed) -> Result<Input, Box<Ended>> {
     let (text, mode) = match &claimed.spec.work {
+        Work::Turn(turn) => return turn::input(world, *turn).await,
         Work::Exec(text) => (text, Mode::Shell),
         Work::Prompt(text) => (text, Mode::Prompt),
     };

@@ -15,6 +15,7 @@ use crate::fault;
 use crate::lock::StateLock;
 use crate::prepare::World;
 use crate::supervise::{self, Writer};
+use crate::token::Key;
 use crate::{Error, Ports, Settings, nudge};
 
 /// How many inputs may queue up before those who report must wait.
@@ -33,6 +34,11 @@ pub async fn run(
     fault::pass(settings.fault.as_ref(), "started");
     let mut reader = ports.store.reader()?;
     let store_id = reader.store_id()?;
+    let key = Key::open(&settings.state_dir).map_err(|source| Error::State {
+        what: "keep the key of instances' tokens",
+        path: settings.state_dir.clone(),
+        source,
+    })?;
     let (inputs, inbox) = mpsc::channel(INPUTS_MAX);
     let (news, followers) = watch::channel(());
     let listener = nudge::listen(&settings.state_dir).map_err(|source| Error::State {
@@ -51,7 +57,7 @@ pub async fn run(
     let writer = supervise::writer(ports.store, inputs.clone(), settings.fault.clone());
     let mut hands = Hands {
         fault: settings.fault.clone(),
-        world: Arc::new(World::new(settings, ports.roster, reader, store_id)),
+        world: Arc::new(World::new(settings, ports.roster, reader, store_id, key)),
         writer,
         inputs,
         orders: HashMap::new(),

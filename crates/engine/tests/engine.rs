@@ -197,6 +197,7 @@ impl Stage {
             policy: Vec::new(),
             isolation: Default::default(),
             question_timeout_ms: 60_000,
+            instance_mcp: None,
             fault: None,
         }
     }

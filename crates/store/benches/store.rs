@@ -192,6 +192,7 @@ fn claim(store: &mut SqliteStore, running: Vec<Claimed>, commits: &mut Vec<Durat
         owner: OwnerId("bench".to_owned()),
         limit: IN_FLIGHT,
         lease_ms: 60_000,
+        borrowed: 0,
         caps: Vec::new(),
     }));
     let begun = Instant::now();

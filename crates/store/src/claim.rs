@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use rusqlite::{OptionalExtension, params};
+use wheelhouse_core::crew;
 use wheelhouse_core::event::Happened;
 use wheelhouse_core::ids::{AgentName, Lease, RunId, TaskId, TaskKey};
 use wheelhouse_core::outcome::Outcome;
@@ -18,7 +19,7 @@ use wheelhouse_core::write_set::overlap;
 
 use crate::encode::{State, bits, int};
 use crate::failure::{Answer, Stop};
-use crate::rows::{LeaseRow, REPEATS, TaskRow, WRITES, process};
+use crate::rows::{LeaseRow, REPEATS, TURN, TaskRow, WRITES, process};
 use crate::settle::End;
 use crate::shape;
 use crate::statements as sql;
@@ -50,18 +51,20 @@ struct Candidate {
 impl Work<'_> {
     pub(crate) fn claim(&mut self, request: &ClaimRequest) -> Answer<Reply> {
         self.wake()?;
+        let expire_at = self.expire_instances()?;
         let owner = self.names.id(self.connection, &request.owner.0)?;
+        let lent: u32 = self
+            .connection
+            .prepare_cached(sql::LEASES_LENT)?
+            .query_row([owner], |row| row.get(0))?;
+        let limit = request.limit.saturating_add(lent.saturating_sub(request.borrowed));
         let mut lanes = self.lanes()?;
         let mut caps = Room::new(self, &request.caps)?;
         let mut writers: Option<BTreeMap<u64, Writer>> = None;
         let mut conflicts = 0;
         let mut tasks = Vec::new();
-        let page = if lanes.len() > 1 {
-            PAGE.min(request.limit)
-        } else {
-            request.limit
-        };
-        while tasks.len() < request.limit as usize {
+        let page = if lanes.len() > 1 { PAGE.min(limit) } else { limit };
+        while tasks.len() < limit as usize {
             let Some(candidate) = self.best(&mut lanes, &caps, page)? else {
                 break;
             };
@@ -110,6 +113,7 @@ impl Work<'_> {
             tasks,
             wake_at: wake_at.map(Millis),
             now: self.now,
+            expire_at,
         })
     }
 
@@ -244,8 +248,16 @@ impl Work<'_> {
             row.attempt += 1;
         }
         row.put(REPEATS, true);
-        let (fence, number, on_agent, writes) = (row.fence, row.attempt, row.on_agent, row.is(WRITES));
-        let session = if tried { self.last_session(id, agent)? } else { None };
+        let (fence, number, on_agent, writes, turn) =
+            (row.fence, row.attempt, row.on_agent, row.is(WRITES), row.is(TURN));
+        let session = match (turn, tried) {
+            (true, _) => {
+                let agent = AgentName(self.names.text(self.connection, agent)?);
+                crew::claimed_session(self, TaskId(id), &agent)?
+            }
+            (false, true) => self.last_session(id, agent)?,
+            (false, false) => None,
+        };
         let begun = if repeats {
             self.begun_before(id, number, agent)?
         } else {
@@ -332,6 +344,7 @@ impl Work<'_> {
             process: None,
             started_at: now,
             cancel: false,
+            interrupt: false,
             blocks: false,
             mail: false,
         };
@@ -390,6 +403,15 @@ impl Room {
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             running.insert(row.get(0)?, row.get(1)?);
+        }
+        // A turn that waits for others below it has lent its place.
+        let mut statement = work.connection.prepare_cached(sql::LEASES_LENT_PER_AGENT)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let lent: u32 = row.get(1)?;
+            if let Some(running) = running.get_mut(&row.get(0)?) {
+                *running = running.saturating_sub(lent);
+            }
         }
         let mut room = Vec::with_capacity(caps.len());
         for cap in caps {

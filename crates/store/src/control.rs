@@ -11,7 +11,7 @@ use wheelhouse_core::time::Millis;
 
 use crate::encode::{State, int, run_state_code};
 use crate::failure::Answer;
-use crate::rows::CONTINUES;
+use crate::rows::{CONTINUES, TURN};
 use crate::statements as sql;
 use crate::work::Work;
 
@@ -94,7 +94,7 @@ impl Work<'_> {
         Ok(Reply::Done)
     }
 
-    fn cancel_open(&mut self, id: u64) -> Answer<()> {
+    pub(crate) fn cancel_open(&mut self, id: u64) -> Answer<()> {
         if self.task(id)?.state != State::Running {
             return self.end(id, TaskEvent::Cancelled, false);
         }
@@ -108,6 +108,9 @@ impl Work<'_> {
         let row = self.find_named(task)?;
         let (id, run) = (row.id, row.run);
         let unsuccessful = row.outcome.as_ref().is_some_and(|outcome| !outcome.is_success());
+        if row.is(TURN) {
+            return refuse("a turn of an instance cannot be retried; send the message again".to_owned());
+        }
         if row.state != State::Done || !unsuccessful {
             let state = row.machine_state();
             return refuse(format!("a task that is {} cannot be retried", state.name()));
@@ -128,7 +131,12 @@ impl Work<'_> {
 
     pub(crate) fn retry_run(&mut self, run: RunId) -> Answer<Reply> {
         self.run_state(run)?;
-        let tasks: BTreeSet<u64> = self.tasks_of(run.0, sql::TASKS_UNSUCCESSFUL)?.into_iter().collect();
+        let mut tasks: BTreeSet<u64> = self.tasks_of(run.0, sql::TASKS_UNSUCCESSFUL)?.into_iter().collect();
+        for id in tasks.clone() {
+            if self.task(id)?.is(TURN) {
+                tasks.remove(&id);
+            }
+        }
         if !tasks.is_empty() {
             self.retry(run.0, &tasks, &BTreeSet::new())?;
         }
@@ -204,7 +212,13 @@ impl Work<'_> {
         ] {
             self.execute(sql, tasks)?;
         }
-        for sql in [sql::PRUNE_QUESTIONS, sql::PRUNE_RUN_SPEC, sql::PRUNE_RUN] {
+        for sql in [
+            sql::PRUNE_QUESTIONS,
+            sql::PRUNE_INSTANCE_MESSAGES,
+            sql::PRUNE_INSTANCES,
+            sql::PRUNE_RUN_SPEC,
+            sql::PRUNE_RUN,
+        ] {
             self.execute(sql, [int(run)])?;
         }
         self.forget_run(run);

@@ -5,10 +5,14 @@
 use rusqlite::Row;
 use serde::{Deserialize, Serialize};
 use wheelhouse_core::event::{Event, Happened};
-use wheelhouse_core::ids::{AgentName, Cursor, QuestionId, RunId, TaskId, TaskKey};
+use wheelhouse_core::ids::{AgentName, Cursor, InstanceId, MessageId, QuestionId, RunId, TaskId, TaskKey};
+use wheelhouse_core::message::MessageKind;
+use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::task::Held;
 use wheelhouse_core::time::Millis;
+use wheelhouse_core::usage::{Cost, Usage};
 
+use crate::crew::codes;
 use crate::encode::{self, Detail, Reason, bits, damaged, from_bits, int};
 use crate::failure::{Answer, Stop};
 
@@ -102,24 +106,8 @@ fn columns(happened: &Happened, name: &mut dyn FnMut(&str) -> Answer<i64>) -> An
             usage,
             cost,
         } => {
-            let (cost, cost_nano) = encode::cost_codes(*cost);
-            let (number, text) = match encode::outcome_detail(outcome) {
-                Detail::None => (None, None),
-                Detail::Number(number) => (Some(number), None),
-                Detail::Text(text) => (None, Some(text)),
-            };
-            let more = EndShape {
-                number,
-                text,
-                usage: encode::usage_text(*usage),
-                cost_nano,
-            };
-            let code = encode::outcome_code(outcome);
-            (
-                ATTEMPT_ENDED,
-                [Some((*attempt).into()), Some(code), Some(cost)],
-                end_text(&more)?,
-            )
+            let (code, cost, more) = end_columns(outcome, *usage, *cost)?;
+            (ATTEMPT_ENDED, [Some((*attempt).into()), Some(code), Some(cost)], more)
         }
         Happened::TaskHeld { held } => {
             let (a, b, body) = held_columns(held);
@@ -143,8 +131,57 @@ fn columns(happened: &Happened, name: &mut dyn FnMut(&str) -> Answer<i64>) -> An
             (19, two(int(question.0), kind), Some(text.clone()))
         }
         Happened::TaskSteered { words } => (21, none, Some(words.clone())),
+        // 22 to 29 are left to others.
+        Happened::InstanceSpawned {
+            instance,
+            parent,
+            name: called,
+            agent,
+        } => {
+            let agent = name(agent.as_str())?;
+            let parent = parent.map(|parent| int(parent.0));
+            (30, [Some(int(instance.0)), parent, Some(agent)], Some(called.clone()))
+        }
+        Happened::InstanceSuspended { instance } => (31, one(int(instance.0)), None),
+        Happened::InstanceResumed { instance } => (32, one(int(instance.0)), None),
+        Happened::InstanceEnded { instance, end } => (33, two(int(instance.0), codes::end_code(*end)), None),
+        Happened::MessageSent {
+            message,
+            from,
+            to,
+            kind,
+        } => {
+            let kind = match kind {
+                MessageKind::Request => 34,
+                MessageKind::Note => 35,
+            };
+            let parties = [
+                Some(int(message.0)),
+                Some(codes::party_code(*from)),
+                Some(codes::party_code(*to)),
+            ];
+            (kind, parties, None)
+        }
+        Happened::InterruptRequested => (36, none, None),
         Happened::QuestionAnswered { question, answer } => (20, one(int(question.0)), Some(answer.clone())),
     })
+}
+
+/// The outcome, the provenance of the cost, and the rest.
+fn end_columns(outcome: &Outcome, usage: Usage, cost: Cost) -> Answer<(i64, i64, Option<String>)> {
+    let (cost, cost_nano) = encode::cost_codes(cost);
+    let (number, text) = match encode::outcome_detail(outcome) {
+        Detail::None => (None, None),
+        Detail::Number(number) => (Some(number), None),
+        Detail::Text(text) => (None, Some(text)),
+    };
+    let more = EndShape {
+        number,
+        text,
+        usage: encode::usage_text(usage),
+        cost_nano,
+    };
+    Ok((encode::outcome_code(outcome), cost, end_text(&more)?))
 }
 
 fn end_text(more: &EndShape) -> Answer<Option<String>> {
@@ -258,6 +295,37 @@ impl Read {
                 answer: self.text()?,
             },
             21 => Happened::TaskSteered { words: self.text()? },
+            30 => Happened::InstanceSpawned {
+                instance: InstanceId(self.number(self.a)?),
+                parent: self
+                    .b
+                    .map(|parent| self.number(Some(parent)))
+                    .transpose()?
+                    .map(InstanceId),
+                agent: AgentName(name(self.signed(self.c)?)?),
+                name: self.text()?,
+            },
+            31 => Happened::InstanceSuspended {
+                instance: InstanceId(self.number(self.a)?),
+            },
+            32 => Happened::InstanceResumed {
+                instance: InstanceId(self.number(self.a)?),
+            },
+            33 => Happened::InstanceEnded {
+                instance: InstanceId(self.number(self.a)?),
+                end: codes::end(self.signed(self.b)?)?,
+            },
+            34 | 35 => Happened::MessageSent {
+                message: MessageId(self.number(self.a)?),
+                from: codes::party(self.number(self.b)?),
+                to: codes::party(self.number(self.c)?),
+                kind: if kind == 34 {
+                    MessageKind::Request
+                } else {
+                    MessageKind::Note
+                },
+            },
+            36 => Happened::InterruptRequested,
             other => return damaged("the kind of an event", other),
         })
     }
@@ -327,9 +395,9 @@ impl Read {
 
 #[cfg(test)]
 mod tests {
-    use wheelhouse_core::outcome::Outcome;
+    use wheelhouse_core::instance::End;
+    use wheelhouse_core::message::Party;
     use wheelhouse_core::question::QuestionKind;
-    use wheelhouse_core::usage::{Cost, Usage};
 
     use super::*;
 
@@ -347,6 +415,41 @@ mod tests {
         let held = |held| Happened::TaskHeld { held };
         let question = QuestionId(4);
         vec![
+            Happened::InstanceSpawned {
+                instance: InstanceId(1),
+                parent: None,
+                name: "root".to_owned(),
+                agent: "codex".into(),
+            },
+            Happened::InstanceSpawned {
+                instance: InstanceId(2),
+                parent: Some(InstanceId(1)),
+                name: "child".to_owned(),
+                agent: "codex".into(),
+            },
+            Happened::InstanceSuspended {
+                instance: InstanceId(1),
+            },
+            Happened::InstanceResumed {
+                instance: InstanceId(1),
+            },
+            Happened::InstanceEnded {
+                instance: InstanceId(1),
+                end: End::WithParent,
+            },
+            Happened::MessageSent {
+                message: MessageId(1),
+                from: Party::Person,
+                to: Party::Instance(InstanceId(1)),
+                kind: MessageKind::Request,
+            },
+            Happened::MessageSent {
+                message: MessageId(2),
+                from: Party::Instance(InstanceId(1)),
+                to: Party::Person,
+                kind: MessageKind::Note,
+            },
+            Happened::InterruptRequested,
             Happened::RunSubmitted {
                 name: "n".into(),
                 tasks: 3,

@@ -10,6 +10,7 @@ mod backup;
 mod claim;
 mod clock;
 mod control;
+mod crew;
 mod encode;
 mod failure;
 mod fsck;

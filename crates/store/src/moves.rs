@@ -6,8 +6,9 @@
 use std::collections::{HashSet, VecDeque};
 
 use rusqlite::{OptionalExtension, params};
+use wheelhouse_core::crew;
 use wheelhouse_core::event::Happened;
-use wheelhouse_core::ids::{QuestionId, TaskKey};
+use wheelhouse_core::ids::{QuestionId, TaskId, TaskKey};
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::question::{QuestionKind, approval_text};
 use wheelhouse_core::spec::TaskSpec;
@@ -16,7 +17,7 @@ use wheelhouse_core::task::{Held, TaskEvent, TaskState};
 
 use crate::encode::{self, Reason, State, int};
 use crate::failure::{Answer, Stop};
-use crate::rows::{CONTINUES, LeaseRow, TaskRow, UNAPPROVED, reason};
+use crate::rows::{CONTINUES, LeaseRow, TURN, TaskRow, UNAPPROVED, reason};
 use crate::shape;
 use crate::statements as sql;
 use crate::work::Work;
@@ -107,11 +108,14 @@ impl Work<'_> {
     /// decided here.
     pub(crate) fn admit(&mut self, id: u64) -> Answer<()> {
         let row = self.task(id)?;
-        let (run, unapproved) = (row.run, row.is(UNAPPROVED));
+        let (run, unapproved, row_is_turn) = (row.run, row.is(UNAPPROVED), row.is(TURN));
         match self.run(run)?.state {
             RunState::Paused | RunState::Interrupted => self.hold(id, Held::Paused, None),
             RunState::Active | RunState::Finished if unapproved => {
-                let text = approval_text(&self.key(id)?);
+                let text = match row_is_turn {
+                    true => self.approval_of_turn(id)?,
+                    false => approval_text(&self.key(id)?),
+                };
                 let question = self.ask(id, QuestionKind::Approval, text)?;
                 self.hold(id, Held::Approval { question }, None)
             }
@@ -187,7 +191,10 @@ impl Work<'_> {
         let row = self.task_mut(id)?;
         row.done_at = Some(now);
         row.put(CONTINUES, continues);
-        let (run, outcome) = (row.run, row.outcome.clone().unwrap_or(Outcome::Cancelled));
+        let (run, turn, outcome) = (row.run, row.is(TURN), row.outcome.clone().unwrap_or(Outcome::Cancelled));
+        if turn {
+            self.closed.push_back((id, outcome.clone()));
+        }
         self.emit(run, Some(id), &Happened::TaskDone { outcome, continues })
     }
 
@@ -300,10 +307,17 @@ impl Work<'_> {
 
     /// The end of every command: those who waited for a running task go on, and runs with nothing left finish.
     pub(crate) fn follow_up(&mut self) -> Answer<()> {
-        while let Some(blocker) = self.left.pop_first() {
-            for waiter in self.ids(sql::HOLDS_BLOCKED_BY, [int(blocker)])? {
-                self.release(waiter)?;
+        // What follows from the end of a turn can end further ones.
+        loop {
+            while let Some(blocker) = self.left.pop_first() {
+                for waiter in self.ids(sql::HOLDS_BLOCKED_BY, [int(blocker)])? {
+                    self.release(waiter)?;
+                }
             }
+            let Some((task, outcome)) = self.closed.pop_front() else {
+                break;
+            };
+            crew::turn_closed(self, TaskId(task), &outcome)?;
         }
         while let Some(run) = self.touched.pop_first() {
             let now = self.now.0;

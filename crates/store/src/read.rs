@@ -39,7 +39,7 @@ impl SqliteReader {
     }
 
     /// Runs one call in one read transaction.
-    fn read<T>(&mut self, call: impl FnOnce(&mut Snapshot<'_>) -> Answer<T>) -> Result<T, Failure> {
+    pub(crate) fn read<T>(&mut self, call: impl FnOnce(&mut Snapshot<'_>) -> Answer<T>) -> Result<T, Failure> {
         let attempt = || {
             let mut snapshot = Snapshot {
                 transaction: self.connection.transaction()?,
@@ -60,13 +60,13 @@ pub(crate) fn connect_to_read(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-struct Snapshot<'r> {
+pub(crate) struct Snapshot<'r> {
     transaction: Transaction<'r>,
     names: &'r mut Names,
 }
 
 impl Snapshot<'_> {
-    fn one<T>(
+    pub(crate) fn one<T>(
         &self,
         sql: &'static str,
         params: impl Params,
@@ -77,7 +77,7 @@ impl Snapshot<'_> {
         rows.next()?.map(read).transpose()
     }
 
-    fn all<T>(
+    pub(crate) fn all<T>(
         &self,
         sql: &'static str,
         params: impl Params,

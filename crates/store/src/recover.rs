@@ -72,7 +72,7 @@ impl Work<'_> {
         let why = why.to_owned();
         let fence = lease.fence;
         self.emit_task(id, &Happened::TaskReturned { fence, why })?;
-        if lease.cancel {
+        if lease.cancel || lease.interrupt {
             self.end(id, TaskEvent::Cancelled, false)?;
         } else {
             self.admit(id)?;

@@ -22,6 +22,8 @@ pub(crate) const WRITES: u32 = 2;
 pub(crate) const UNAPPROVED: u32 = 4;
 /// It is done and its dependants run, success or not.
 pub(crate) const CONTINUES: u32 = 8;
+/// It is a turn of an instance.
+pub(crate) const TURN: u32 = 16;
 
 /// A row of `task`.
 #[derive(Debug)]
@@ -233,6 +235,8 @@ pub(crate) struct LeaseRow {
     pub(crate) process: Option<ProcessMark>,
     pub(crate) started_at: u64,
     pub(crate) cancel: bool,
+    /// Somebody wants the turn to stop, with its session kept.
+    pub(crate) interrupt: bool,
     pub(crate) blocks: bool,
     pub(crate) mail: bool,
 }
@@ -248,7 +252,8 @@ impl LeaseRow {
             session: row.get(5)?,
             process: process(row, 6)?,
             started_at: row.get(8)?,
-            cancel: row.get(9)?,
+            cancel: row.get::<_, i64>(9)? == 1,
+            interrupt: row.get::<_, i64>(9)? == 2,
             blocks: row.get(10)?,
             mail: row.get(11)?,
         })

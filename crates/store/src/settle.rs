@@ -1,8 +1,9 @@
 //! What a worker says about its task under a lease, and the end of a try.
 
 use rusqlite::{OptionalExtension, params};
+use wheelhouse_core::crew;
 use wheelhouse_core::event::Happened;
-use wheelhouse_core::ids::{ArtifactHash, Lease};
+use wheelhouse_core::ids::{ArtifactHash, Lease, TaskId};
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::store::{ArtifactBytes, AttemptStart, Next, Refused, Reply, Settlement, TaskResult};
 use wheelhouse_core::task::{Held, TaskEvent};
@@ -10,7 +11,7 @@ use wheelhouse_core::usage::{Cost, Usage};
 
 use crate::encode::{self, StoredHash, bits, int};
 use crate::failure::Answer;
-use crate::rows::{LeaseRow, REPEATS, outcome_columns};
+use crate::rows::{LeaseRow, REPEATS, TURN, outcome_columns};
 use crate::shape;
 use crate::statements as sql;
 use crate::work::Work;
@@ -44,6 +45,11 @@ impl Work<'_> {
             pid,
         };
         self.emit_task(row.task, &happened)?;
+        if let Some(session) = session
+            && self.task(row.task)?.is(TURN)
+        {
+            crew::session_known(self, TaskId(row.task), session)?;
+        }
         Ok(Reply::Done)
     }
 
@@ -60,7 +66,7 @@ impl Work<'_> {
 
     pub(crate) fn heartbeat(&mut self, leases: &[Lease], lease_ms: u64) -> Answer<Reply> {
         let until = int(self.steady.saturating_add(lease_ms));
-        let (mut lost, mut cancel, mut mail) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut lost, mut cancel, mut interrupt, mut mail) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for lease in leases {
             let mut statement = self.connection.prepare_cached(sql::LEASE_VALID)?;
             let params = [int(lease.task.0), int(lease.fence), int(self.steady)];
@@ -70,6 +76,9 @@ impl Work<'_> {
                     if row.cancel {
                         cancel.push(lease.task);
                     }
+                    if row.interrupt {
+                        interrupt.push(lease.task);
+                    }
                     self.execute(sql::LEASE_PROLONG, [int(row.task), until])?;
                     if row.mail {
                         self.fetch_mail(lease.task, &mut mail)?;
@@ -77,7 +86,12 @@ impl Work<'_> {
                 }
             }
         }
-        Ok(Reply::Beat { lost, cancel, mail })
+        Ok(Reply::Beat {
+            lost,
+            cancel,
+            interrupt,
+            mail,
+        })
     }
 
     pub(crate) fn settle(&mut self, lease: Lease, settlement: &Settlement) -> Answer<Reply> {
@@ -91,10 +105,10 @@ impl Work<'_> {
             new_tasks,
         } = settlement;
         let lease = self.leased(lease)?;
-        let (id, stop) = (lease.task, lease.cancel);
+        let (id, stop, interrupt) = (lease.task, lease.cancel, lease.interrupt);
         let run = self.task(id)?.run;
         if stop && *outcome != Outcome::Cancelled {
-            return Err(Refused::CancelRequested(wheelhouse_core::ids::TaskId(id)).into());
+            return Err(Refused::CancelRequested(TaskId(id)).into());
         }
         let checked = match new_tasks.as_slice() {
             [] => None,
@@ -113,7 +127,7 @@ impl Work<'_> {
         match next {
             Next::Done { continues } => self.end_settled(id, outcome, *continues)?,
             // Somebody wants it stopped, and it is: nothing more is tried or asked.
-            Next::TryAt { .. } | Next::Ask { .. } if stop => self.end_settled(id, outcome, false)?,
+            Next::TryAt { .. } | Next::Ask { .. } if stop || interrupt => self.end_settled(id, outcome, false)?,
             Next::TryAt { at, agent, quota } => {
                 let until = *at;
                 let held = if *quota {
@@ -175,13 +189,16 @@ impl Work<'_> {
         self.use_artifacts(lease.task, end.result)?;
         let row = self.task_mut(lease.task)?;
         row.put(REPEATS, false);
-        let run = row.run;
+        let (run, turn) = (row.run, row.is(TURN));
         let row = self.run_mut(run)?;
         row.usage = Some(row.usage.map_or(end.usage, |sum| sum.plus(end.usage)));
         match end.cost {
             Cost::Actual(nano) | Cost::Priced(nano) => row.cost_nano = row.cost_nano.saturating_add(nano),
             Cost::Included | Cost::Free => {}
             Cost::Unknown => row.cost_unknown += 1,
+        }
+        if turn {
+            crew::spent(self, TaskId(lease.task), end.usage, end.cost)?;
         }
         let happened = Happened::AttemptEnded {
             attempt: lease.number,

@@ -7,8 +7,8 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use wheelhouse_core::ids::{AgentName, ArtifactHash, TaskKey};
-use wheelhouse_core::spec::{BudgetLimit, Isolation, Merge, OnFailure, RunSpec, TaskSpec, Work};
+use wheelhouse_core::ids::{AgentName, ArtifactHash, InstanceId, MessageId, TaskKey};
+use wheelhouse_core::spec::{BudgetLimit, Isolation, Merge, OnFailure, RunSpec, TaskSpec, Turn, Work};
 use wheelhouse_core::store::{ArtifactRef, Check, TaskResult};
 
 use crate::failure::{Answer, Stop};
@@ -20,6 +20,9 @@ struct TaskShape<'a> {
     exec: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none", borrow)]
     prompt: Option<Cow<'a, str>>,
+    /// A turn: the instance and the message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    turn: Option<(u64, u64)>,
     #[serde(borrow)]
     agent: Cow<'a, str>,
     #[serde(default, skip_serializing_if = "is_empty")]
@@ -159,11 +162,13 @@ pub(crate) fn task_text(spec: &TaskSpec) -> Answer<String> {
         cwd,
         budget,
     } = spec;
-    let (exec, prompt) = match work {
-        Work::Exec(command) => (Some(command), None),
-        Work::Prompt(prompt) => (None, Some(prompt)),
+    let (exec, prompt, turn) = match work {
+        Work::Exec(command) => (Some(command), None, None),
+        Work::Prompt(prompt) => (None, Some(prompt), None),
+        Work::Turn(turn) => (None, None, Some((turn.instance.0, turn.message.0))),
     };
     text(&TaskShape {
+        turn,
         exec: exec.map(Cow::from),
         prompt: prompt.map(Cow::from),
         agent: Cow::from(agent.as_str()),
@@ -206,6 +211,7 @@ pub(crate) fn task_spec(key: TaskKey, body: &str) -> Answer<TaskSpec> {
     let TaskShape {
         exec,
         prompt,
+        turn,
         agent,
         fallback,
         model,
@@ -227,10 +233,14 @@ pub(crate) fn task_spec(key: TaskKey, body: &str) -> Answer<TaskSpec> {
         cwd,
         budget_nano,
     } = parse("a task", body)?;
-    let work = match (exec, prompt) {
-        (Some(command), None) => Work::Exec(command.into_owned()),
-        (None, Some(prompt)) => Work::Prompt(prompt.into_owned()),
-        (Some(_), Some(_)) | (None, None) => {
+    let work = match (exec, prompt, turn) {
+        (Some(command), None, None) => Work::Exec(command.into_owned()),
+        (None, Some(prompt), None) => Work::Prompt(prompt.into_owned()),
+        (None, None, Some((instance, message))) => Work::Turn(Turn {
+            instance: InstanceId(instance),
+            message: MessageId(message),
+        }),
+        (Some(_), Some(_), _) | (Some(_), _, Some(_)) | (_, Some(_), Some(_)) | (None, None, None) => {
             return Err(Stop::Damaged(format!("task `{key}` is stored without its work")));
         }
     };

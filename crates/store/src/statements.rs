@@ -47,6 +47,33 @@ macro_rules! task_view {
     };
 }
 
+/// The columns of an instance as [`crate::crew::rows::instance`] takes them.
+macro_rules! instance_columns {
+    () => {
+        "id, run, parent, depth, spec, rights, key, stage, ended_as, turn, message, flags, turns, queued, notes, \
+         wants, active_below, session, outcome, detail, usage, cost_nano, cost_unknown, spawned_at, active_at, ended_at"
+    };
+}
+
+/// An instance as people see it: its row, and what is known of its turn.
+macro_rules! instance_view {
+    () => {
+        "SELECT i.id, i.run, i.parent, i.depth, i.spec, i.rights, i.key, i.stage, i.ended_as, i.turn, i.message, \
+         i.flags, i.turns, i.queued, i.notes, i.wants, i.active_below, i.session, i.outcome, i.detail, i.usage, \
+         i.cost_nano, i.cost_unknown, i.spawned_at, i.active_at, i.ended_at, t.state, t.held, \
+         (SELECT min(q.id) FROM question q WHERE q.open = 1 AND q.task = i.turn) \
+         FROM instance i LEFT JOIN task t ON t.id = i.turn "
+    };
+}
+
+/// The columns of a message as [`crate::crew::rows::message`] takes them.
+macro_rules! message_columns {
+    () => {
+        "id, sender, recipient, trust, kind, correlation, coordination, after, text, key, sent_at, over_at, state, \
+         task, outcome, detail"
+    };
+}
+
 macro_rules! question_view {
     () => {
         "SELECT q.id, q.run, q.task, s.key, q.kind, q.text, q.asked_at, q.answer FROM question q \
@@ -125,12 +152,17 @@ statements! {
     LEASE_START = "UPDATE lease SET session = coalesce(?2, session), pid = coalesce(?3, pid), \
         ticks = coalesce(?4, ticks) WHERE task = ?1";
     LEASE_PROLONG = "UPDATE lease SET until = ?2 WHERE task = ?1";
-    LEASE_CANCEL = "UPDATE lease SET cancel = 1 WHERE task = ?1 AND cancel = 0";
+    LEASE_CANCEL = "UPDATE lease SET cancel = 1 WHERE task = ?1 AND cancel <> 1";
+    LEASE_INTERRUPT = "UPDATE lease SET cancel = 2 WHERE task = ?1 AND cancel = 0";
     LEASE_MAIL = "UPDATE lease SET mail = 1 WHERE task = ?1";
     LEASE_BLOCKS = "UPDATE lease SET blocks = 1 WHERE task = ?1";
     LEASES_RUN_OUT = concat!("SELECT ", lease_columns!(), " FROM lease WHERE until <= ?1 ORDER BY task");
     LEASES_OF_OTHERS = concat!("SELECT ", lease_columns!(), " FROM lease WHERE owner <> ?1 ORDER BY task");
     LEASES_PER_AGENT = "SELECT agent, count(*) FROM lease GROUP BY agent";
+    LEASES_LENT_PER_AGENT = "SELECT l.agent, count(*) FROM instance i JOIN lease l ON l.task = i.turn \
+        WHERE i.turn IS NOT NULL AND i.active_below > 0 GROUP BY l.agent";
+    LEASES_LENT = "SELECT count(*) FROM instance i JOIN lease l ON l.task = i.turn \
+        WHERE i.turn IS NOT NULL AND i.active_below > 0 AND l.owner = ?1";
     LEASES_WRITING = "SELECT s.task, s.body FROM lease l JOIN spec s ON s.task = l.task WHERE l.writes = 1 \
         ORDER BY l.task";
     HOLD_ADD = "INSERT INTO hold (task, until, question, blocker) VALUES (?1, ?2, ?3, ?4)";
@@ -229,6 +261,80 @@ statements! {
         AND run = ?1 ORDER BY cursor LIMIT ?4";
     VIEW_QUESTIONS_OPEN = concat!(question_view!(), "WHERE q.open = 1 ORDER BY q.id");
     VIEW_QUESTION = concat!(question_view!(), "WHERE q.id = ?1");
+
+    // The crew.
+    CREW_POLICY = "SELECT policy FROM crew";
+    CREW_POLICY_SET = "UPDATE crew SET policy = ?1";
+    CREW_INSTANCE_NEXT = "UPDATE crew SET instance = instance + 1 RETURNING instance";
+    CREW_MESSAGE_NEXT = "UPDATE crew SET message = message + 1 RETURNING message";
+    CREW_COORDINATION_NEXT = "UPDATE crew SET coordination = coordination + 1 RETURNING coordination";
+    INSTANCE_ADD = "INSERT INTO instance (id, run, parent, depth, spec, rights, key, stage, flags, turns, queued, \
+        notes, active_below, session, cost_nano, cost_unknown, spawned_at, active_at) \
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8, 0, 0, 0, 0, ?9, 0, 0, ?10, ?10)";
+    INSTANCE_SET = "UPDATE instance SET stage = ?2, ended_as = ?3, turn = ?4, message = ?5, flags = ?6, turns = ?7, \
+        queued = ?8, notes = ?9, wants = ?10, active_below = ?11, session = ?12, outcome = ?13, detail = ?14, \
+        usage = ?15, cost_nano = ?16, cost_unknown = ?17, active_at = ?18, ended_at = ?19 WHERE id = ?1";
+    INSTANCE = concat!("SELECT ", instance_columns!(), " FROM instance WHERE id = ?1");
+    INSTANCE_BY_KEY = "SELECT id FROM instance WHERE parent = ?1 AND key = ?2";
+    INSTANCE_CHILDREN = "SELECT id FROM instance WHERE parent = ?1 AND stage < 3 ORDER BY id";
+    INSTANCES_LIVE = "SELECT count(*) FROM instance WHERE stage < 3";
+    INSTANCES_AT_WORK = "SELECT count(*) FROM instance WHERE turn IS NOT NULL AND active_below = 0";
+    INSTANCE_CHILDREN_AT_WORK = "SELECT count(*) FROM instance WHERE parent = ?1 AND stage < 3 \
+        AND turn IS NOT NULL AND active_below = 0";
+    INSTANCES_WANTING = "SELECT id FROM instance WHERE wants IS NOT NULL AND turn IS NULL AND stage < 3 \
+        ORDER BY depth DESC, wants LIMIT ?2 OFFSET ?1";
+    INSTANCES_IDLE = "SELECT id, active_at FROM instance WHERE stage = ?1 AND stage <> 1 AND stage < 3 AND queued = 0 \
+        AND active_below = 0 ORDER BY active_at LIMIT ?2";
+    INSTANCE_OF_TURN = "SELECT id FROM instance WHERE turn = ?1";
+    MESSAGE_ADD = "INSERT INTO message (id, sender, recipient, trust, kind, correlation, coordination, after, text, \
+        key, sent_at, state) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 0)";
+    MESSAGE_SET = "UPDATE message SET state = ?2, task = ?3, outcome = ?4, detail = ?5, over_at = ?6 WHERE id = ?1";
+    MESSAGE = concat!("SELECT ", message_columns!(), " FROM message WHERE id = ?1");
+    MESSAGE_BY_KEY = "SELECT id FROM message WHERE sender = ?1 AND key = ?2";
+    MESSAGE_HEAD = "SELECT id FROM message WHERE recipient = ?1 AND kind = 0 AND state = 0 ORDER BY id LIMIT 1";
+    MESSAGES_WAITING = "SELECT id FROM message WHERE recipient = ?1 AND state = 0 ORDER BY kind, id";
+    NOTES_TO_PERSON = "SELECT count(*) FROM message WHERE recipient = 0 AND kind = 1 AND state = 0";
+    MESSAGE_AFTER_ADD = "INSERT OR IGNORE INTO message_after (message, later) VALUES (?1, ?2)";
+    MESSAGE_LATER = "SELECT DISTINCT m.recipient FROM message_after a JOIN message m ON m.id = a.later \
+        WHERE a.message = ?1";
+    MESSAGE_AFTER_REMOVE = "DELETE FROM message_after WHERE message = ?1";
+    COORDINATION_ADD = "INSERT INTO coordination (id, body) VALUES (?1, ?2)";
+    COORDINATION = "SELECT body FROM coordination WHERE id = ?1";
+    AUDIT_ADD = "INSERT INTO audit (at, by, instance, verb, detail) VALUES (?1, ?2, ?3, ?4, ?5)";
+    RUN_CLOSE = "UPDATE run SET standing = 0 WHERE id = ?1";
+    CREW_ANY = "SELECT instance > 0 FROM crew";
+    PRUNE_INSTANCE_MESSAGES = "DELETE FROM message WHERE recipient IN (SELECT id FROM instance WHERE run = ?1) \
+        OR sender IN (SELECT id FROM instance WHERE run = ?1)";
+    PRUNE_INSTANCES = "DELETE FROM instance WHERE run = ?1";
+    VIEW_INSTANCE = concat!(instance_view!(), "WHERE i.id = ?1");
+    VIEW_INSTANCES = concat!(
+        instance_view!(),
+        "WHERE i.id > ?1 AND (i.stage < 3 OR i.turn IS NOT NULL OR ?2) ORDER BY i.id LIMIT ?3"
+    );
+    VIEW_INSTANCES_BELOW = concat!(
+        "WITH RECURSIVE tree (id) AS (SELECT ?4 UNION ALL SELECT c.id FROM instance c JOIN tree ON c.parent = tree.id) ",
+        instance_view!(),
+        "WHERE i.id > ?1 AND i.id IN (SELECT id FROM tree) AND (i.stage < 3 OR i.turn IS NOT NULL OR ?2) \
+         ORDER BY i.id LIMIT ?3"
+    );
+    VIEW_MESSAGES = concat!("SELECT ", message_columns!(), " FROM message WHERE id > ?1 ORDER BY id LIMIT ?2");
+    VIEW_MESSAGES_WITH = concat!(
+        "SELECT ", message_columns!(), " FROM message WHERE id > ?1 AND (sender = ?3 OR recipient = ?3) \
+         ORDER BY id LIMIT ?2"
+    );
+    VIEW_MESSAGES_TO = concat!(
+        "SELECT ", message_columns!(), " FROM message WHERE id > ?1 AND recipient = ?3 ORDER BY id LIMIT ?2"
+    );
+    VIEW_NOTES_TO = concat!(
+        "SELECT ", message_columns!(), " FROM message WHERE id > ?1 AND recipient = ?3 AND kind = 1 AND state = 0 \
+         ORDER BY id LIMIT ?2"
+    );
+    VIEW_NOTES = concat!(
+        "SELECT ", message_columns!(), " FROM message WHERE id > ?1 AND kind = 1 AND state = 0 ORDER BY id LIMIT ?2"
+    );
+    VIEW_AUDIT = "SELECT id, at, by, instance, verb, detail FROM audit WHERE id > ?1 ORDER BY id LIMIT ?2";
+    VIEW_AUDIT_OF = "SELECT id, at, by, instance, verb, detail FROM audit WHERE id > ?1 AND instance = ?3 \
+        ORDER BY id LIMIT ?2";
     VIEW_STORE_ID = "SELECT value FROM meta WHERE key = 'store_id'";
 }
 
@@ -288,6 +394,27 @@ mod tests {
             "LEASES_PER_AGENT",
             "LEASES_WRITING",
             "VIEW_TASKS_RUNNING",
+            // Of the order of what is at work or wants to be.
+            "LEASES_LENT",
+            "LEASES_LENT_PER_AGENT",
+            "INSTANCES_AT_WORK",
+            "INSTANCES_WANTING",
+            "INSTANCES_LIVE",
+            // One row.
+            "CREW_ANY",
+            "CREW_POLICY",
+            "CREW_POLICY_SET",
+            "CREW_INSTANCE_NEXT",
+            "CREW_MESSAGE_NEXT",
+            "CREW_COORDINATION_NEXT",
+            // Lists for people, and what is removed with a run.
+            "VIEW_INSTANCE",
+            "VIEW_INSTANCES",
+            "VIEW_INSTANCES_BELOW",
+            "VIEW_MESSAGES_WITH",
+            "VIEW_NOTES",
+            "MESSAGE_LATER",
+            "PRUNE_INSTANCE_MESSAGES",
             // Newest first until the limit.
             "VIEW_RUNS",
             "PRUNE_QUESTIONS",

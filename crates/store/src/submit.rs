@@ -5,12 +5,12 @@ use std::collections::{HashMap, HashSet};
 use rusqlite::{OptionalExtension, params};
 use wheelhouse_core::event::Happened;
 use wheelhouse_core::ids::{RunId, TaskId, TaskKey};
-use wheelhouse_core::spec::{RunSpec, TaskSpec};
+use wheelhouse_core::spec::{self, RunSpec, TaskSpec};
 use wheelhouse_core::store::{Refused, Reply, RunState};
 
 use crate::encode::{State, int};
 use crate::failure::Answer;
-use crate::rows::{UNAPPROVED, WRITES};
+use crate::rows::{TURN, UNAPPROVED, WRITES};
 use crate::shape;
 use crate::statements as sql;
 use crate::work::Work;
@@ -181,6 +181,9 @@ impl Work<'_> {
         }
         if spec.approval {
             flags |= UNAPPROVED;
+        }
+        if matches!(spec.work, spec::Work::Turn(_)) {
+            flags |= TURN;
         }
         let body = shape::task_text(spec)?;
         self.execute(

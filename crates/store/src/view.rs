@@ -37,7 +37,7 @@ pub(crate) fn run_view(row: &Row<'_>) -> Answer<RunView> {
 pub(crate) fn task_view(connection: &Connection, row: &Row<'_>) -> Answer<TaskView> {
     let key = TaskKey(row.get(16)?);
     let body: String = row.get(17)?;
-    let cancel: Option<bool> = row.get(21)?;
+    let cancel: Option<i64> = row.get(21)?;
     let task = TaskRow::read(row)?;
     // A list of tasks is worth showing although the text of one of them is damaged; `spec` says so.
     let needs = shape::task_spec(key.clone(), &body).map_or_else(|_| Vec::new(), |spec| spec.needs);
@@ -62,7 +62,7 @@ pub(crate) fn task_view(connection: &Connection, row: &Row<'_>) -> Answer<TaskVi
         priority: i32::try_from(-task.rank).or_else(|_| damaged("a priority", -task.rank))?,
         attempt: task.attempt,
         fence: task.fence,
-        cancel_requested: cancel == Some(true),
+        cancel_requested: cancel == Some(1),
         needs: names,
         waits_for,
         started_at: task.started_at.map(Millis),

@@ -8,11 +8,13 @@
 //! everything first and change only then: a refused command has changed nothing, and no savepoint is needed. Anything
 //! that fails later fails the whole transaction.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use rusqlite::{Connection, Params, params};
+use wheelhouse_core::crew;
 use wheelhouse_core::event::Happened;
 use wheelhouse_core::ids::{RunId, TaskId, TaskKey};
+use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::store::{Command, Refused, Reply, RunState};
 use wheelhouse_core::time::Millis;
 
@@ -62,6 +64,8 @@ pub(crate) struct Work<'c> {
     pub(crate) left: BTreeSet<u64>,
     /// Runs that may be finished after this command.
     pub(crate) touched: BTreeSet<u64>,
+    /// Turns that were done within this command, and how.
+    pub(crate) closed: VecDeque<(u64, Outcome)>,
 }
 
 impl<'c> Work<'c> {
@@ -94,6 +98,7 @@ impl<'c> Work<'c> {
             fresh: BTreeSet::new(),
             left: BTreeSet::new(),
             touched: BTreeSet::new(),
+            closed: VecDeque::new(),
         })
     }
 
@@ -131,6 +136,7 @@ impl<'c> Work<'c> {
             } => self.answer(*question, answer, *resolution),
             Command::Once { key, digest, command } => self.once(key, digest, command),
             Command::Prune { before } => self.prune(*before),
+            Command::Crew(command) => crew::apply(self, command).map(Reply::Crew),
         }?;
         self.follow_up()?;
         if self.tasks.len() > TASKS_HELD_MAX {

@@ -51,6 +51,7 @@ fn furnish(path: &Path) {
             owner: OwnerId("e1".to_owned()),
             limit,
             lease_ms: 30_000,
+            borrowed: 0,
             caps: Vec::new(),
         })
     };

@@ -119,6 +119,7 @@ mod tests {
             cwd: "/work".into(),
             env: BTreeMap::from([("CLAUDECODE".into(), "1".into()), ("HOME".into(), "/h".into())]),
             session: None,
+            mcp_servers: BTreeMap::new(),
             log: None,
             output_max: 1,
             grace_ms: 1_000,

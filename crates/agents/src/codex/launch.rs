@@ -87,6 +87,7 @@ mod tests {
                 ("CODEX_HOME".into(), "/h".into()),
             ]),
             session: session.map(str::to_owned),
+            mcp_servers: BTreeMap::new(),
             log: None,
             output_max: 1,
             grace_ms: 1_000,

@@ -67,6 +67,7 @@ impl Rig {
             cwd: self.directory.path().to_owned(),
             env: env(),
             session: None,
+            mcp_servers: BTreeMap::new(),
             log: Some(self.directory.path().join("log")),
             output_max: 64 << 10,
             grace_ms: 300,

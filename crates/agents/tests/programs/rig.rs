@@ -32,6 +32,7 @@ pub(crate) fn assignment(cwd: &Path, prompt: &str) -> Assignment {
         cwd: cwd.to_owned(),
         env: BTreeMap::new(),
         session: None,
+        mcp_servers: BTreeMap::new(),
         log: None,
         output_max: 1 << 20,
         grace_ms: 500,

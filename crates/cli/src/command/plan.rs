@@ -142,6 +142,8 @@ fn task_document(task: &TaskSpec) -> Value {
     let (kind, text) = match work {
         Work::Exec(command) => ("exec", command),
         Work::Prompt(prompt) => ("prompt", prompt),
+        // No plan holds one.
+        Work::Turn(_) => ("turn", &key.0),
     };
     json!({
         "id": key.as_str(),

@@ -85,6 +85,25 @@ fn happened(happened: &Happened, event: &Event) -> String {
         }
         Happened::TaskRetried => "to be tried again".to_owned(),
         Happened::CancelRequested => "asked to stop".to_owned(),
+        Happened::InterruptRequested => "asked to end its turn".to_owned(),
+        Happened::InstanceSpawned {
+            instance,
+            parent,
+            name,
+            agent,
+        } => {
+            let by = parent.map(|parent| format!(" by {parent}")).unwrap_or_default();
+            format!("{instance} {name} spawned{by} on {agent}")
+        }
+        Happened::InstanceSuspended { instance } => format!("{instance} suspended"),
+        Happened::InstanceResumed { instance } => format!("{instance} resumed"),
+        Happened::InstanceEnded { instance, end } => format!("{instance} ended: {}", end.name().replace('_', " ")),
+        Happened::MessageSent {
+            message,
+            from,
+            to,
+            kind: _,
+        } => format!("{message} from {from} to {to}"),
         Happened::QuestionAsked { question, text, .. } => format!("asked {question}: {}", one_line(text)),
         Happened::TaskSteered { words } => format!("told: {}", one_line(words)),
         Happened::QuestionAnswered { question, answer } => format!("{question} answered: {}", one_line(answer)),
@@ -143,6 +162,12 @@ pub(crate) fn progress(
         | Happened::TaskReleased
         | Happened::TaskRetried
         | Happened::CancelRequested
+        | Happened::InterruptRequested
+        | Happened::InstanceSpawned { .. }
+        | Happened::InstanceSuspended { .. }
+        | Happened::InstanceResumed { .. }
+        | Happened::InstanceEnded { .. }
+        | Happened::MessageSent { .. }
         | Happened::QuestionAsked { .. }
         | Happened::TaskSteered { .. }
         | Happened::QuestionAnswered { .. } => None,

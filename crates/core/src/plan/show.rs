@@ -111,7 +111,7 @@ pub fn dot(name: &str, tasks: &[TaskSpec]) -> String {
         );
         let style = match task.work {
             Work::Exec(_) => "",
-            Work::Prompt(_) => ", style=rounded",
+            Work::Prompt(_) | Work::Turn(_) => ", style=rounded",
         };
         // Writing to a String cannot fail.
         let _ = writeln!(out, "  {} [label=\"{label}\"{style}];", quoted(task.key.as_str()));
@@ -143,6 +143,7 @@ impl Columns {
         let what = if task.needs.is_empty() {
             match &task.work {
                 Work::Exec(text) | Work::Prompt(text) => cut(first_line(text), left),
+                Work::Turn(turn) => turn.message.to_string(),
             }
         } else {
             needs(&task.needs, left)

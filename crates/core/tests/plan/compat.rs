@@ -8,6 +8,7 @@ use crate::support::{Project, accept_as, places, refuse_as, task};
 fn prompt<'c>(checked: &'c Checked, id: &str) -> &'c str {
     match &task(checked, id).work {
         Work::Prompt(text) | Work::Exec(text) => text,
+        Work::Turn(_) => "",
     }
 }
 

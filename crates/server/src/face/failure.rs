@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use wheelhouse_core::store;
+use wheelhouse_core::{crew, store};
 
 use super::exit::{self, Exit};
 use super::nearest;
@@ -110,6 +110,8 @@ impl From<store::Refused> for Failure {
             }
             store::Refused::DuplicateKey(_) | store::Refused::DanglingNeed { .. } => exit::USAGE,
             store::Refused::KeyReused(_) => exit::USAGE,
+            store::Refused::Crew(crew::Refusal::NoSuchInstance(_) | crew::Refusal::NoSuchMessage(_)) => exit::NOT_FOUND,
+            store::Refused::Crew(_) => exit::REFUSED,
             store::Refused::LostLease(_) | store::Refused::CancelRequested(_) | store::Refused::Illegal(_) => {
                 exit::REFUSED
             }

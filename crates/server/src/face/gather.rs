@@ -187,6 +187,7 @@ pub fn detail(reader: &mut dyn Reader, task: TaskView) -> Result<Detail, Failure
     let (work, is_command) = match spec.map(|spec| spec.work) {
         Some(Work::Exec(command)) => (command, true),
         Some(Work::Prompt(prompt)) => (prompt, false),
+        Some(Work::Turn(turn)) => (format!("message {} to {}", turn.message, turn.instance), false),
         None => (String::new(), false),
     };
     let result = reader.result(task.id)?;

@@ -28,7 +28,10 @@ pub enum Named {
 
 /// The standing queue, if there is one.
 pub fn queue(reader: &mut dyn Reader) -> Result<Option<RunView>, Failure> {
-    Ok(reader.runs(RUNS_MAX)?.into_iter().find(|run| run.standing))
+    Ok(reader
+        .runs(RUNS_MAX)?
+        .into_iter()
+        .find(|run| run.standing && run.name == QUEUE))
 }
 
 /// How sure it is that a name means a run.

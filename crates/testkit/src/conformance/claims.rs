@@ -233,6 +233,7 @@ pub(super) fn a_claim_says_when_to_ask_again(t: &mut Trial) {
         tasks: claimed,
         wake_at,
         now,
+        expire_at: None,
     } = reply
     else {
         panic!("{reply:?}")

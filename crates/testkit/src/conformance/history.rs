@@ -11,7 +11,7 @@ use wheelhouse_core::ids::{AttemptNumber, Cursor, Fence, RunId, TaskId};
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::task::Held;
 use wheelhouse_core::time::Millis;
-use wheelhouse_core::usage::Cost;
+use wheelhouse_core::usage::{Cost, Usage};
 
 pub use super::audit::audit;
 
@@ -76,6 +76,17 @@ pub(super) struct RunTale {
     pub(super) usage_total: u64,
     pub(super) cost_nano: u64,
     pub(super) cost_unknown: u64,
+}
+
+impl RunTale {
+    fn consume(&mut self, usage: Usage, cost: Cost) {
+        self.usage_total += usage.total();
+        match cost {
+            Cost::Actual(nano) | Cost::Priced(nano) => self.cost_nano += nano,
+            Cost::Unknown => self.cost_unknown += 1,
+            Cost::Included | Cost::Free => {}
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
@@ -175,6 +186,11 @@ impl Witness {
                 let finished = std::mem::replace(&mut tale.finished, false);
                 ("a finished run is opened again", finished)
             }
+            Happened::InstanceSpawned { .. }
+            | Happened::InstanceSuspended { .. }
+            | Happened::InstanceResumed { .. }
+            | Happened::InstanceEnded { .. }
+            | Happened::MessageSent { .. } => ("instances live in an open run", !tale.finished),
             _ => ("what happens to a task names it", false),
         };
         let submitted = tale.submitted;
@@ -258,13 +274,7 @@ impl Witness {
                 self.rule("who was asked to stop ends as cancelled", stopped);
                 self.leave_running(tale, P::Ended);
                 tale.last_outcome = Some(outcome.clone());
-                let run = self.runs.entry(event.run).or_default();
-                run.usage_total += usage.total();
-                match cost {
-                    Cost::Actual(nano) | Cost::Priced(nano) => run.cost_nano += nano,
-                    Cost::Unknown => run.cost_unknown += 1,
-                    Cost::Included | Cost::Free => {}
-                }
+                self.runs.entry(event.run).or_default().consume(*usage, *cost);
             }
             Happened::TaskReturned { fence, .. } => {
                 let current = from == P::Running && *fence == tale.fence;
@@ -313,6 +323,12 @@ impl Witness {
                 self.rule("a question ends with what it is about", open);
             }
             Happened::TaskSteered { .. } => self.rule("only what runs is steered", from == P::Running),
+            Happened::InterruptRequested => {}
+            Happened::InstanceSpawned { .. }
+            | Happened::InstanceSuspended { .. }
+            | Happened::InstanceResumed { .. }
+            | Happened::InstanceEnded { .. }
+            | Happened::MessageSent { .. } => self.breach("what happens to an instance names no task"),
             Happened::RunSubmitted { .. }
             | Happened::TasksAdded { .. }
             | Happened::RunPaused { .. }

@@ -24,6 +24,8 @@ mod attempts;
 mod audit;
 mod cancel;
 mod claims;
+mod crew;
+mod crew_random;
 pub mod dag;
 mod holds;
 mod leases;
@@ -244,6 +246,30 @@ suite! { $
         what_is_not_there_is_none
         text_comes_back_byte_for_byte
         the_store_keeps_its_name;
+    crew:
+        a_message_becomes_a_turn_and_they_keep_their_order
+        turns_go_on_in_their_session
+        a_repetition_is_known_by_its_key
+        a_full_mailbox_is_the_senders_error
+        nobody_touches_what_is_not_below
+        trust_is_the_trees_word
+        an_interrupt_ends_the_turn_and_not_the_instance
+        an_interrupted_turn_of_a_lost_worker_is_not_repeated
+        ending_takes_the_whole_tree_deepest_first
+        at_the_cap_instances_wait_for_their_place
+        children_of_one_wait_while_others_begin
+        who_waits_for_those_below_lends_its_place
+        a_message_may_come_after_others
+        a_spawn_waits_for_its_approval
+        a_question_is_what_its_instance_waits_for
+        the_idle_are_put_aside_and_woken
+        the_policy_bounds_what_is_spawned
+        everything_can_be_stopped
+        work_can_be_given_to_several
+        a_turn_is_not_retried
+        a_crew_survives_a_crash_between_any_two_commands;
+    crew_random:
+        random_crews_never_block;
     retention:
         finished_runs_are_pruned_with_all_that_hangs_on_them
         open_and_recent_runs_stay

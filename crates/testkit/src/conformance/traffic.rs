@@ -357,6 +357,7 @@ impl Traffic {
             } else {
                 500 + self.dice.below(5_000)
             },
+            borrowed: u32::try_from(self.dice.below(3)).unwrap_or(0),
             caps,
         }
     }

@@ -55,6 +55,7 @@ pub fn claim_by(owner: &str, limit: u32) -> ClaimRequest {
         owner: OwnerId(owner.to_owned()),
         limit,
         lease_ms: LEASE_MS,
+        borrowed: 0,
         caps: Vec::new(),
     }
 }
@@ -153,11 +154,22 @@ impl Trial {
     pub fn claim_as(&mut self, request: ClaimRequest) -> (Vec<Claimed>, Option<Millis>) {
         let limit = request.limit as usize;
         match self.apply(Command::Claim(request)) {
-            Reply::Claimed { tasks, wake_at, now } => {
+            Reply::Claimed {
+                tasks, wake_at, now, ..
+            } => {
                 assert!(now >= self.clock.now(), "the moment of the claim");
                 assert!(tasks.len() <= limit, "more than asked for: {tasks:?}");
                 (tasks, wake_at)
             }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Takes tasks, on lent places too.
+    #[track_caller]
+    pub fn claim_as_many(&mut self, request: ClaimRequest) -> Vec<Claimed> {
+        match self.apply(Command::Claim(request)) {
+            Reply::Claimed { tasks, .. } => tasks,
             other => panic!("{other:?}"),
         }
     }
@@ -272,7 +284,7 @@ impl Trial {
     pub fn beat(&mut self, leases: &[Lease], lease_ms: u64) -> (Vec<Lease>, Vec<TaskId>) {
         let leases = leases.to_vec();
         match self.apply(Command::Heartbeat { leases, lease_ms }) {
-            Reply::Beat { lost, cancel, mail: _ } => (lost, cancel),
+            Reply::Beat { lost, cancel, .. } => (lost, cancel),
             other => panic!("{other:?}"),
         }
     }

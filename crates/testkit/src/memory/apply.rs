@@ -40,6 +40,7 @@ impl World {
                 resolution,
             } => self.answer(*question, answer, *resolution),
             Command::Prune { before } => Ok(self.prune(*before)),
+            Command::Crew(command) => self.apply_crew(command),
         };
         self.follow_up();
         answer

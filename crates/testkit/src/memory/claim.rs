@@ -4,8 +4,10 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use wheelhouse_core::crew;
 use wheelhouse_core::event::Happened;
 use wheelhouse_core::ids::{AgentName, Lease, TaskId};
+use wheelhouse_core::spec::Work;
 use wheelhouse_core::store::{Cap, ClaimRequest, Claimed, Reply};
 use wheelhouse_core::task::TaskEvent;
 use wheelhouse_core::write_set::overlap;
@@ -16,10 +18,15 @@ use super::world::{Attempt, World};
 impl World {
     pub(super) fn claim(&mut self, request: &ClaimRequest) -> Reply {
         self.wake();
+        let expire_at = self.expire_instances();
+        let lent = self.lent();
+        let ours = |id: &&TaskId| self.task(**id).owner.as_ref() == Some(&request.owner);
+        let ours = u32::try_from(lent.iter().filter(ours).count()).unwrap_or(u32::MAX);
+        let limit = request.limit.saturating_add(ours.saturating_sub(request.borrowed));
         let mut tasks = Vec::new();
         let mut conflicts = 0;
-        while tasks.len() < request.limit as usize {
-            let Some(id) = self.best_ready(&request.caps) else {
+        while tasks.len() < limit as usize {
+            let Some(id) = self.best_ready(&request.caps, &lent) else {
                 break;
             };
             match self.writes_meet(id) {
@@ -35,6 +42,7 @@ impl World {
             tasks,
             wake_at: self.wakes.first().map(|(until, _)| *until),
             now: self.now,
+            expire_at,
         }
     }
 
@@ -49,16 +57,21 @@ impl World {
 
     /// The first claimable task over all agents that no cap closes. Whatever is done with it, it is not ready
     /// afterwards, so asking again gives the next one.
-    fn best_ready(&self, caps: &[Cap]) -> Option<TaskId> {
-        let open = self.ready.iter().filter(|(agent, _)| !self.capped(agent, caps));
+    fn best_ready(&self, caps: &[Cap], lent: &[TaskId]) -> Option<TaskId> {
+        let open = self.ready.iter().filter(|(agent, _)| !self.capped(agent, caps, lent));
         let best: Option<&(Reverse<i32>, TaskId)> = open.filter_map(|(_, ready)| ready.first()).min();
         best.map(|(_, id)| *id)
     }
 
-    fn capped(&self, agent: &AgentName, caps: &[Cap]) -> bool {
+    fn capped(&self, agent: &AgentName, caps: &[Cap], lent: &[TaskId]) -> bool {
         caps.iter().filter(|cap| cap.agents.contains(agent)).any(|cap| {
             let agents: BTreeSet<&AgentName> = cap.agents.iter().collect();
-            let on = |agent: &&AgentName| self.running_on.get(*agent).copied().unwrap_or(0);
+            // A turn that waits for others below it has lent its place.
+            let lent = |agent: &AgentName| lent.iter().filter(|id| self.task(**id).agent == *agent).count();
+            let on = |agent: &&AgentName| {
+                let running = self.running_on.get(*agent).copied().unwrap_or(0);
+                running.saturating_sub(u32::try_from(lent(agent)).unwrap_or(u32::MAX))
+            };
             agents.iter().map(on).sum::<u32>() >= cap.running_max
         })
     }
@@ -111,6 +124,12 @@ impl World {
             }
         }
         task.next_is_new = false;
+        let (turn, agent) = (matches!(task.spec.work, Work::Turn(_)), task.agent.clone());
+        let session = match turn {
+            true => crew::claimed_session(self, id, &agent).unwrap_or_default(),
+            false => session,
+        };
+        let task = self.task(id);
         let claimed = Claimed {
             lease: Lease {
                 task: id,

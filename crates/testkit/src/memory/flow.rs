@@ -5,9 +5,11 @@
 
 use std::collections::VecDeque;
 
+use wheelhouse_core::crew;
 use wheelhouse_core::event::Happened;
 use wheelhouse_core::ids::{QuestionId, RunId, TaskId};
 use wheelhouse_core::question::{QuestionKind, approval_text};
+use wheelhouse_core::spec::Work;
 use wheelhouse_core::store::RunState;
 use wheelhouse_core::task::{Held, TaskEvent, TaskState};
 
@@ -38,7 +40,10 @@ impl World {
         if paused {
             self.hold(id, Held::Paused);
         } else if task.spec.approval && !task.approved {
-            let text = approval_text(&task.spec.key);
+            let text = match task.spec.work {
+                Work::Turn(turn) => crew::approval_text(self, turn.instance).unwrap_or_default(),
+                Work::Exec(_) | Work::Prompt(_) => approval_text(&task.spec.key),
+            };
             let question = self.ask(id, QuestionKind::Approval, text);
             self.hold(id, Held::Approval { question });
         } else {
@@ -117,6 +122,7 @@ impl World {
             let outcome = outcome.clone();
             self.emit_task(id, Happened::TaskDone { outcome, continues });
         }
+        self.note_turn(id);
     }
 
     pub(super) fn waiting_dependants(&self, id: TaskId) -> Vec<TaskId> {
@@ -152,10 +158,17 @@ impl World {
 
     /// The end of every command: those who waited for a running task go on, and runs with nothing left finish.
     pub(super) fn follow_up(&mut self) {
-        for left in std::mem::take(&mut self.left_running) {
-            let waiters = self.conflicts.get(&left).cloned().unwrap_or_default();
-            for waiter in waiters {
-                self.release(waiter);
+        // What follows from the end of a turn can end further ones.
+        loop {
+            for left in std::mem::take(&mut self.left_running) {
+                let waiters = self.conflicts.get(&left).cloned().unwrap_or_default();
+                for waiter in waiters {
+                    self.release(waiter);
+                }
+            }
+            self.close_turns();
+            if self.left_running.is_empty() {
+                break;
             }
         }
         for id in std::mem::take(&mut self.touched) {

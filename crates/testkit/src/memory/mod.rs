@@ -45,6 +45,7 @@ mod apply;
 mod check;
 mod claim;
 mod clock;
+mod crew;
 mod flow;
 mod read;
 mod runs;

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use wheelhouse_core::event::Happened;
 use wheelhouse_core::ids::{RunId, TaskId};
 use wheelhouse_core::outcome::Outcome;
+use wheelhouse_core::spec::Work;
 use wheelhouse_core::store::{Refused, Reply, RunState};
 use wheelhouse_core::task::{Held, TaskEvent, TaskState};
 use wheelhouse_core::time::Millis;
@@ -85,7 +86,7 @@ impl World {
         Ok(Reply::Done)
     }
 
-    fn cancel_open(&mut self, id: TaskId) {
+    pub(super) fn cancel_open(&mut self, id: TaskId) {
         if self.task(id).state != TaskState::Running {
             self.end(id, TaskEvent::Cancelled, false);
         } else if !self.task(id).cancel_requested {
@@ -96,6 +97,9 @@ impl World {
 
     pub(super) fn retry_task(&mut self, id: TaskId) -> Result<Reply, Refused> {
         let task = self.tasks.get(&id).ok_or(Refused::NoSuchTask(id))?;
+        if let Work::Turn(_) = task.spec.work {
+            return Err(Refused::Illegal("a turn of an instance cannot be retried".to_owned()));
+        }
         let (run, key) = (task.run, task.spec.key.clone());
         match &task.state {
             TaskState::Done { outcome } if !outcome.is_success() => {}
@@ -117,7 +121,8 @@ impl World {
     pub(super) fn retry_run(&mut self, run: RunId) -> Result<Reply, Refused> {
         self.run_state(run)?;
         let without_success = |state: &TaskState| matches!(state, TaskState::Done { outcome } if !outcome.is_success());
-        let tasks: BTreeSet<TaskId> = self.tasks_where(run, without_success).into_iter().collect();
+        let mut tasks: BTreeSet<TaskId> = self.tasks_where(run, without_success).into_iter().collect();
+        tasks.retain(|id| !matches!(self.task(*id).spec.work, Work::Turn(_)));
         if !tasks.is_empty() {
             self.retry(run, &tasks, &BTreeSet::new());
         }
@@ -169,6 +174,7 @@ impl World {
         self.task_mut(id).done_at = Some(now);
         let (outcome, continues) = (Outcome::Cancelled, false);
         self.emit_task(id, Happened::TaskDone { outcome, continues });
+        self.note_turn(id);
     }
 
     fn tasks_where(&self, run: RunId, wanted: impl Fn(&TaskState) -> bool) -> Vec<TaskId> {
@@ -189,6 +195,7 @@ impl World {
             self.tasks.retain(|_, task| !gone.contains(&task.run));
             self.questions.retain(|_, question| !gone.contains(&question.run));
             self.events.retain(|event| !gone.contains(&event.run));
+            self.prune_crew(|run| gone.contains(&run));
         }
         self.once.retain(|_, (used_at, _, _)| *used_at >= before);
         let referred: BTreeSet<_> = self.tasks.values().flat_map(|task| task.refers_to.iter()).collect();

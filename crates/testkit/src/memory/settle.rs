@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use wheelhouse_core::crew;
 use wheelhouse_core::event::Happened;
 use wheelhouse_core::ids::{Lease, OwnerId, QuestionId, RunId, TaskId};
 use wheelhouse_core::outcome::Outcome;
@@ -30,6 +31,9 @@ impl World {
             pid: start.process.map(|process| process.pid),
         };
         self.emit_task(lease.task, happened);
+        if let Some(session) = &start.session {
+            crew::session_known(self, lease.task, session)?;
+        }
         Ok(Reply::Done)
     }
 
@@ -46,13 +50,15 @@ impl World {
 
     pub(super) fn heartbeat(&mut self, leases: &[Lease], lease_ms: u64) -> Reply {
         let until = self.now.after(Duration::from_millis(lease_ms));
-        let (mut lost, mut cancel, mut mail) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut lost, mut cancel, mut interrupt, mut mail) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for lease in leases {
             match self.leased(*lease) {
                 Err(_) => lost.push(*lease),
                 Ok(task) => {
                     if task.cancel_requested {
                         cancel.push(lease.task);
+                    } else if task.interrupt_requested {
+                        interrupt.push(lease.task);
                     }
                     let task = self.task_mut(lease.task);
                     task.lease_until = until;
@@ -64,7 +70,12 @@ impl World {
                 }
             }
         }
-        Reply::Beat { lost, cancel, mail }
+        Reply::Beat {
+            lost,
+            cancel,
+            interrupt,
+            mail,
+        }
     }
 
     pub(super) fn ask_running(
@@ -96,6 +107,7 @@ impl World {
     pub(super) fn settle(&mut self, lease: Lease, settlement: &Settlement) -> Result<Reply, Refused> {
         let task = self.leased(lease)?;
         let (run, id, stop) = (task.run, lease.task, task.cancel_requested);
+        let interrupt = task.interrupt_requested;
         if stop && settlement.outcome != Outcome::Cancelled {
             return Err(Refused::CancelRequested(id));
         }
@@ -105,7 +117,9 @@ impl World {
         match &settlement.next {
             Next::Done { continues } => self.end_settled(id, &settlement.outcome, *continues),
             // Somebody wants it stopped, and it is: nothing more is tried or asked.
-            Next::TryAt { .. } | Next::Ask { .. } if stop => self.end_settled(id, &settlement.outcome, false),
+            Next::TryAt { .. } | Next::Ask { .. } if stop || interrupt => {
+                self.end_settled(id, &settlement.outcome, false)
+            }
             Next::TryAt { at, agent, quota } => {
                 let held = if *quota {
                     Held::Quota { until: *at }
@@ -158,6 +172,9 @@ impl World {
             cost,
         });
         let attempt = attempt.number;
+        if let Err(refused) = crew::spent(self, id, usage, cost) {
+            unreachable!("nobody is asked about what was consumed: {refused}")
+        }
         let run = self.run_mut(run);
         run.usage = Some(run.usage.map_or(usage, |sum| sum.plus(usage)));
         match cost {
@@ -182,9 +199,10 @@ impl World {
 
     /// A running task loses its worker; the try will be repeated, unless somebody wanted it stopped anyway.
     fn give_back(&mut self, id: TaskId, why: &str) -> ReturnedTask {
+        let task = self.task(id);
+        let (fence, stop) = (task.fence, task.cancel_requested || task.interrupt_requested);
         self.step(id, &TaskEvent::Returned);
         let task = self.task(id);
-        let (fence, stop) = (task.fence, task.cancel_requested);
         let process = task.attempts.last().and_then(|attempt| attempt.process);
         let why = why.to_owned();
         self.emit_task(id, Happened::TaskReturned { fence, why });

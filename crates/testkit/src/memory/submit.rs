@@ -110,6 +110,7 @@ fn new_task(run: RunId, spec: &TaskSpec, needs: Vec<TaskId>) -> Task {
         owner: None,
         lease_until: Millis(0),
         cancel_requested: false,
+        interrupt_requested: false,
         mail: Vec::new(),
         approved: false,
         continues: false,

@@ -19,6 +19,8 @@ use wheelhouse_core::task::{TaskEvent, TaskState};
 use wheelhouse_core::time::Millis;
 use wheelhouse_core::usage::{Cost, Usage};
 
+use super::crew::Crew;
+
 #[derive(Default)]
 pub(super) struct World {
     pub(super) store_id: String,
@@ -50,6 +52,7 @@ pub(super) struct World {
     pub(super) touched: BTreeSet<RunId>,
     /// Keys of wishes, with when, what for, and the answer.
     pub(super) once: BTreeMap<String, (Millis, String, Reply)>,
+    pub(super) crew: Crew,
 }
 
 pub(super) struct Run {
@@ -82,6 +85,8 @@ pub(super) struct Task {
     pub(super) owner: Option<OwnerId>,
     pub(super) lease_until: Millis,
     pub(super) cancel_requested: bool,
+    /// Somebody wants the turn to stop, with its session kept.
+    pub(super) interrupt_requested: bool,
     /// What the running try is to be told.
     pub(super) mail: Vec<Letter>,
     pub(super) approved: bool,
@@ -262,7 +267,9 @@ impl World {
                 if let Some(count) = self.running_on.get_mut(&task.agent) {
                     *count -= 1;
                 }
-                self.task_mut(id).mail.clear();
+                let task = self.task_mut(id);
+                task.mail.clear();
+                task.interrupt_requested = false;
                 // Those that its try asked; the one that its end may ask stays.
                 let of_its_try = |question: &&mut Question| question.task == id && question.request.is_some();
                 for question in self.questions.values_mut().filter(of_its_try) {

@@ -39,7 +39,34 @@ fn happened_doc(happened: &Happened) -> Value {
         | Happened::TaskReady
         | Happened::TaskReleased
         | Happened::TaskRetried
-        | Happened::CancelRequested => json!({}),
+        | Happened::CancelRequested
+        | Happened::InterruptRequested => json!({}),
+        Happened::InstanceSpawned {
+            instance,
+            parent,
+            name,
+            agent,
+        } => json!({
+            "instance": instance.to_string(),
+            "parent": parent.map(|parent| parent.to_string()),
+            "name": name,
+            "agent": agent.to_string(),
+        }),
+        Happened::InstanceSuspended { instance } | Happened::InstanceResumed { instance } => {
+            json!({ "instance": instance.to_string() })
+        }
+        Happened::InstanceEnded { instance, end } => json!({ "instance": instance.to_string(), "end": end.name() }),
+        Happened::MessageSent {
+            message,
+            from,
+            to,
+            kind,
+        } => json!({
+            "message": message.to_string(),
+            "from": from.to_string(),
+            "to": to.to_string(),
+            "kind": kind,
+        }),
         Happened::TaskClaimed { attempt, fence, agent } => {
             json!({ "attempt": attempt, "fence": fence, "agent": agent.to_string() })
         }

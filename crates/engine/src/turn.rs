@@ -1,0 +1,104 @@
+//! What a turn of an instance is given beyond what every task is: its words, its token, its MCP servers.
+
+use std::collections::BTreeMap;
+
+use wheelhouse_core::agent::{Ended, Input, McpServer};
+use wheelhouse_core::caller::{INSTANCE_VARIABLE, TOKEN_VARIABLE};
+use wheelhouse_core::message::{self, EARLIER_MAX, Earlier, MessageView};
+use wheelhouse_core::outcome::Outcome;
+use wheelhouse_core::spec::{Turn, Work};
+use wheelhouse_core::store::{Claimed, Failure, Reader};
+
+use crate::attempt::failed;
+use crate::prepare::{World, bounded};
+
+/// The name under which an instance finds Wheelhouse among its MCP servers.
+const OURS: &str = "wheelhouse";
+
+/// The words of its message, with the answers of those it comes after.
+pub(crate) async fn input(world: &World, turn: Turn) -> Result<Input, Box<Ended>> {
+    let read = world
+        .read(move |reader| {
+            let Some(message) = reader.message(turn.message)? else {
+                return Ok(None);
+            };
+            let mut earlier = Vec::with_capacity(message.after.len());
+            for id in &message.after {
+                if let Some(before) = reader.message(*id)? {
+                    earlier.push(answer(reader, &before)?);
+                }
+            }
+            Ok(Some(message::words(&message, &earlier)))
+        })
+        .await?;
+    match read {
+        Some(words) => Ok(Input::Prompt(words)),
+        None => Err(failed(Outcome::Crashed, format!("{} is gone", turn.message))),
+    }
+}
+
+/// The answer of a message that is over, bounded; what is said of one that has none.
+fn answer(reader: &mut dyn Reader, message: &MessageView) -> Result<Earlier, Failure> {
+    let instance = match message.to.instance() {
+        Some(id) => reader.instance(id)?,
+        None => None,
+    };
+    let from = match instance {
+        Some(instance) => format!("{} ({})", instance.id, instance.spec.name),
+        None => message.to.to_string(),
+    };
+    let text = match answer_text(reader, message)? {
+        Some(text) => bounded(&text, EARLIER_MAX),
+        None => format!("no answer: the message is {}", message.state.name()),
+    };
+    Ok(Earlier { from, text })
+}
+
+/// The whole answer to a message, when its turn is done: the output of its task, or what is said of its failure.
+pub fn answer_text(reader: &mut dyn Reader, message: &MessageView) -> Result<Option<String>, Failure> {
+    let Some(task) = message.state.task().filter(|_| message.state.is_over()) else {
+        return Ok(None);
+    };
+    let Some(result) = reader.result(task)? else {
+        return Ok(None);
+    };
+    let bytes = match result.artifacts.iter().find(|artifact| artifact.name == "output") {
+        Some(output) => reader.artifact(&output.hash)?,
+        None => None,
+    };
+    Ok(Some(match bytes {
+        Some(bytes) if !bytes.is_empty() => String::from_utf8_lossy(&bytes).into_owned(),
+        Some(_) | None => result.summary,
+    }))
+}
+
+/// Who it is, and how it proves that.
+pub(crate) fn environment(world: &World, turn: Turn) -> [(String, String); 3] {
+    let state_dir = world.settings.state_dir.display().to_string();
+    [
+        (INSTANCE_VARIABLE.to_owned(), turn.instance.to_string()),
+        (
+            TOKEN_VARIABLE.to_owned(),
+            world.key.token(&world.store_id, turn.instance),
+        ),
+        ("WHEELHOUSE_STATE_DIR".to_owned(), state_dir),
+    ]
+}
+
+/// Its own MCP servers, and Wheelhouse itself when it may spawn.
+pub(crate) async fn mcp_servers(world: &World, claimed: &Claimed) -> Result<BTreeMap<String, McpServer>, Box<Ended>> {
+    let Work::Turn(turn) = claimed.spec.work else {
+        return Ok(BTreeMap::new());
+    };
+    let instance = world.read(move |reader| reader.instance(turn.instance)).await?;
+    let Some(instance) = instance else {
+        return Err(failed(Outcome::Crashed, format!("{} is gone", turn.instance)));
+    };
+    let mut servers = instance.spec.mcp_servers;
+    if let Some(ours) = &world.settings.instance_mcp
+        && instance.rights.spawn
+    {
+        servers.entry(OURS.to_owned()).or_insert_with(|| ours.clone());
+    }
+    Ok(servers)
+}
