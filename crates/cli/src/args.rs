@@ -93,6 +93,8 @@ pub(crate) enum Command {
     Status(Status),
     /// Show the status live
     Watch(Watch),
+    /// Find the places in the project that a question is about
+    Find(Find),
     /// Print the raw output of a task
     Logs(Logs),
     /// Print what a task produced
@@ -269,6 +271,40 @@ pub(crate) struct Watch {
     /// A run (`r7`); all runs when absent
     #[arg(value_name = "RUN")]
     pub(crate) run: Option<String>,
+}
+
+/// `find`
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  wheelhouse find \"where are leases renewed\"
+  wheelhouse find --files --no-tests parse_plan
+  git log -1 --format=%B | wheelhouse find - --json")]
+pub(crate) struct Find {
+    /// Words, names, paths, a stack trace; `-` reads stdin
+    #[arg(required = true)]
+    pub(crate) question: Vec<String>,
+    /// So many answers
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=200))]
+    pub(crate) count: u32,
+    /// Only in this directory or file
+    #[arg(long = "in", value_name = "PATH")]
+    pub(crate) below: Option<PathBuf>,
+    /// Each file once, by its best place
+    #[arg(long)]
+    pub(crate) files: bool,
+    /// Only code, no prose or data
+    #[arg(long)]
+    pub(crate) code: bool,
+    /// No tests
+    #[arg(long)]
+    pub(crate) no_tests: bool,
+    /// Show N lines of each place
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=60))]
+    pub(crate) lines: Option<u32>,
+    /// Have COMMAND order the best places anew: it gets them as JSON on stdin and answers with a list of their numbers
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) rerank: Option<String>,
 }
 
 /// `logs`

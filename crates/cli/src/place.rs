@@ -68,6 +68,11 @@ impl Place {
         self.state_dir.join("prices.json")
     }
 
+    /// Where the index of the project's files is.
+    pub(crate) fn index(&self) -> PathBuf {
+        wheelhouse_engine::codebase::index_in(&self.state_dir)
+    }
+
     /// Where reports go.
     pub(crate) fn reports(&self) -> PathBuf {
         self.state_dir.join("reports")

@@ -10,6 +10,7 @@
 pub mod count;
 pub mod port;
 pub mod receipt;
+pub mod retrieval;
 pub mod schema;
 pub mod tools;
 mod words;

@@ -5,6 +5,7 @@
 //! The engine knows stores and agents through core's ports alone, prints nothing and reads no environment.
 
 mod attempt;
+pub mod codebase;
 pub mod dispatch;
 pub mod fault;
 mod isolate;

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | writer | an [`Input::Committed`] with the failure; the dispatcher decides | the engine is at its end, nothing is queued |
 //! | try | an [`Input::AttemptEnded`]; a panic in a backend is a crashed try, not a crashed engine | the agent's processes are killed |
+//! | hands | a panic in one is a panic of whoever asked | there is none: the caller waits for all of them |
 //! | nudges | a follower went away | the engine is at its end |
 
 use std::sync::Arc;
@@ -171,4 +172,31 @@ pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send 
     tokio::task::spawn_blocking(work)
         .await
         .map_err(|error| error.to_string())
+}
+
+/// Does the same to many things with as many hands as there are processors, and gives the results in order.
+pub(crate) fn many_hands<T: Sync, R: Send>(things: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let hands = thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    if hands == 1 || things.len() < 2 {
+        return things.iter().map(work).collect();
+    }
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    let take = || {
+        let mut done = Vec::new();
+        loop {
+            let place = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let Some(thing) = things.get(place) else { return done };
+            done.push((place, work(thing)));
+        }
+    };
+    let mut results: Vec<(usize, R)> = thread::scope(|scope| {
+        let hands: Vec<_> = (0..hands).map(|_| scope.spawn(take)).collect();
+        let joined = hands.into_iter().map(|hand| match hand.join() {
+            Ok(done) => done,
+            Err(panic) => std::panic::resume_unwind(panic),
+        });
+        joined.flatten().collect()
+    });
+    results.sort_unstable_by_key(|(place, _)| *place);
+    results.into_iter().map(|(_, result)| result).collect()
 }

@@ -7,6 +7,7 @@ mod config;
 mod docs;
 mod doctor;
 mod events;
+mod find;
 mod fsck;
 mod gc;
 mod init;
@@ -36,6 +37,7 @@ pub(crate) fn dispatch(app: &App, command: &Command) -> Outcome {
         Command::Task(Task::Add(args)) => add::add(app, args),
         Command::Status(args) => status::status(app, args),
         Command::Watch(args) => watch::watch(app, args),
+        Command::Find(args) => find::find(app, args),
         Command::Logs(args) => logs::logs(app, args),
         Command::Result(args) => result::result(app, args),
         Command::Events(args) => events::events(app, args),

@@ -5,6 +5,7 @@
 mod compat;
 mod config;
 mod documents;
+mod find;
 mod house;
 mod interrupt;
 mod isolation;

@@ -8,6 +8,7 @@ pub mod document;
 pub mod exit;
 pub mod failure;
 pub mod feed;
+pub mod find;
 pub mod gather;
 pub mod moment;
 pub mod name;

@@ -1,0 +1,191 @@
+//! `wheelhouse find` from outside: what is found and why, what is left out and said, and bad trees.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use crate::House;
+
+const LEASE: &str =
+    "//! Leases.\n\n/// Renews a lease before it ends.\npub fn renew_lease(lease: u32) -> u32 {\n    lease + 1\n}\n";
+
+fn house() -> House {
+    let house = House::new();
+    fs::create_dir(house.project().join(".git")).unwrap();
+    house.write("src/lease.rs", LEASE);
+    house.write("src/clock.py", "import lease\n\ndef tick(now):\n    return now + 1\n");
+    house.write("docs/lease.md", "# Leases\n\nA lease ends.\n");
+    house
+}
+
+fn paths(document: &serde_json::Value) -> Vec<String> {
+    let hits = document["hits"].as_array().unwrap();
+    hits.iter()
+        .map(|hit| hit["path"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn places_are_found_with_why() {
+    let house = house();
+    let done = house.ok(&["find", "who renews a lease"]);
+    assert!(
+        done.out.starts_with("src/lease.rs:1-6  function renew_lease\n"),
+        "{}",
+        done.out
+    );
+    assert!(done.out.contains("  words "), "{}", done.out);
+    assert!(done.err.contains("3 files searched"), "{}", done.err);
+    let document = house.json(&["find", "renew_lease"]);
+    let first = &document["hits"][0];
+    assert_eq!(first["path"], "src/lease.rs");
+    assert_eq!((first["start"].as_u64(), first["line"].as_u64()), (Some(4), Some(4)));
+    assert_eq!(first["why"]["defines"][0], "renew_lease");
+    assert_eq!(first["why"]["ranks"]["definitions"], 1);
+    assert_eq!(
+        document["index"]["changed"], 0,
+        "nothing changed since the question before"
+    );
+}
+
+#[test]
+fn the_question_can_be_narrowed() {
+    let house = house();
+    assert_eq!(paths(&house.json(&["find", "lease", "--code", "--files"])).len(), 2);
+    assert_eq!(
+        paths(&house.json(&["find", "lease", "--in", "docs"])),
+        ["docs/lease.md"]
+    );
+    assert_eq!(paths(&house.json(&["find", "lease", "-n", "1"])).len(), 1);
+    let outside = house.run(&["find", "lease", "--in", "/etc"]);
+    assert_eq!(outside.code, Some(2), "{outside:#?}");
+    assert!(outside.err.contains("is not in the project"), "{}", outside.err);
+    let nothing = house.run(&["find", "zzyzx"]);
+    assert_eq!((nothing.code, nothing.out.as_str()), (Some(5), ""));
+    assert!(
+        nothing.err.contains("nothing found; 3 files searched"),
+        "{}",
+        nothing.err
+    );
+    let empty = house.run(&["find", "  "]);
+    assert_eq!(empty.code, Some(2), "{empty:#?}");
+}
+
+#[test]
+fn what_is_no_text_of_people_is_left_out_and_said() {
+    let house = house();
+    fs::write(house.project().join("image.rs"), b"lease \0 lease").unwrap();
+    fs::write(house.project().join("latin.c"), b"/* caf\xe9 */ int lease_latin;\n").unwrap();
+    house.write("bundle.js", &"var lease=1;".repeat(2_000));
+    house.write("line.txt", &"lease ".repeat(3_000));
+    house.write("data.json", &"\"lease\",\n".repeat(200_000));
+    // A single line far larger than memory should ever see costs nothing: it is not read.
+    let huge = fs::File::create(house.project().join("huge.txt")).unwrap();
+    huge.set_len(100 << 20).unwrap();
+    house.write(".gitignore", "secret/\n");
+    house.write("secret/lease.rs", LEASE);
+    symlink("..", house.project().join("src/loop")).unwrap();
+    symlink("/etc/hostname", house.project().join("outside.txt")).unwrap();
+    let document = house.json(&["find", "lease", "--files", "-n", "50"]);
+    let mut found = paths(&document);
+    found.sort();
+    assert_eq!(found, ["docs/lease.md", "latin.c", "src/clock.py", "src/lease.rs"]);
+    assert_eq!(
+        document["index"]["skipped"],
+        serde_json::json!({"binary": 1, "large": 2, "minified": 2})
+    );
+    let done = house.ok(&["find", "lease"]);
+    assert!(
+        done.err.contains("left out: 1 binary, 2 large, 2 minified"),
+        "{}",
+        done.err
+    );
+}
+
+#[test]
+fn changes_are_seen_at_once() {
+    let house = house();
+    house.ok(&["find", "lease"]);
+    house.write("src/lease.rs", "pub fn surrender_lease() {}\n");
+    fs::remove_file(house.project().join("docs/lease.md")).unwrap();
+    house.write("src/fresh.go", "package a\n\nfunc SurrenderNow() {}\n");
+    let document = house.json(&["find", "surrender"]);
+    assert_eq!(paths(&document), ["src/fresh.go", "src/lease.rs"]);
+    assert_eq!(document["hits"][1]["within"], "function surrender_lease");
+    assert!(
+        house.json(&["find", "lease ends"])["hits"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|hit| hit["path"] != "docs/lease.md")
+    );
+}
+
+#[test]
+fn a_damaged_index_is_built_anew_and_that_is_said() {
+    let house = house();
+    house.ok(&["find", "lease"]);
+    let index = house.project().join(".wheelhouse/index");
+    for entry in fs::read_dir(&index).unwrap() {
+        let path = entry.unwrap().path();
+        let good = fs::read(&path).unwrap();
+        let mut bad = good.clone();
+        let middle = bad.len() / 2;
+        bad[middle] ^= 0xff;
+        for damage in [bad, Vec::new(), good[..good.len() / 2].to_vec()] {
+            fs::write(&path, damage).unwrap();
+            let done = house.ok(&["find", "renew_lease"]);
+            assert!(done.err.contains("the index was"), "{}: {}", path.display(), done.err);
+            assert!(done.err.contains("it is built anew"), "{}", done.err);
+            assert!(done.out.starts_with("src/lease.rs:"), "{}", done.out);
+            assert!(!house.ok(&["find", "renew_lease"]).err.contains("anew"));
+        }
+    }
+}
+
+#[test]
+fn nothing_is_left_behind_where_no_project_is() {
+    let house = House::new();
+    house.write("a.rs", LEASE);
+    let done = house.ok(&["find", "renew_lease"]);
+    assert!(done.out.starts_with("a.rs:4-6"), "{}", done.out);
+    assert!(!house.project().join(".wheelhouse").exists());
+}
+
+#[test]
+fn a_second_stage_orders_anew_or_is_said_to_have_failed() {
+    let house = house();
+    let reversed =
+        "python3 -c 'import json,sys; d=json.load(sys.stdin); print([c[\"number\"] for c in d[\"candidates\"]][::-1])'";
+    let before = paths(&house.json(&["find", "lease"]));
+    let after = paths(&house.json(&["find", "lease", "--rerank", reversed]));
+    assert_eq!(after, before.iter().rev().cloned().collect::<Vec<_>>());
+    let kept = paths(&house.json(&["find", "lease", "--rerank", "echo '[99, 1]'"]));
+    assert_eq!(kept[0], before[1]);
+    for broken in ["echo nonsense", "exit 3", "cat /dev/null"] {
+        let done = house.ok(&["find", "lease", "--rerank", broken]);
+        assert!(
+            done.err.contains("in the order of the first stage"),
+            "{broken}: {}",
+            done.err
+        );
+        assert!(done.out.starts_with(&before[0]), "{broken}: {}", done.out);
+    }
+}
+
+#[test]
+fn a_question_can_be_a_stack_trace_on_stdin() {
+    use std::io::Write;
+    let house = house();
+    let mut child = house
+        .command(&["find", "-", "--json"])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let trace = "Traceback (most recent call last):\n  File \"/home/x/src/clock.py\", line 4, in tick\nTypeError: unsupported\n";
+    child.stdin.take().unwrap().write_all(trace.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(document["hits"][0]["path"], "src/clock.py");
+    assert_eq!(document["hits"][0]["why"]["ranks"]["paths"], 1);
+}

@@ -1,0 +1,25 @@
+//! Retrieval: which places of a tree a question is about.
+//!
+//! A file is taken apart into an [`anatomy::Anatomy`]; anatomies become a [`segment::Segment`]; segments and a [`catalogue::Catalogue`]
+//! become an [`index::Index`], which a [`query::Query`] is put to: [`search::search`] for places, [`packet::packet`]
+//! for what an agent is given before its first turn. Whoever stands outside walks the tree, keeps the bytes and decides
+//! when to look again (`engine::codebase`); nothing here touches a file.
+
+pub mod anatomy;
+mod bytes;
+pub mod catalogue;
+mod chunk;
+mod imports;
+pub mod index;
+pub mod language;
+pub mod legs;
+pub mod packet;
+pub mod query;
+pub mod search;
+pub mod segment;
+pub mod syntax;
+mod terms;
+mod tongue;
+mod vector;
+
+pub use bytes::Corrupt;
