@@ -446,7 +446,13 @@ pub(crate) fn needs_person(reader: &mut dyn Reader, run: &RunView) -> Result<boo
     let reasons: HashSet<bool> = held
         .iter()
         .map(|task| match &task.state {
-            TaskState::Held(Held::Approval { .. } | Held::Question { .. } | Held::Budget | Held::Paused) => true,
+            TaskState::Held(
+                Held::Approval { .. }
+                | Held::Question { .. }
+                | Held::MergeConflict { .. }
+                | Held::Budget
+                | Held::Paused,
+            ) => true,
             TaskState::Held(Held::Quota { .. } | Held::Retry { .. } | Held::Conflict { .. })
             | TaskState::Waiting { .. }
             | TaskState::Ready

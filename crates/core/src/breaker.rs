@@ -81,6 +81,7 @@ pub fn bearing(outcome: &Outcome, now: Millis) -> Bearing {
         Outcome::Succeeded
         | Outcome::LowConfidence
         | Outcome::GateFailed
+        | Outcome::Conflict
         | Outcome::Refused
         | Outcome::ContextTooLong => Bearing::Well,
         Outcome::Overloaded

@@ -105,7 +105,8 @@ pub fn class(outcome: &Outcome) -> Class {
         Outcome::LowConfidence | Outcome::GateFailed | Outcome::Malformed | Outcome::Empty => Class::Weak,
         Outcome::Truncated => Class::Cut,
         Outcome::TimedOut | Outcome::Stalled => Class::Hang,
-        Outcome::BudgetExhausted | Outcome::Cancelled | Outcome::Skipped { .. } => Class::Stopped,
+        // Of two sides that conflict both are good: only a person can bring them together.
+        Outcome::Conflict | Outcome::BudgetExhausted | Outcome::Cancelled | Outcome::Skipped { .. } => Class::Stopped,
     }
 }
 

@@ -30,6 +30,8 @@ pub enum Rule {
     Hold,
     /// Only a person can help.
     Ask,
+    /// Two sides must be brought together: a person is asked, whatever else was tried first.
+    Reconcile,
 }
 
 /// The one table. A failure that repeating cannot mend is not repeated.
@@ -49,6 +51,7 @@ pub fn rule(outcome: &Outcome) -> Rule {
         Outcome::ContextTooLong | Outcome::Refused | Outcome::LowConfidence | Outcome::Unavailable => Rule::Next,
         Outcome::Quota { .. } => Rule::Hold,
         Outcome::Auth | Outcome::BudgetExhausted => Rule::Ask,
+        Outcome::Conflict => Rule::Reconcile,
     }
 }
 
@@ -108,6 +111,15 @@ pub fn dispose(spec: &TaskSpec, outcome: &Outcome, tries: &Tries, now: Millis, j
         })
     };
     let next = || next_agent(spec, &tries.agent).map(|agent| Disposition::TryAt { at: now, agent });
+    if table == Rule::Reconcile {
+        return match spec.on_failure {
+            Some(OnFailure::Fail) => Disposition::Done,
+            Some(OnFailure::Continue) => Disposition::DoneAndContinue,
+            Some(OnFailure::Retry) => retry().unwrap_or(Disposition::Ask),
+            Some(OnFailure::Fallback) => next().unwrap_or(Disposition::Ask),
+            Some(OnFailure::Ask) | None => Disposition::Ask,
+        };
+    }
     match spec.on_failure {
         Some(OnFailure::Fail) => Disposition::Done,
         Some(OnFailure::Continue) => retry_if(table, retry).unwrap_or(Disposition::DoneAndContinue),
@@ -118,6 +130,7 @@ pub fn dispose(spec: &TaskSpec, outcome: &Outcome, tries: &Tries, now: Millis, j
             Rule::Retry => retry().or_else(next).unwrap_or(Disposition::Done),
             Rule::Next => next().unwrap_or(Disposition::Done),
             Rule::Ask => next().unwrap_or(Disposition::Ask),
+            Rule::Reconcile => Disposition::Ask,
             Rule::Finish | Rule::Hold => Disposition::Done,
         },
     }
@@ -218,6 +231,7 @@ mod tests {
             Outcome::Truncated,
             Outcome::LowConfidence,
             Outcome::GateFailed,
+            Outcome::Conflict,
             Outcome::TimedOut,
             Outcome::Stalled,
             Outcome::Killed,
@@ -260,6 +274,7 @@ mod tests {
             rrnrrd dddacd truncated\n\
             nrnacd dddacd low_confidence\n\
             rrnrrd dddacd gate_failed\n\
+            arnacd aaaacd conflict\n\
             rrnrrd dddacd timed_out\n\
             rrnrrd dddacd stalled\n\
             rrnrrd dddacd killed\n\

@@ -41,6 +41,8 @@ pub enum Outcome {
     LowConfidence,
     /// The agent claimed success and a check of ours failed.
     GateFailed,
+    /// The work is done and does not go together with what was merged before. Both sides are kept.
+    Conflict,
     /// The wall timer ran out.
     TimedOut,
     /// No sign of life for the idle limit.
@@ -78,6 +80,7 @@ impl Outcome {
             Outcome::Truncated => "truncated",
             Outcome::LowConfidence => "low_confidence",
             Outcome::GateFailed => "gate_failed",
+            Outcome::Conflict => "conflict",
             Outcome::TimedOut => "timed_out",
             Outcome::Stalled => "stalled",
             Outcome::Killed => "killed",

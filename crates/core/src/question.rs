@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::agent::Reply;
-use crate::ids::TaskKey;
+use crate::ids::{QuestionId, TaskKey};
+use crate::task::Held;
 
 /// Why words for a task are refused.
 pub const NOT_STEERED: &str = "only a running task can be steered";
@@ -20,6 +21,8 @@ pub enum QuestionKind {
     Permission,
     /// An agent asks in words.
     Words,
+    /// The task's work does not merge; the words name the conflicting hunks.
+    Conflict,
 }
 
 /// What an answer does to the held task.
@@ -56,15 +59,26 @@ impl QuestionKind {
     pub fn choices(self) -> &'static [&'static str] {
         match self {
             QuestionKind::Approval | QuestionKind::Permission => &["approve", "deny"],
-            QuestionKind::Failure => &["retry", "fail", "continue"],
+            QuestionKind::Failure | QuestionKind::Conflict => &["retry", "fail", "continue"],
             QuestionKind::Words => &[],
+        }
+    }
+
+    /// How a task waits for the answer when its try has ended.
+    pub fn held(self, question: QuestionId) -> Held {
+        match self {
+            QuestionKind::Approval => Held::Approval { question },
+            QuestionKind::Conflict => Held::MergeConflict { question },
+            QuestionKind::Failure | QuestionKind::Permission | QuestionKind::Words => Held::Question { question },
         }
     }
 
     /// What an answer means to the agent that asked.
     pub fn reply(self, answer: &str) -> Reply {
         match self {
-            QuestionKind::Approval | QuestionKind::Failure | QuestionKind::Words => Reply::Words(answer.to_owned()),
+            QuestionKind::Approval | QuestionKind::Failure | QuestionKind::Conflict | QuestionKind::Words => {
+                Reply::Words(answer.to_owned())
+            }
             QuestionKind::Permission if answer.trim().eq_ignore_ascii_case("approve") => Reply::Allow,
             QuestionKind::Permission => Reply::Deny("not allowed".to_owned()),
         }
@@ -75,13 +89,19 @@ impl QuestionKind {
         let word = answer.trim().to_ascii_lowercase();
         match (self, word.as_str()) {
             (QuestionKind::Words, _) | (QuestionKind::Permission, "approve" | "deny") => Ok(Resolution::Deliver),
-            (QuestionKind::Approval, "approve") | (QuestionKind::Failure, "retry") => Ok(Resolution::Proceed),
-            (QuestionKind::Approval, "deny") | (QuestionKind::Failure, "fail") => Ok(Resolution::GiveUp),
-            (QuestionKind::Failure, "continue") => Ok(Resolution::ContinueWithout),
-            (QuestionKind::Approval | QuestionKind::Permission | QuestionKind::Failure, _) => Err(NotAnAnswer {
-                found: answer.to_owned(),
-                choices: self.choices().join(", "),
-            }),
+            (QuestionKind::Approval, "approve") | (QuestionKind::Failure | QuestionKind::Conflict, "retry") => {
+                Ok(Resolution::Proceed)
+            }
+            (QuestionKind::Approval, "deny") | (QuestionKind::Failure | QuestionKind::Conflict, "fail") => {
+                Ok(Resolution::GiveUp)
+            }
+            (QuestionKind::Failure | QuestionKind::Conflict, "continue") => Ok(Resolution::ContinueWithout),
+            (QuestionKind::Approval | QuestionKind::Permission | QuestionKind::Failure | QuestionKind::Conflict, _) => {
+                Err(NotAnAnswer {
+                    found: answer.to_owned(),
+                    choices: self.choices().join(", "),
+                })
+            }
         }
     }
 }

@@ -42,6 +42,11 @@ pub enum Held {
         /// The running task.
         with: TaskKey,
     },
+    /// Its work does not go together with what was merged before; both sides are kept until a person decides.
+    MergeConflict {
+        /// The open question, which names the conflicting hunks.
+        question: QuestionId,
+    },
 }
 
 impl Held {
@@ -55,6 +60,17 @@ impl Held {
             Held::Quota { .. } => "quota",
             Held::Retry { .. } => "retry",
             Held::Conflict { .. } => "conflict",
+            Held::MergeConflict { .. } => "merge_conflict",
+        }
+    }
+
+    /// The open question that it ends with, when it does.
+    pub fn question(&self) -> Option<QuestionId> {
+        match self {
+            Held::Approval { question } | Held::Question { question } | Held::MergeConflict { question } => {
+                Some(*question)
+            }
+            Held::Paused | Held::Budget | Held::Quota { .. } | Held::Retry { .. } | Held::Conflict { .. } => None,
         }
     }
 
@@ -62,7 +78,12 @@ impl Held {
     pub fn until(&self) -> Option<Millis> {
         match self {
             Held::Quota { until } | Held::Retry { until } => Some(*until),
-            Held::Paused | Held::Approval { .. } | Held::Question { .. } | Held::Budget | Held::Conflict { .. } => None,
+            Held::Paused
+            | Held::Approval { .. }
+            | Held::Question { .. }
+            | Held::Budget
+            | Held::Conflict { .. }
+            | Held::MergeConflict { .. } => None,
         }
     }
 }
@@ -197,11 +218,12 @@ impl TaskState {
                 outcome: outcome.clone(),
             }),
             // A question may also be answered with "give up" or "go on without it".
-            (S::Held(Held::Approval { .. } | Held::Question { .. } | Held::Budget), E::Settled { outcome }) => {
-                Ok(S::Done {
-                    outcome: outcome.clone(),
-                })
-            }
+            (
+                S::Held(Held::Approval { .. } | Held::Question { .. } | Held::MergeConflict { .. } | Held::Budget),
+                E::Settled { outcome },
+            ) => Ok(S::Done {
+                outcome: outcome.clone(),
+            }),
             (S::Held(_), E::Released) => Ok(S::Ready),
             (S::Waiting { .. } | S::Ready | S::Running | S::Held(_), E::Cancelled) => Ok(cancelled),
             (S::Done { .. }, E::Retried { pending: 0 }) => Ok(S::Ready),
@@ -270,6 +292,9 @@ mod tests {
             held(Held::Quota { until: Millis(9) }),
             held(Held::Retry { until: Millis(9) }),
             held(Held::Conflict { with: "a".into() }),
+            held(Held::MergeConflict {
+                question: QuestionId(1),
+            }),
             TaskState::Done {
                 outcome: Outcome::Crashed,
             },
@@ -322,6 +347,7 @@ mod tests {
             ......RD.. held\n\
             ......RD.. held\n\
             ......RD.. held\n\
+            ....D.RD.. held\n\
             ........RW done\n";
         assert_eq!(table, expected);
     }

@@ -21,6 +21,7 @@ use wheelhouse_core::verdict;
 
 use crate::dispatch::Input;
 use crate::prepare::{self, World, bounded};
+use crate::touching::Watched;
 use crate::{PLANNED_MAX, REPORT_MAX, REPORTS_MAX, fault, isolate, verify};
 
 /// How many events of an agent may wait to be looked at; texts beyond it are in the log only.
@@ -76,6 +77,11 @@ async fn attempt_inner(
     if let Some(tree) = &tree {
         isolate::set_up(world, claimed, tree, &assignment).await?;
     }
+    if let Some(tree) = &tree
+        && let Some(ended) = isolate::take_up(world, claimed, tree, &assignment).await?
+    {
+        return Ok((ended, Vec::new()));
+    }
     let agent = world
         .roster
         .agent(&claimed.agent)
@@ -99,8 +105,16 @@ async fn attempt_inner(
     for notice in tree.iter().flat_map(|tree| &tree.notices) {
         line.report("notice", notice.clone()).await;
     }
-    let mut ended = watch(agent.as_ref(), assignment.clone(), limits, orders, line).await;
-    let new_tasks = match conclude(world, claimed, &assignment, &mut ended).await {
+    let work = watch(agent.as_ref(), assignment.clone(), limits, orders, line);
+    let watched = match &tree {
+        Some(_) => Some(isolate::watched(world, claimed, inputs).await?),
+        None => None,
+    };
+    let mut ended = match &watched {
+        Some(watched) => watched.beside(work).await,
+        None => work.await,
+    };
+    let new_tasks = match conclude(world, claimed, &assignment, &mut ended, watched.as_ref()).await {
         Ok(new_tasks) => new_tasks,
         Err(failure) => {
             // What the agent consumed and produced stays on record.
@@ -122,6 +136,7 @@ async fn conclude(
     claimed: &Arc<Claimed>,
     assignment: &Assignment,
     ended: &mut Ended,
+    watched: Option<&Watched>,
 ) -> Result<Vec<TaskSpec>, Box<Ended>> {
     let spec = &claimed.spec;
     let isolated = isolate::is_isolated(claimed);
@@ -144,20 +159,15 @@ async fn conclude(
     } else {
         Vec::new()
     };
-    if !spec.verify.is_empty() {
+    if isolated {
+        isolate::land(world, claimed, assignment, ended, watched).await?;
+    } else if !spec.verify.is_empty() {
         fault::pass(world.settings.fault.as_ref(), "before-verify");
-        let checks = if isolated {
-            isolate::check(world, claimed, assignment).await?
-        } else {
-            let wall = Duration::from_millis(spec.timeout_ms);
-            verify::checks(world, assignment, &spec.verify, wall)
-                .await
-                .map_err(|why| failed(Outcome::Unavailable, why))?
-        };
+        let wall = Duration::from_millis(spec.timeout_ms);
+        let checks = verify::checks(world, assignment, &spec.verify, wall)
+            .await
+            .map_err(|why| failed(Outcome::Unavailable, why))?;
         judge(ended, checks);
-    }
-    if isolated && ended.outcome.is_success() {
-        isolate::merge(world, claimed, assignment, ended).await?;
     }
     Ok(new_tasks)
 }
@@ -172,7 +182,8 @@ fn missing_agent(world: &World, claimed: &Claimed) -> Box<Ended> {
     failed(Outcome::Unavailable, detail)
 }
 
-fn judge(ended: &mut Ended, checks: Vec<Check>) {
+/// Takes the results of our checks into an agent's claim.
+pub(crate) fn judge(ended: &mut Ended, checks: Vec<Check>) {
     if let Some(check) = checks.iter().find(|check| !check.passed()) {
         ended.outcome = Outcome::GateFailed;
         ended.detail = match check.exit_code {
@@ -476,7 +487,9 @@ impl Line {
         let _ = self.inputs.send(defaulted).await;
         let answer = match kind {
             QuestionKind::Words => Reply::Words(NOBODY.to_owned()),
-            QuestionKind::Approval | QuestionKind::Failure | QuestionKind::Permission => Reply::Deny(NOBODY.to_owned()),
+            QuestionKind::Approval | QuestionKind::Failure | QuestionKind::Permission | QuestionKind::Conflict => {
+                Reply::Deny(NOBODY.to_owned())
+            }
         };
         Some(Order::Answer { request, answer })
     }
@@ -486,11 +499,16 @@ impl Line {
             return;
         }
         self.reports += 1;
-        let report = Input::AttemptReported {
-            lease: self.lease,
-            kind: kind.to_owned(),
-            text: bounded(&text, REPORT_MAX),
-        };
-        let _ = self.inputs.send(report).await;
+        report(&self.inputs, self.lease, kind, text).await;
     }
+}
+
+/// Tells the history something about a try.
+pub(crate) async fn report(inputs: &mpsc::Sender<Input>, lease: Lease, kind: &str, text: String) {
+    let report = Input::AttemptReported {
+        lease,
+        kind: kind.to_owned(),
+        text: bounded(&text, REPORT_MAX),
+    };
+    let _ = inputs.send(report).await;
 }

@@ -604,7 +604,10 @@ impl Dispatcher {
                 quota,
             },
             Disposition::Ask => Next::Ask {
-                kind: QuestionKind::Failure,
+                kind: match ended.outcome {
+                    Outcome::Conflict => QuestionKind::Conflict,
+                    _ => QuestionKind::Failure,
+                },
                 text: question(claimed, ended),
             },
         }

@@ -5,7 +5,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Every point, in the order a task meets them.
-pub const POINTS: [&str; 9] = [
+pub const POINTS: [&str; 11] = [
     "started",
     "before-commit",
     "after-commit",
@@ -13,6 +13,8 @@ pub const POINTS: [&str; 9] = [
     "before-start",
     "after-start",
     "before-verify",
+    "before-merge",
+    "after-merge",
     "after-end",
     "before-end",
 ];

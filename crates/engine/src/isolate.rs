@@ -6,16 +6,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::mpsc;
 use wheelhouse_core::agent::{Assignment, Ended};
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::spec::{Isolation, Merge};
 use wheelhouse_core::store::Claimed;
 
-use crate::attempt::failed;
+use crate::attempt::{failed, judge};
+use crate::dispatch::Input;
 use crate::prepare::{World, bounded};
-use crate::worktree::{self, Landing, Options, Rules, Tree, Verify, Workplace, violations};
-use crate::{supervise, verify};
+use crate::touching::Watched;
+use crate::worktree::{self, Conflict, Landing, Options, Origin, Rules, Tree, Workplace, violations};
+use crate::{fault, merging, supervise, verify};
 
+/// How the words about a conflict begin.
+const DOES_NOT_MERGE: &str = "its work does not merge";
 /// How much of a conflict is told with the outcome, in bytes; both sides are on their branches.
 const CONFLICT_TOLD_MAX: usize = 4_000;
 
@@ -81,8 +86,72 @@ pub(crate) async fn leave(world: &World, claimed: &Claimed, ended: &mut Ended) -
     Ok(())
 }
 
+/// Looks at what the task touches for as long as it works.
+pub(crate) async fn watched(
+    world: &Arc<World>,
+    claimed: &Arc<Claimed>,
+    inputs: &mpsc::Sender<Input>,
+) -> Result<Watched, Box<Ended>> {
+    let workplace = workplace(world).await?;
+    Ok(Watched::begin(world, workplace, claimed, inputs))
+}
+
+/// A try after a conflict begins with the work that is there: a person may have brought the two sides together. Then it
+/// is checked and merged as it is, and no agent is needed.
+pub(crate) async fn take_up(
+    world: &Arc<World>,
+    claimed: &Arc<Claimed>,
+    tree: &Tree,
+    at: &Assignment,
+) -> Result<Option<Box<Ended>>, Box<Ended>> {
+    if tree.origin == Origin::New || claimed.attempt < 2 {
+        return Ok(None);
+    }
+    let task = claimed.lease.task;
+    let (attempts, result) = world
+        .read(move |reader| Ok((reader.attempts(task)?, reader.result(task)?)))
+        .await?;
+    let last = attempts.iter().rev().find_map(|attempt| attempt.outcome.clone());
+    if last != Some(Outcome::Conflict) {
+        return Ok(None);
+    }
+    let mut ended = failed(Outcome::Succeeded, String::new());
+    ended.result = result.unwrap_or_default();
+    let summary = ended.result.summary.split_once("\n\n");
+    if let Some((_, own)) = summary.filter(|(told, _)| told.starts_with(DOES_NOT_MERGE)) {
+        ended.result.summary = own.to_owned();
+    }
+    leave(world, claimed, &mut ended).await?;
+    land(world, claimed, at, &mut ended, None).await?;
+    Ok(ended.outcome.is_success().then_some(ended))
+}
+
+/// Checks what a try claims to have done, and merges it when the plan says so.
+pub(crate) async fn land(
+    world: &Arc<World>,
+    claimed: &Arc<Claimed>,
+    at: &Assignment,
+    ended: &mut Ended,
+    watched: Option<&Watched>,
+) -> Result<(), Box<Ended>> {
+    let fault = world.settings.fault.as_ref();
+    if ended.outcome.is_success() && !claimed.spec.verify.is_empty() {
+        fault::pass(fault, "before-verify");
+        judge(ended, check(world, claimed, at).await?);
+    }
+    if ended.outcome.is_success() && claimed.spec.merge != Merge::None {
+        if let Some(watched) = watched {
+            watched.before_the_merge().await;
+        }
+        fault::pass(fault, "before-merge");
+        merge(world, claimed, at, ended).await?;
+        fault::pass(fault, "after-merge");
+    }
+    Ok(())
+}
+
 /// Runs the task's checks on what it finished, in a clean checkout.
-pub(crate) async fn check(
+async fn check(
     world: &Arc<World>,
     claimed: &Arc<Claimed>,
     at: &Assignment,
@@ -103,49 +172,35 @@ pub(crate) async fn check(
     .map_err(|why| failed(Outcome::Unavailable, why))
 }
 
-/// Merges a task that is done into its run, as the plan says. What does not go together is kept on both branches.
-pub(crate) async fn merge(
+/// Merges a task that is done into its run. What does not go together is kept on both branches, for a person to decide.
+async fn merge(
     world: &Arc<World>,
     claimed: &Arc<Claimed>,
     at: &Assignment,
     ended: &mut Ended,
 ) -> Result<(), Box<Ended>> {
-    let checked = match claimed.spec.merge {
-        Merge::None => return Ok(()),
-        Merge::Branch => false,
-        Merge::Queue => true,
-    };
-    let workplace = workplace(world).await?;
-    let (world, claimed, at) = (Arc::clone(world), Arc::clone(claimed), at.clone());
-    let runtime = tokio::runtime::Handle::current();
-    let landing = blocking(move || {
-        let verify: Verify<'_> = &|path| {
-            if !checked || claimed.spec.verify.is_empty() {
-                return Ok(());
-            }
-            let at = Assignment {
-                cwd: path.to_owned(),
-                ..at.clone()
-            };
-            let wall = Duration::from_millis(claimed.spec.timeout_ms);
-            let checks = runtime.block_on(verify::checks(&world, &at, &claimed.spec.verify, wall))?;
-            match checks.iter().find(|check| !check.passed()) {
-                Some(check) => Err(format!("`{}` failed: {}", check.command, check.tail)),
-                None => Ok(()),
-            }
-        };
-        workplace.merge(claimed.run, &claimed.spec.key, verify)
-    })
-    .await?;
-    let why = match landing {
-        Landing::Merged { .. } | Landing::AlreadyMerged | Landing::NothingToMerge => return Ok(()),
-        Landing::Conflict(conflict) => format!("its work does not merge: {conflict}"),
-        Landing::CheckFailed { why, .. } => format!("its work passes alone and fails merged: {why}"),
-        Landing::BaseFails { why } => format!("what was merged before fails the check by itself: {why}"),
-    };
-    ended.outcome = Outcome::GateFailed;
-    ended.detail = bounded(&why, CONFLICT_TOLD_MAX);
+    let landing = merging::merge(world, workplace(world).await?, claimed, at).await?;
+    match landing {
+        Landing::Merged { .. } | Landing::AlreadyMerged | Landing::NothingToMerge => {}
+        Landing::Conflict(conflict) => {
+            ended.outcome = Outcome::Conflict;
+            ended.detail = told(&conflict);
+        }
+        Landing::CheckFailed { why, .. } => {
+            ended.outcome = Outcome::GateFailed;
+            ended.detail = bounded(
+                &format!("its work passes alone and fails merged: {why}"),
+                CONFLICT_TOLD_MAX,
+            );
+        }
+    }
     Ok(())
+}
+
+/// A conflict in words: the files, how to resolve it, the hunks. One paragraph, for a summary may follow.
+fn told(conflict: &Conflict) -> String {
+    let text = format!("{DOES_NOT_MERGE}: {conflict}");
+    bounded(&text.replace("\n\n", "\n"), CONFLICT_TOLD_MAX)
 }
 
 /// Opened with the first isolated task: asking git costs time that other tasks need not spend.
@@ -171,6 +226,7 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, Box<Ended>> {
     match supervise::blocking(work).await {
         Ok(Ok(value)) => Ok(value),
+        Ok(Err(worktree::Error::Conflict(conflict))) => Err(failed(Outcome::Conflict, told(&conflict))),
         Ok(Err(error)) => Err(failed(Outcome::Unavailable, error.to_string())),
         Err(panic) => Err(failed(Outcome::Crashed, panic)),
     }

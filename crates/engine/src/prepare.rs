@@ -18,7 +18,7 @@ use wheelhouse_core::store::{Claimed, Failure, Reader, TaskResult};
 use crate::attempt::failed;
 use crate::token::Key;
 use crate::worktree::{Tree, Workplace};
-use crate::{Settings, supervise, turn};
+use crate::{Settings, merging, supervise, touching, turn};
 
 /// The longest summary that flows into another task, in bytes.
 pub const SUMMARY_MAX: usize = 4_000;
@@ -37,6 +37,8 @@ pub(crate) struct World {
     /// What tokens of instances are made with.
     pub(crate) key: Key,
     pub(crate) workplace: OnceCell<Arc<Workplace>>,
+    pub(crate) merging: merging::Queue,
+    pub(crate) touching: touching::Touching,
 }
 
 impl World {
@@ -55,6 +57,8 @@ impl World {
             store_id,
             key,
             workplace: OnceCell::new(),
+            merging: merging::Queue::default(),
+            touching: touching::Touching::default(),
         }
     }
 

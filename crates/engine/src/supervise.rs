@@ -5,6 +5,7 @@
 //! | writer | an [`Input::Committed`] with the failure; the dispatcher decides | the engine is at its end, nothing is queued |
 //! | try | an [`Input::AttemptEnded`]; a panic in a backend is a crashed try, not a crashed engine | the agent's processes are killed |
 //! | hands | a panic in one is a panic of whoever asked | there is none: the caller waits for all of them |
+//! | merger | its panic fails the tries that wait in its line | git's own: branches move in single steps |
 //! | nudges | a follower went away | the engine is at its end |
 
 use std::sync::Arc;
@@ -165,6 +166,11 @@ async fn follow(mut stream: UnixStream, inputs: mpsc::Sender<Input>, mut news: w
             }
         }
     }
+}
+
+/// Works off a line of the merge queue. Whoever waits in it is answered through its own channel, also by silence.
+pub(crate) fn merger(work: impl FnOnce() + Send + 'static) {
+    drop(tokio::task::spawn_blocking(work));
 }
 
 /// Reads the store off the async threads.

@@ -76,6 +76,7 @@ pub(crate) enum Reason {
     Quota = 5,
     Retry = 6,
     Conflict = 7,
+    MergeConflict = 8,
 }
 
 impl Reason {
@@ -88,6 +89,7 @@ impl Reason {
             5 => Reason::Quota,
             6 => Reason::Retry,
             7 => Reason::Conflict,
+            8 => Reason::MergeConflict,
             other => return damaged("the reason of a held task", other),
         })
     }
@@ -118,6 +120,7 @@ pub(crate) fn question_kind_code(kind: QuestionKind) -> i64 {
         QuestionKind::Failure => 1,
         QuestionKind::Permission => 2,
         QuestionKind::Words => 3,
+        QuestionKind::Conflict => 4,
     }
 }
 
@@ -127,6 +130,7 @@ pub(crate) fn question_kind(code: i64) -> Answer<QuestionKind> {
         1 => QuestionKind::Failure,
         2 => QuestionKind::Permission,
         3 => QuestionKind::Words,
+        4 => QuestionKind::Conflict,
         other => return damaged("the kind of a question", other),
     })
 }
@@ -187,6 +191,7 @@ pub(crate) fn outcome_code(outcome: &Outcome) -> i64 {
         Outcome::BudgetExhausted => 18,
         Outcome::Cancelled => CANCELLED,
         Outcome::Skipped { .. } => SKIPPED,
+        Outcome::Conflict => 21,
     }
 }
 
@@ -209,6 +214,7 @@ pub(crate) fn outcome_detail(outcome: &Outcome) -> Detail {
         | Outcome::Truncated
         | Outcome::LowConfidence
         | Outcome::GateFailed
+        | Outcome::Conflict
         | Outcome::TimedOut
         | Outcome::Stalled
         | Outcome::Killed
@@ -247,6 +253,7 @@ pub(crate) fn outcome(code: i64, detail: Detail) -> Answer<Outcome> {
         (18, _) => Outcome::BudgetExhausted,
         (CANCELLED, _) => Outcome::Cancelled,
         (SKIPPED, Detail::Text(cause)) => Outcome::Skipped { cause: TaskKey(cause) },
+        (21, _) => Outcome::Conflict,
         (other, _) => return damaged("an outcome", other),
     })
 }
@@ -363,6 +370,7 @@ mod tests {
             Outcome::Truncated,
             Outcome::LowConfidence,
             Outcome::GateFailed,
+            Outcome::Conflict,
             Outcome::TimedOut,
             Outcome::Stalled,
             Outcome::Killed,

@@ -179,7 +179,7 @@ pub(crate) const RULES: &[(&str, &str)] = &[
          SELECT printf('t%d is held for reason %d without what it waits for', t.id, t.held) FROM task t \
          LEFT JOIN hold h ON h.task = t.id WHERE t.state = 3 AND NOT CASE t.held WHEN 1 THEN h.task IS NULL \
          WHEN 2 THEN h.question IS NOT NULL WHEN 3 THEN h.question IS NOT NULL WHEN 4 THEN h.task IS NOT NULL \
-         WHEN 7 THEN h.blocker IS NOT NULL ELSE h.until IS NOT NULL END UNION ALL \
+         WHEN 8 THEN h.question IS NOT NULL WHEN 7 THEN h.blocker IS NOT NULL ELSE h.until IS NOT NULL END UNION ALL \
          SELECT printf('t%d waits for something and is not held', t.id) FROM hold h JOIN task t ON t.id = h.task \
          WHERE t.state <> 3 LIMIT ?1",
     ),

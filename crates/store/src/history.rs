@@ -209,6 +209,7 @@ fn held_columns(held: &Held) -> (i64, Option<i64>, Option<String>) {
         Held::Quota { until } => (Reason::Quota as i64, Some(bits(until.0)), None),
         Held::Retry { until } => (Reason::Retry as i64, Some(bits(until.0)), None),
         Held::Conflict { with } => (Reason::Conflict as i64, None, Some(with.0.clone())),
+        Held::MergeConflict { question } => (Reason::MergeConflict as i64, Some(int(question.0)), None),
     }
 }
 
@@ -361,6 +362,7 @@ impl Read {
             Reason::Conflict => Held::Conflict {
                 with: TaskKey(self.text()?),
             },
+            Reason::MergeConflict => Held::MergeConflict { question: question()? },
         })
     }
 
@@ -503,6 +505,7 @@ mod tests {
             }),
             held(Held::Retry { until: Millis(8) }),
             held(Held::Conflict { with: "k".into() }),
+            held(Held::MergeConflict { question }),
             Happened::TaskReleased,
             Happened::TaskReturned {
                 fence: 3,

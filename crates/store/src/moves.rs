@@ -89,10 +89,7 @@ impl Work<'_> {
 
     /// A ready or running task becomes held, and the history says so. `blocker` is the running task of a conflict.
     pub(crate) fn hold(&mut self, id: u64, held: Held, blocker: Option<u64>) -> Answer<()> {
-        let question = match &held {
-            Held::Approval { question } | Held::Question { question } => Some(question.0),
-            Held::Paused | Held::Budget | Held::Quota { .. } | Held::Retry { .. } | Held::Conflict { .. } => None,
-        };
+        let question = held.question().map(|question| question.0);
         let until = held.until().map(|until| until.0);
         let event = TaskEvent::Held(held);
         self.step(id, &event)?;
@@ -177,7 +174,10 @@ impl Work<'_> {
 
     /// Ends a task without a word to its dependants.
     pub(crate) fn end_one(&mut self, id: u64, event: &TaskEvent, continues: bool) -> Answer<()> {
-        if matches!(self.task(id)?.held, Some(Reason::Approval | Reason::Question)) {
+        if matches!(
+            self.task(id)?.held,
+            Some(Reason::Approval | Reason::Question | Reason::MergeConflict)
+        ) {
             let question: Option<i64> = self
                 .connection
                 .prepare_cached(sql::HOLD_QUESTION)?

@@ -105,7 +105,8 @@ impl Work<'_> {
 
     fn give_up(&mut self, id: u64, continues: bool) -> Answer<()> {
         let row = self.task(id)?;
-        let (asked, number) = (row.held == Some(Reason::Question), row.attempt);
+        let asked = matches!(row.held, Some(Reason::Question | Reason::MergeConflict));
+        let number = row.attempt;
         let last = if asked { self.last_outcome(id, number)? } else { None };
         let outcome = last.unwrap_or(Outcome::Cancelled);
         self.end(id, TaskEvent::Settled { outcome }, continues)

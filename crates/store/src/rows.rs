@@ -135,6 +135,7 @@ fn unnamed(reason: Reason) -> Held {
         Reason::Conflict => Held::Conflict {
             with: TaskKey(String::new()),
         },
+        Reason::MergeConflict => Held::MergeConflict { question },
     }
 }
 
@@ -147,6 +148,7 @@ pub(crate) fn reason(held: &Held) -> Reason {
         Held::Quota { .. } => Reason::Quota,
         Held::Retry { .. } => Reason::Retry,
         Held::Conflict { .. } => Reason::Conflict,
+        Held::MergeConflict { .. } => Reason::MergeConflict,
     }
 }
 

@@ -146,7 +146,7 @@ impl Work<'_> {
             }
             Next::Ask { kind, text } => {
                 let question = self.ask(id, *kind, text.clone())?;
-                self.hold(id, Held::Question { question }, None)?;
+                self.hold(id, kind.held(question), None)?;
             }
         }
         if let Some(checked) = checked {

@@ -94,6 +94,7 @@ fn held(reason: Option<Reason>, row: &Row<'_>) -> Answer<Held> {
         (Some(Reason::Budget), ..) => Held::Budget,
         (Some(Reason::Approval), _, Some(question), _) => Held::Approval { question },
         (Some(Reason::Question), _, Some(question), _) => Held::Question { question },
+        (Some(Reason::MergeConflict), _, Some(question), _) => Held::MergeConflict { question },
         (Some(Reason::Quota), Some(until), ..) => Held::Quota { until },
         (Some(Reason::Retry), Some(until), ..) => Held::Retry { until },
         (Some(Reason::Conflict), _, _, Some(with)) => Held::Conflict { with },

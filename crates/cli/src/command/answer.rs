@@ -1,6 +1,7 @@
 //! `answer`, `approve`, `deny`: what a person says to a question.
 
 use serde_json::json;
+use wheelhouse_core::question::QuestionKind;
 use wheelhouse_server::face::verb::{self, how_to_answer};
 
 use crate::app::App;
@@ -12,7 +13,7 @@ use crate::json::{self as wire, task_name};
 use crate::moment::now;
 use crate::show::words;
 use crate::state::{self, State};
-use crate::terminal::{one_line, wrap};
+use crate::terminal::{fit, one_line, plain, wrap};
 
 /// Answers a question, or lists the open ones.
 pub(crate) fn answer(app: &App, args: &args::Answer) -> Outcome {
@@ -67,7 +68,15 @@ fn list(app: &App) -> Outcome {
             paint.strong(&task_name(question.run, &question.key)),
             paint.dim(&format!("asked at {}", words::clock(question.asked_at, now())))
         ));
-        for line in wrap(&one_line(&question.text), app.terminal.out.width.saturating_sub(2)) {
+        let width = app.terminal.out.width.saturating_sub(2);
+        let lines = match question.kind {
+            // Hunks are read line by line.
+            QuestionKind::Conflict => question.text.lines().map(|line| fit(&plain(line), width)).collect(),
+            QuestionKind::Approval | QuestionKind::Failure | QuestionKind::Permission | QuestionKind::Words => {
+                wrap(&one_line(&question.text), width)
+            }
+        };
+        for line in lines {
             text.push_str(&format!("  {line}\n"));
         }
         text.push_str(&format!("  {}\n", how_to_answer(question)));

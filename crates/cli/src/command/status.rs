@@ -33,7 +33,7 @@ pub(crate) fn status(app: &App, args: &args::Status) -> Outcome {
 fn everything(app: &App) -> Outcome {
     let engine = host::engine(&app.place.state_dir);
     let screen = match state::look(&app.place)? {
-        Some(mut reader) => gather::screen(reader.as_mut())?,
+        Some(mut reader) => gather::screen(reader.as_mut(), &app.place.state_dir)?,
         None => gather::Screen::default(),
     };
     if app.terminal.json {

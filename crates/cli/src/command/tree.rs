@@ -3,13 +3,17 @@
 //! They work on the project's trees directly, beside a running engine; the trees' own locks keep them apart.
 
 use serde_json::json;
-use wheelhouse_core::store::{RunView, TaskView};
+use wheelhouse_core::ids::QuestionId;
+use wheelhouse_core::question::Resolution;
+use wheelhouse_core::store::{Command, RunView, TaskView};
+use wheelhouse_core::task::{Held, TaskState};
 use wheelhouse_core::time::Millis;
 use wheelhouse_engine::worktree::{self, Delivery, FileChange, Options, Stat, What, Workplace};
 
 use crate::app::App;
 use crate::exit;
 use crate::failure::{Failure, Outcome};
+use crate::host;
 use crate::json::task_name;
 use crate::roster;
 use crate::show::words;
@@ -86,6 +90,13 @@ pub(crate) fn merge(app: &App, what: &str) -> Outcome {
     } else {
         app.terminal.print(&format!("{text}\n"))?;
     }
+    if let Named::Task(task) = &named
+        && let Some(question) = conflict_of(task)
+    {
+        app.terminal.say(&format!(
+            "{what} is still held: `wheelhouse answer {question} continue` lets go on what needs it, `fail` gives it up"
+        ));
+    }
     Ok(exit::OK)
 }
 
@@ -93,12 +104,25 @@ pub(crate) fn merge(app: &App, what: &str) -> Outcome {
 pub(crate) fn discard(app: &App, what: &str) -> Outcome {
     let (workplace, task) = task_of(app, what)?;
     let name = task_name(task.run, &task.key);
-    if !task.state.is_done() {
+    let conflict = conflict_of(&task);
+    if !task.state.is_done() && conflict.is_none() {
         return Err(Failure::new(
             exit::REFUSED,
-            format!("{name} is {}; only what is done can be discarded", task.state.name()),
+            format!(
+                "{name} is {}; only what is done or does not merge can be discarded",
+                task.state.name()
+            ),
         )
         .hint(format!("`wheelhouse cancel {name}` stops it first")));
+    }
+    if let Some(question) = conflict {
+        let mut state = State::expect(&app.place)?;
+        state.change(Command::Answer {
+            question,
+            answer: "fail".to_owned(),
+            resolution: Resolution::GiveUp,
+        })?;
+        host::quietly_tell_engine(app);
     }
     let kept = workplace.discard(task.run, &task.key, now()).map_err(refused)?;
     if app.terminal.json {
@@ -111,6 +135,18 @@ pub(crate) fn discard(app: &App, what: &str) -> Outcome {
         app.terminal.print(&text)?;
     }
     Ok(exit::OK)
+}
+
+/// The question that a task is held on because its work does not merge.
+fn conflict_of(task: &TaskView) -> Option<QuestionId> {
+    match &task.state {
+        TaskState::Held(Held::MergeConflict { question }) => Some(*question),
+        TaskState::Held(_)
+        | TaskState::Waiting { .. }
+        | TaskState::Ready
+        | TaskState::Running
+        | TaskState::Done { .. } => None,
+    }
 }
 
 /// Prints where a task works.

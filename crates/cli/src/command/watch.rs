@@ -52,11 +52,12 @@ pub(crate) fn watch(app: &App, args: &args::Watch) -> Outcome {
     Ok(exit::OK)
 }
 
-fn gathered(reader: &mut dyn Reader, run: Option<RunId>) -> Result<Screen, Failure> {
+fn gathered(app: &App, reader: &mut dyn Reader, run: Option<RunId>) -> Result<Screen, Failure> {
+    let state_dir = &app.place.state_dir;
     match run {
-        None => gather::screen(reader),
+        None => gather::screen(reader, state_dir),
         Some(run) => match reader.run(run)? {
-            Some(view) => gather::screen_of(reader, view),
+            Some(view) => gather::screen_of(reader, view, state_dir),
             None => Ok(Screen::default()),
         },
     }
@@ -94,7 +95,7 @@ async fn documents(app: &App, reader: &mut dyn Reader, run: Option<RunId>) -> Re
     let mut signals = Signals::listen()?;
     let mut told = None;
     loop {
-        let screen = gathered(reader, run)?;
+        let screen = gathered(app, reader, run)?;
         let document = page::screen(&screen, host::engine(&app.place.state_dir));
         if told.as_ref() != Some(&document) {
             app.terminal.print_json_line(&document)?;
@@ -124,7 +125,7 @@ async fn screen(app: &App, reader: &mut dyn Reader, run: Option<RunId>) -> Resul
     let mut keys = Keys::open();
     let canvas = Canvas::open();
     let last = loop {
-        let screen = gathered(reader, run)?;
+        let screen = gathered(app, reader, run)?;
         let surface = app.terminal.out;
         let size = terminal_size::terminal_size();
         let width = size.map_or(surface.width, |(width, _)| usize::from(width.0));

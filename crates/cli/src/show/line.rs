@@ -144,6 +144,10 @@ pub(crate) fn progress(
             let note = words::held_note(held, event.run, event.at);
             Some(format!("{} {key} {note}", paint.warm("?")))
         }
+        // Worth a line while it can still be prevented.
+        Happened::AttemptReported { kind, text, .. } if kind == "overlap" => {
+            Some(format!("{} {key} overlap: {}", paint.warm("!"), one_line(text)))
+        }
         Happened::TaskReturned { why, .. } => Some(format!("{} {key} returned: {}", paint.warm("!"), one_line(why))),
         Happened::TasksAdded { tasks } => Some(format!("{} {} added", paint.live("+"), words::count(*tasks, "task"))),
         Happened::RunPaused { interrupted: false } => Some(format!("{} {} paused", paint.warm("?"), event.run)),
@@ -177,7 +181,12 @@ pub(crate) fn progress(
 fn worth_a_line(held: &wheelhouse_core::task::Held) -> bool {
     use wheelhouse_core::task::Held;
     match held {
-        Held::Approval { .. } | Held::Question { .. } | Held::Budget | Held::Quota { .. } | Held::Retry { .. } => true,
+        Held::Approval { .. }
+        | Held::Question { .. }
+        | Held::MergeConflict { .. }
+        | Held::Budget
+        | Held::Quota { .. }
+        | Held::Retry { .. } => true,
         // A paused run says so once, and conflicts come and go by themselves.
         Held::Paused | Held::Conflict { .. } => false,
     }

@@ -21,6 +21,10 @@ pub(crate) fn lines(screen: &Screen, engine: Engine, now: Millis, width: usize, 
         let more = words::count(screen.open_more as u64, "more run");
         lines.push(paint.dim(&format!("… and {more} that are not finished")));
     }
+    if !screen.overlaps.is_empty() {
+        lines.push(String::new());
+        lines.extend(overlap_lines(screen, width, paint));
+    }
     if !screen.questions.is_empty() {
         lines.push(String::new());
         lines.extend(question_lines(screen, width, paint));
@@ -145,6 +149,19 @@ fn hidden(rows: &RunRows) -> Vec<(&'static str, u64)> {
     .into_iter()
     .filter(|(_, number)| *number > 0)
     .collect()
+}
+
+fn overlap_lines(screen: &Screen, width: usize, paint: Paint) -> Vec<String> {
+    let mut table = Table::new(&["", ""]);
+    for (run, overlap) in &screen.overlaps {
+        table.row([
+            Cell::toned(overlap.path.as_str(), Tone::Warm),
+            format!("{run}: {}", words::names(&overlap.tasks)).into(),
+        ]);
+    }
+    let mut lines = vec![paint.strong("Changed by several at once")];
+    lines.extend(table.text_of(width, paint));
+    lines
 }
 
 fn question_lines(screen: &Screen, width: usize, paint: Paint) -> Vec<String> {

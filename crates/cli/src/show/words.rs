@@ -186,6 +186,7 @@ pub(crate) fn held_note(held: &Held, run: RunId, now: Millis) -> String {
         ),
         Held::Retry { until } => format!("tried again in {}", human(until.since(now))),
         Held::Conflict { with } => format!("`{with}` writes the same files"),
+        Held::MergeConflict { question } => format!("does not merge: `wheelhouse answer` shows {question}"),
     }
 }
 

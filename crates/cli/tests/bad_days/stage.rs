@@ -55,6 +55,29 @@ impl Stage {
         std::fs::read_to_string(self.project().join(name)).unwrap_or_default()
     }
 
+    /// Makes the project a git repository with one commit.
+    pub(crate) fn repository(&self) {
+        self.git(&["init", "-q", "-b", "main"]);
+        self.write(".gitignore", ".wheelhouse\nplan.yaml\n");
+        self.git(&["add", "."]);
+        self.git(&["commit", "-q", "-m", "start"]);
+    }
+
+    /// Runs git in the project, which must go well; gives back what it prints.
+    pub(crate) fn git(&self, arguments: &[&str]) -> String {
+        let done = Command::new("git")
+            .current_dir(self.project())
+            .env_clear()
+            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+            .env("HOME", self.root.path().join("home"))
+            .args(["-c", "user.name=Test", "-c", "user.email=test@example.org"])
+            .args(arguments)
+            .output()
+            .unwrap();
+        assert!(done.status.success(), "{arguments:?}: {done:?}");
+        String::from_utf8_lossy(&done.stdout).into_owned()
+    }
+
     /// The binary with these arguments, in the project, with nothing of our environment.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_wheelhouse"));

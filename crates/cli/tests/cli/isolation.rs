@@ -15,7 +15,7 @@ tasks:
   - {id: bender, exec: "echo true > check.sh", verify: ["sh check.sh"], protect: [checks]}
 "#;
 
-fn git(house: &House, args: &[&str]) -> String {
+pub(crate) fn git(house: &House, args: &[&str]) -> String {
     let done = Command::new("git")
         .current_dir(house.project())
         .env_clear()
@@ -29,7 +29,7 @@ fn git(house: &House, args: &[&str]) -> String {
     String::from_utf8_lossy(&done.stdout).into_owned()
 }
 
-fn repository() -> House {
+pub(crate) fn repository() -> House {
     let house = House::new();
     git(&house, &["init", "-q", "-b", "main"]);
     house.write("a.txt", "one\n");
@@ -80,23 +80,6 @@ fn what_is_done_apart_comes_together_checked_and_the_rest_is_kept() {
     let kept = git(&house, &["for-each-ref", "--format=%(refname)"]);
     assert!(kept.lines().any(|name| name.contains("/trash/")), "{kept}");
     house.ok(&["fsck"]);
-}
-
-#[test]
-fn two_sides_that_conflict_are_both_kept() {
-    let house = repository();
-    house.write(
-        "plan.yaml",
-        "defaults: {isolation: worktree, merge: branch}\ntasks:\n  - {id: left, exec: 'echo left > a.txt'}\n  \
-         - {id: right, exec: 'echo right > a.txt'}\n",
-    );
-    assert_eq!(house.run(&["run", "plan.yaml"]).code, Some(1));
-    let both = [house.ok(&["diff", "left"]).out, house.ok(&["diff", "right"]).out].concat();
-    assert!(both.contains("+left") && both.contains("+right"), "{both}");
-    let states = [house.ok(&["status", "left"]).out, house.ok(&["status", "right"]).out].concat();
-    assert!(states.contains("a.txt"), "the conflict is named: {states}");
-    house.ok(&["merge", "r1"]);
-    assert!(["left\n", "right\n"].contains(&house.read("a.txt").as_str()));
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod find;
 mod house;
 mod interrupt;
 mod isolation;
+mod merging;
 mod money;
 mod names;
 mod people;

@@ -29,7 +29,7 @@ impl Copies {
         }
         drop(held);
         let checkout = self.checkout_clean(run, key)?;
-        if let Err(why) = verify(checkout.project()) {
+        if let Err(why) = verify(checkout.project(), std::slice::from_ref(key)) {
             return Ok(Landing::CheckFailed { commit: None, why });
         }
         drop(checkout);

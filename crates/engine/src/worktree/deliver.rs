@@ -87,7 +87,9 @@ impl Trees {
         } else {
             (self.root.clone(), names::head(&record.branch))
         };
-        let files = self.changes(&at, &record.start, &to)?;
+        let tip = self.commit_of(&at, if there { "HEAD" } else { &to })?;
+        let start = self.own_since(&record, &tip.unwrap_or_else(|| record.start.clone()))?;
+        let files = self.changes(&at, &start, &to)?;
         let args = [
             "diff",
             "--no-ext-diff",
@@ -100,12 +102,12 @@ impl Trees {
             .git
             .at(&at)
             .args(args)
-            .args([&record.start, &to])
+            .args([&start, &to])
             .first_bytes(bytes_max)
             .run()?;
         let whole = String::from_utf8_lossy(&answer.stdout);
         Ok(Diff {
-            start: record.start,
+            start,
             stat: Stat::of(&files),
             files,
             patch: whole.into_owned(),

@@ -157,7 +157,8 @@ impl Trees {
             notices,
             tip,
         } = self.save(&path, &record, message, None)?;
-        let files = self.changes(&path, &record.start, &tip)?;
+        let since = self.own_since(&record, &tip)?;
+        let files = self.changes(&path, &since, &tip)?;
         let lent: Vec<String> = files
             .iter()
             .map(|file| &file.path)
@@ -179,6 +180,30 @@ impl Trees {
             problems,
             notices,
         })
+    }
+
+    /// The commit from which on everything is the task's own: its start, or what it has taken in of the run's branch
+    /// since (to bring two sides together), which is the work of others and was judged when it was merged.
+    pub(super) fn own_since(&self, record: &TreeRecord, tip: &str) -> Result<String, Error> {
+        let start = || Ok(record.start.clone());
+        let Some(run) = self.known_run(record.run)? else {
+            return start();
+        };
+        let merged = self.tips(&[names::merged_branch(&run.prefix)])?;
+        let Some((_, merged)) = merged.into_iter().next().filter(|(_, at)| *at != run.base) else {
+            return start();
+        };
+        let git = || self.git.at(&self.root).arg("merge-base");
+        let common = git().args([&merged, tip]).allow(&[0, 1]).run()?.line()?;
+        // All of it is merged already: what it came to is told from its start.
+        if common.is_empty() || common == record.start || common == tip {
+            return start();
+        }
+        let later = ["--is-ancestor", &record.start, &common];
+        match git().args(later).allow(&[0, 1]).run()?.code {
+            0 => Ok(common),
+            _ => start(),
+        }
     }
 
     /// Commits everything git can take to the task's branch. `hooks` overrides the setting.

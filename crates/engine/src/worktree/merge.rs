@@ -1,4 +1,5 @@
-//! The merge queue of a run: task branches come together on one branch, one at a time, checked before it moves.
+//! Merging: task branches come together on the run's branch, as many at a time as wait, checked before it moves.
+//! Called by the engine's merge queue.
 //!
 //! Merging happens in git's object store, without a work tree: a kill leaves nothing half merged, only unused
 //! objects. The branch moves by one step, from the commit it was known to be at. The order is the caller's.
@@ -16,8 +17,9 @@ use super::{CleanCheckout, MERGE_WAIT_MAX, Trees, lossy, names};
 /// How much of a conflicting file is looked at, in bytes.
 const CONFLICTED_BYTES_MAX: usize = 1 << 20;
 
-/// A check of a merge result, in a clean checkout of it: fine, or why not.
-pub type Verify<'a> = &'a dyn Fn(&Path) -> Result<(), String>;
+/// A check of a merge result, in a clean checkout of it: fine, or why not. The tasks are those whose work came into it
+/// with this merge: only their checks can be asked of it, for those of others may look for what is not there yet.
+pub type Verify<'a> = &'a dyn Fn(&Path, &[TaskKey]) -> Result<(), String>;
 
 /// What became of a branch that was to be merged.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -40,11 +42,6 @@ pub enum Landing {
         /// What the check said.
         why: String,
     },
-    /// What was merged before does not pass the check by itself, so nobody's work can be judged on it.
-    BaseFails {
-        /// What the check said.
-        why: String,
-    },
 }
 
 /// The outcome of merging two commits in the object store.
@@ -56,6 +53,7 @@ pub(super) enum Merged {
 /// A task's branch, ready to be merged.
 struct Ready {
     place: usize,
+    key: TaskKey,
     branch: String,
     tip: String,
     message: String,
@@ -64,53 +62,11 @@ struct Ready {
 /// A merge commit that is on no branch yet.
 struct Step {
     place: usize,
+    key: TaskKey,
     commit: String,
 }
 
 impl Trees {
-    /// Merges a task's branch into the run's, when the result passes.
-    pub fn merge(&self, run: RunId, key: &TaskKey, verify: Verify<'_>) -> Result<Landing, Error> {
-        let record = self.run_of(run)?;
-        let lock = self.merge_lock(run);
-        let _held = lock.hold()?;
-        let tip = self.merged_tip(&record)?;
-        let ready = match self.ready(&record, 0, key, &tip)? {
-            Ok(ready) => ready,
-            Err(landing) => return Ok(landing),
-        };
-        let commit = match self.merged_with(&record, &tip, &ready)? {
-            Ok(commit) => commit,
-            Err(conflict) => return Ok(Landing::Conflict(*conflict)),
-        };
-        let checkout = self.checkout_clean(&commit)?;
-        if let Err(why) = verify(checkout.project()) {
-            return Ok(Landing::CheckFailed {
-                commit: Some(commit),
-                why,
-            });
-        }
-        self.advance(&record, &tip, &commit)?;
-        Ok(Landing::Merged { commit: Some(commit) })
-    }
-
-    /// Merges the first task of the order that has something to merge and is not merged yet.
-    ///
-    /// The order is one in which needs come before those that need them. None: everything is merged.
-    pub fn merge_next(
-        &self,
-        run: RunId,
-        order: &[TaskKey],
-        verify: Verify<'_>,
-    ) -> Result<Option<(TaskKey, Landing)>, Error> {
-        for key in order {
-            match self.merge(run, key, verify)? {
-                Landing::AlreadyMerged | Landing::NothingToMerge => {}
-                landing => return Ok(Some((key.clone(), landing))),
-            }
-        }
-        Ok(None)
-    }
-
     /// Merges all of them with as few checks as can be: all at once, and halves of it when that fails, until those
     /// that break the check are found; the others land. One answer for each, in their order.
     pub fn merge_batch(&self, run: RunId, order: &[TaskKey], verify: Verify<'_>) -> Result<Vec<Landing>, Error> {
@@ -133,7 +89,6 @@ impl Trees {
                 checkout: None,
                 verify,
                 landings,
-                base_judged: false,
             };
             self.land(&mut batch, &ready)?;
             landings = batch.landings;
@@ -145,23 +100,15 @@ impl Trees {
     fn land<'a>(&'a self, batch: &mut Batch<'a>, ready: &[Ready]) -> Result<(), Error> {
         let (steps, after) = self.chain(batch, ready)?;
         let Some(last) = steps.last() else { return Ok(()) };
-        let Err(why) = self.check(batch, &last.commit)? else {
+        let keys: Vec<TaskKey> = steps.iter().map(|step| step.key.clone()).collect();
+        let Err(why) = self.check(batch, &last.commit, &keys)? else {
             self.advance(batch.record, &batch.tip, &after)?;
             batch.tip = after;
-            for Step { place, commit } in steps {
+            for Step { place, commit, .. } in steps {
                 batch.landings[place] = Landing::Merged { commit: Some(commit) };
             }
             return Ok(());
         };
-        if !batch.base_judged {
-            batch.base_judged = true;
-            if let Err(why) = self.check(batch, &batch.tip.clone())? {
-                for step in steps {
-                    batch.landings[step.place] = Landing::BaseFails { why: why.clone() };
-                }
-                return Ok(());
-            }
-        }
         if let [only] = ready {
             let commit = Some(last.commit.clone());
             batch.landings[only.place] = Landing::CheckFailed { commit, why };
@@ -183,6 +130,7 @@ impl Trees {
                     after.clone_from(&commit);
                     steps.push(Step {
                         place: one.place,
+                        key: one.key.clone(),
                         commit,
                     });
                 }
@@ -192,7 +140,7 @@ impl Trees {
         Ok((steps, after))
     }
 
-    fn check<'a>(&'a self, batch: &mut Batch<'a>, commit: &str) -> Result<Result<(), String>, Error> {
+    fn check<'a>(&'a self, batch: &mut Batch<'a>, commit: &str, keys: &[TaskKey]) -> Result<Result<(), String>, Error> {
         let checkout = match batch.checkout.take() {
             Some(mut checkout) => {
                 checkout.switch(commit)?;
@@ -200,7 +148,7 @@ impl Trees {
             }
             None => self.checkout_clean(commit)?,
         };
-        let verdict = (batch.verify)(checkout.project());
+        let verdict = (batch.verify)(checkout.project(), keys);
         batch.checkout = Some(checkout);
         Ok(verdict)
     }
@@ -223,6 +171,7 @@ impl Trees {
         let message = format!("Merge {task}\n\nWheelhouse-Run: {}\nWheelhouse-Task: {key}", run.run);
         Ok(Ok(Ready {
             place,
+            key: key.clone(),
             branch,
             tip,
             message,
@@ -333,6 +282,4 @@ struct Batch<'a> {
     checkout: Option<CleanCheckout<'a>>,
     verify: Verify<'a>,
     landings: Vec<Landing>,
-    /// Whether what was there before has passed by itself.
-    base_judged: bool,
 }

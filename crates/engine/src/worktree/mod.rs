@@ -51,7 +51,7 @@ pub use git::{GIT_VERSION_MIN, Hooks};
 pub use merge::{Landing, Verify};
 pub use ports::{PORT_FIRST, PORT_LAST};
 pub use rules::{Rule, Rules, Violation, violations};
-pub use status::{Overlap, overlaps};
+pub use status::{Overlap, overlaps, overlaps_seen};
 pub use workplace::Workplace;
 
 use git::{Git, Refusal};

@@ -4,7 +4,7 @@
 //! made is recognised and never mistaken for work. Records are replaced by renaming; they are not flushed: what a
 //! power cut leaves without a readable record is set aside in the trash, not deleted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -16,6 +16,9 @@ use wheelhouse_core::ids::{AttemptNumber, RunId, TaskKey};
 
 use super::error::Error;
 use super::names;
+
+/// How many touched files are kept of one task: a tree in which everything changed needs no list.
+const TOUCHED_MAX: usize = 2_000;
 
 /// The directories of the state that are ours.
 #[derive(Clone, Debug)]
@@ -146,6 +149,7 @@ impl Desk {
     pub(crate) fn drop_tree(&self, run: RunId, key: &TaskKey) -> Result<(), Error> {
         let name = names::directory(run, key);
         self.delete(&format!("{name}.json"))?;
+        self.delete(&format!("{name}.touched"))?;
         self.delete(&format!("{name}.copy"))
     }
 
@@ -174,6 +178,16 @@ impl Desk {
             }
         }
         Ok(runs)
+    }
+
+    /// What a task at work was last seen to have touched.
+    pub(crate) fn touched(&self, run: RunId, key: &TaskKey) -> Result<Option<BTreeSet<String>>, Error> {
+        self.read(&format!("{}.touched", names::directory(run, key)))
+    }
+
+    pub(crate) fn set_touched(&self, run: RunId, key: &TaskKey, paths: &BTreeSet<String>) -> Result<(), Error> {
+        let kept: BTreeSet<&String> = paths.iter().take(TOUCHED_MAX).collect();
+        self.write(&format!("{}.touched", names::directory(run, key)), &kept)
     }
 
     pub(crate) fn copy(&self, run: RunId, key: &TaskKey) -> Result<Option<CopyRecord>, Error> {

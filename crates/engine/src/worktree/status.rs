@@ -1,11 +1,13 @@
 //! What is in a work tree that is in no commit yet, and what of it meets the work of others.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use wheelhouse_core::ids::{RunId, TaskKey};
 
 use super::error::Error;
 use super::git::Call;
+use super::record::Desk;
 use super::{Trees, names};
 
 /// How closely git looks at files it does not know.
@@ -141,6 +143,17 @@ pub fn overlaps(touched: &[(TaskKey, BTreeSet<String>)]) -> Vec<Overlap> {
         .collect()
 }
 
+/// What these running tasks of a run touch in common, as the engine last saw it. Reads small files, asks no git.
+pub fn overlaps_seen(state_dir: &Path, run: RunId, running: &[TaskKey]) -> Vec<Overlap> {
+    let desk = Desk::new(state_dir.to_owned());
+    let touched = running.iter().filter_map(|key| {
+        // A record that cannot be read says nothing, like one that is not there yet.
+        let paths = desk.touched(run, key).ok().flatten()?;
+        Some((key.clone(), paths))
+    });
+    overlaps(&touched.collect::<Vec<_>>())
+}
+
 impl Trees {
     /// What the task has touched up to now, committed or not, relative to the project. Safe while its agent works.
     pub fn touched(&self, run: RunId, key: &TaskKey) -> Result<BTreeSet<String>, Error> {
@@ -149,13 +162,14 @@ impl Trees {
         let state = read(self.git.at(&path), Untracked::Files)?;
         let unfinished = state.entries.iter().map(|entry| self.relative(&entry.path));
         let mut touched: BTreeSet<String> = unfinished.filter(|path| !record.copied.contains(path)).collect();
+        let since = self.own_since(&record, &state.commit)?;
         let diff = [
             "diff",
             "--name-only",
             "-z",
             "--no-renames",
             "--no-ext-diff",
-            &record.start,
+            &since,
             &state.commit,
         ];
         let answer = self.git.at(&path).args(diff).run()?;

@@ -77,15 +77,15 @@ impl Workplace {
         }
     }
 
-    /// See [`Trees::merge`]; outside git it copies back into the project itself.
-    pub fn merge(&self, run: RunId, key: &TaskKey, verify: Verify<'_>) -> Result<Landing, Error> {
+    /// Keeps what was seen of a task at work, for [`super::overlaps_seen`].
+    pub fn note_touched(&self, run: RunId, key: &TaskKey, paths: &BTreeSet<String>) -> Result<(), Error> {
         match self {
-            Workplace::Git(trees) => trees.merge(run, key, verify),
-            Workplace::Copies(copies) => copies.merge(run, key, verify),
+            Workplace::Git(trees) => trees.desk.set_touched(run, key, paths),
+            Workplace::Copies(copies) => copies.desk.set_touched(run, key, paths),
         }
     }
 
-    /// See [`Trees::merge_batch`]; outside git one after the other.
+    /// See [`Trees::merge_batch`]; outside git one after the other, back into the project itself.
     pub fn merge_batch(&self, run: RunId, order: &[TaskKey], verify: Verify<'_>) -> Result<Vec<Landing>, Error> {
         match self {
             Workplace::Git(trees) => trees.merge_batch(run, order, verify),
@@ -104,7 +104,7 @@ impl Workplace {
             return Ok(Delivery::NothingNew { branch });
         };
         let files = copies.changes(run, key)?;
-        Ok(match copies.merge(run, key, &|_| Ok(()))? {
+        Ok(match copies.merge(run, key, &|_, _| Ok(()))? {
             Landing::Merged { .. } => {
                 let (from, to) = (names::task(run, key), branch.clone());
                 Delivery::Done {
@@ -117,7 +117,7 @@ impl Workplace {
             }
             Landing::AlreadyMerged | Landing::NothingToMerge => Delivery::NothingNew { branch },
             Landing::Conflict(conflict) => Delivery::Conflict(conflict),
-            Landing::CheckFailed { why, .. } | Landing::BaseFails { why } => Delivery::Refused {
+            Landing::CheckFailed { why, .. } => Delivery::Refused {
                 words: why,
                 files: Vec::new(),
             },

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use wheelhouse_core::ids::TaskKey;
 use wheelhouse_engine::worktree::{Error, Landing, Options, Origin, Trees};
 
-use crate::support::{House, RUN, env, git, key, read, try_git, write};
+use crate::support::{House, RUN, env, git, key, land, read, try_git, write};
 
 const PLACE: &str = "WHEELHOUSE_TEST_PLACE";
 
@@ -52,14 +53,13 @@ fn for_ever() {
 #[ignore = "a program for the tests below: it never ends by itself"]
 fn program_hangs_in_a_check() {
     let Some(top) = place() else { return };
-    opened(&top)
-        .merge(RUN, &key("b"), &|path| {
-            write(path.join("left.log"), "by a check");
-            println!("HERE");
-            for_ever();
-            Ok(())
-        })
-        .unwrap();
+    let verify = |path: &Path, _: &[TaskKey]| {
+        write(path.join("left.log"), "by a check");
+        println!("HERE");
+        for_ever();
+        Ok(())
+    };
+    land(&opened(&top), RUN, &key("b"), &verify).unwrap();
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn program_merges_for_ever() {
         let tree = trees.create(RUN, &key(&name), 1, &[]).unwrap();
         write(tree.path.join(format!("{name}.txt")), &name);
         trees.finish(RUN, &key(&name), &name).unwrap();
-        let landing = trees.merge(RUN, &key(&name), &|_| Ok(())).unwrap();
+        let landing = land(&trees, RUN, &key(&name), &|_, _| Ok(())).unwrap();
         // Those of the rounds before are there already.
         assert!(
             matches!(landing, Landing::Merged { .. } | Landing::AlreadyMerged),
@@ -90,7 +90,7 @@ fn killed_in_the_middle_of_a_merge() {
     let trees = house.trees();
     house.task(&trees, "a", &[], &[("a2.txt", "a")]);
     house.task(&trees, "b", &[], &[("b2.txt", "b")]);
-    trees.merge(RUN, &key("a"), &|_| Ok(())).unwrap();
+    land(&trees, RUN, &key("a"), &|_, _| Ok(())).unwrap();
     let tip = house.git(&["rev-parse", "wheelhouse/r7.merged"]);
     let mut child = started("program_hangs_in_a_check", &house);
     child.kill().unwrap();
@@ -106,7 +106,7 @@ fn killed_in_the_middle_of_a_merge() {
     assert_eq!(fs::read_dir(house.state().join("checkouts")).unwrap().count(), 0);
     assert_eq!(house.git(&["worktree", "list"]).lines().count(), 3);
     assert!(matches!(
-        fresh.merge(RUN, &key("b"), &|_| Ok(())).unwrap(),
+        land(&fresh, RUN, &key("b"), &|_, _| Ok(())).unwrap(),
         Landing::Merged { .. }
     ));
     assert_eq!(
@@ -208,7 +208,7 @@ fn check_whole(house: &House, trees: &Trees) {
             changed.paths().len() <= 1 && changed.problems.is_empty(),
             "{name}: {changed:?}"
         );
-        let landing = trees.merge(run, &name, &|_| Ok(())).unwrap();
+        let landing = land(trees, run, &name, &|_, _| Ok(())).unwrap();
         assert!(!matches!(landing, Landing::Conflict(_)), "{name}: {landing:?}");
     }
     let locks = try_git(&house.project, &["worktree", "list", "--porcelain"]).1;
@@ -267,12 +267,12 @@ fn leftovers_of_every_kind_are_put_right_and_those_of_others_left_alone() {
     assert!(house.project.join(".git/refs/heads/main.lock").exists(), "not ours");
     fs::remove_file(house.project.join(".git/refs/heads/main.lock")).unwrap();
     assert!(matches!(
-        fresh.merge(RUN, &key("locked"), &|_| Ok(())).unwrap(),
+        land(&fresh, RUN, &key("locked"), &|_, _| Ok(())).unwrap(),
         Landing::Merged { .. }
     ));
     assert!(
         matches!(
-            fresh.merge(RUN, &key("gone"), &|_| Ok(())).unwrap(),
+            land(&fresh, RUN, &key("gone"), &|_, _| Ok(())).unwrap(),
             Landing::Merged { .. }
         ),
         "its branch is there"

@@ -5,7 +5,7 @@ use std::fs;
 use wheelhouse_core::ids::TaskKey;
 use wheelhouse_engine::worktree::{Error, Hooks, Problem, Rules, overlaps, violations};
 
-use crate::support::{House, NOW, RUN, git, key, read, write};
+use crate::support::{House, NOW, RUN, git, key, land, read, write};
 
 fn texts(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
@@ -234,7 +234,7 @@ fn hooks_run_only_where_they_are_honoured() {
     house.git(&["config", "core.fsmonitor", watch.to_str().unwrap()]);
     let trees = house.trees();
     house.task(&trees, "a", &[], &[("x.txt", "x")]);
-    trees.merge(RUN, &key("a"), &|_| Ok(())).unwrap();
+    land(&trees, RUN, &key("a"), &|_, _| Ok(())).unwrap();
     trees.remove(RUN, &key("a"), NOW).unwrap();
     assert!(!marks.exists(), "{}", read(&marks));
     let mut options = house.options();

@@ -3,12 +3,12 @@
 use wheelhouse_core::ids::TaskKey;
 use wheelhouse_engine::worktree::{Delivery, Trees, What};
 
-use crate::support::{House, RUN, key, write};
+use crate::support::{House, RUN, key, land, write};
 
 fn merged(house: &House, files: &[(&str, &str)]) -> Trees {
     let trees = house.trees();
     house.task(&trees, "a", &[], files);
-    trees.merge(RUN, &key("a"), &|_| Ok(())).unwrap();
+    land(&trees, RUN, &key("a"), &|_, _| Ok(())).unwrap();
     trees
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use wheelhouse_core::time::Millis;
 use wheelhouse_engine::worktree::{Change, Error, Origin};
 
-use crate::support::{DAY_MS, House, NOW, RUN, git, key, keys, read, try_git, write};
+use crate::support::{DAY_MS, House, NOW, RUN, git, key, keys, land, read, try_git, write};
 
 #[test]
 fn a_tree_is_a_locked_worktree_on_its_own_branch() {
@@ -331,7 +331,7 @@ fn forgetting_a_run_leaves_nothing_but_trash() {
     let trees = house.trees();
     house.task(&trees, "a", &[], &[("a2.txt", "a")]);
     house.task(&trees, "b", &["a"], &[("b2.txt", "b")]);
-    trees.merge(RUN, &key("a"), &|_| Ok(())).unwrap();
+    land(&trees, RUN, &key("a"), &|_, _| Ok(())).unwrap();
     assert!(trees.forget(RUN, NOW).unwrap().is_empty());
     assert_eq!(house.git(&["branch", "--list", "wheelhouse/*"]), "");
     assert_eq!(house.git(&["worktree", "list"]).lines().count(), 1);

@@ -3,13 +3,14 @@
 use std::cell::{Cell, RefCell};
 use std::path::Path;
 
+use wheelhouse_core::ids::TaskKey;
 use wheelhouse_engine::worktree::Landing;
 
-use crate::support::{House, RUN, git, key, keys, read, write};
+use crate::support::{House, RUN, git, key, keys, land, read, write};
 
 const MERGED: &str = "wheelhouse/r7.merged";
 
-fn fine(_: &Path) -> Result<(), String> {
+fn fine(_: &Path, _: &[TaskKey]) -> Result<(), String> {
     Ok(())
 }
 
@@ -20,29 +21,31 @@ fn branches_land_one_at_a_time_in_the_given_order() {
     house.task(&trees, "a", &[], &[("a2.txt", "a")]);
     house.task(&trees, "b", &["a"], &[("b2.txt", "b")]);
     house.task(&trees, "idle", &[], &[]);
-    let order = keys(&["idle", "a", "b"]);
     let seen = RefCell::new(Vec::new());
-    let verify = |path: &Path| {
+    let verify = |path: &Path, new: &[TaskKey]| {
         let has = |name: &str| path.join(name).exists();
-        seen.borrow_mut()
-            .push((has("a2.txt"), has("b2.txt"), git(path, &["status", "--porcelain"])));
+        seen.borrow_mut().push((
+            has("a2.txt"),
+            has("b2.txt"),
+            new.to_vec(),
+            git(path, &["status", "--porcelain"]),
+        ));
         Ok(())
     };
-    let first = trees.merge_next(RUN, &order, &verify).unwrap().unwrap();
-    assert!(
-        matches!(&first, (name, Landing::Merged { .. }) if *name == key("a")),
-        "{first:?}"
-    );
-    let second = trees.merge_next(RUN, &order, &verify).unwrap().unwrap();
-    assert_eq!(second.0, key("b"));
-    assert_eq!(trees.merge_next(RUN, &order, &verify).unwrap(), None);
+    for name in ["a", "b"] {
+        let landing = land(&trees, RUN, &key(name), &verify).unwrap();
+        assert!(matches!(landing, Landing::Merged { .. }), "{landing:?}");
+    }
     assert_eq!(
         *seen.borrow(),
-        [(true, false, String::new()), (true, true, String::new())],
+        [
+            (true, false, vec![key("a")], String::new()),
+            (true, true, vec![key("b")], String::new())
+        ],
         "each on the merge result"
     );
-    assert_eq!(trees.merge(RUN, &key("a"), &fine).unwrap(), Landing::AlreadyMerged);
-    assert_eq!(trees.merge(RUN, &key("idle"), &fine).unwrap(), Landing::NothingToMerge);
+    assert_eq!(land(&trees, RUN, &key("a"), &fine).unwrap(), Landing::AlreadyMerged);
+    assert_eq!(land(&trees, RUN, &key("idle"), &fine).unwrap(), Landing::NothingToMerge);
     let log = house.git(&["log", "--first-parent", "--format=%s|%b", MERGED]);
     assert!(
         log.starts_with("Merge r7/b|Wheelhouse-Run: r7\nWheelhouse-Task: b"),
@@ -65,16 +68,16 @@ fn a_failing_check_leaves_the_branch_where_it_was() {
     let trees = house.trees();
     house.task(&trees, "good", &[], &[("good.txt", "x")]);
     house.task(&trees, "bad", &[], &[("bad.txt", "x")]);
-    trees.merge(RUN, &key("good"), &fine).unwrap();
+    land(&trees, RUN, &key("good"), &fine).unwrap();
     let tip = house.git(&["rev-parse", MERGED]);
-    let verify = |path: &Path| {
+    let verify = |path: &Path, _: &[TaskKey]| {
         if path.join("bad.txt").exists() {
             Err("bad.txt is bad".to_owned())
         } else {
             Ok(())
         }
     };
-    let landing = trees.merge(RUN, &key("bad"), &verify).unwrap();
+    let landing = land(&trees, RUN, &key("bad"), &verify).unwrap();
     let Landing::CheckFailed { commit, why } = landing else {
         panic!("{landing:?}")
     };
@@ -87,7 +90,7 @@ fn a_failing_check_leaves_the_branch_where_it_was() {
     write(tree.path.join("mended.txt"), "x");
     trees.finish(RUN, &key("bad"), "mended").unwrap();
     assert!(matches!(
-        trees.merge(RUN, &key("bad"), &verify).unwrap(),
+        land(&trees, RUN, &key("bad"), &verify).unwrap(),
         Landing::Merged { .. }
     ));
 }
@@ -103,14 +106,13 @@ fn a_conflict_keeps_both_sides_and_names_the_hunks() {
         &[("a.txt", "one\nLEFT\nthree\n"), ("gone.txt", "x")],
     );
     let (right, _) = house.task(&trees, "right", &[], &[("a.txt", "one\nRIGHT\nthree\n")]);
-    trees.merge(RUN, &key("left"), &fine).unwrap();
+    land(&trees, RUN, &key("left"), &fine).unwrap();
     let called = Cell::new(false);
-    let landing = trees
-        .merge(RUN, &key("right"), &|_| {
-            called.set(true);
-            Ok(())
-        })
-        .unwrap();
+    let landing = land(&trees, RUN, &key("right"), &|_, _| {
+        called.set(true);
+        Ok(())
+    })
+    .unwrap();
     let Landing::Conflict(conflict) = landing else {
         panic!("{landing:?}")
     };
@@ -131,7 +133,7 @@ fn a_conflict_keeps_both_sides_and_names_the_hunks() {
     git(&right.path, &["merge", "-q", "-X", "ours", "-m", "merge", MERGED]);
     trees.finish(RUN, &key("right"), "resolved").unwrap();
     assert!(matches!(
-        trees.merge(RUN, &key("right"), &fine).unwrap(),
+        land(&trees, RUN, &key("right"), &fine).unwrap(),
         Landing::Merged { .. }
     ));
     assert_eq!(house.at(MERGED, "a.txt").unwrap(), "one\nLEFT and RIGHT\nthree");
@@ -145,8 +147,8 @@ fn conflicts_without_hunks_are_told_in_words() {
     std::fs::remove_file(tree.path.join("a.txt")).unwrap();
     trees.finish(RUN, &key("deletes"), "deletes").unwrap();
     house.task(&trees, "edits", &[], &[("a.txt", "one\nEDITED\nthree\n")]);
-    trees.merge(RUN, &key("deletes"), &fine).unwrap();
-    let Landing::Conflict(conflict) = trees.merge(RUN, &key("edits"), &fine).unwrap() else {
+    land(&trees, RUN, &key("deletes"), &fine).unwrap();
+    let Landing::Conflict(conflict) = land(&trees, RUN, &key("edits"), &fine).unwrap() else {
         panic!()
     };
     assert_eq!(
@@ -167,8 +169,8 @@ fn the_hunks_of_a_huge_conflict_are_bounded() {
     let lines = |word: &str| (0..20_000).map(|line| format!("{word} {line}\n")).collect::<String>();
     house.task(&trees, "left", &[], &[("a.txt", &lines("left"))]);
     house.task(&trees, "right", &[], &[("a.txt", &lines("right"))]);
-    trees.merge(RUN, &key("left"), &fine).unwrap();
-    let Landing::Conflict(conflict) = trees.merge(RUN, &key("right"), &fine).unwrap() else {
+    land(&trees, RUN, &key("left"), &fine).unwrap();
+    let Landing::Conflict(conflict) = land(&trees, RUN, &key("right"), &fine).unwrap() else {
         panic!()
     };
     assert!(conflict.hunks.len() < wheelhouse_engine::worktree::HUNKS_MAX + 100);
@@ -188,11 +190,11 @@ fn attributes_of_the_target_decide_how_files_merge() {
     std::fs::remove_file(house.project.join(".gitattributes")).unwrap();
     house.commit("no attributes");
     assert!(matches!(
-        trees.merge(RUN, &key("left"), &fine).unwrap(),
+        land(&trees, RUN, &key("left"), &fine).unwrap(),
         Landing::Merged { .. }
     ));
     assert!(matches!(
-        trees.merge(RUN, &key("right"), &fine).unwrap(),
+        land(&trees, RUN, &key("right"), &fine).unwrap(),
         Landing::Merged { .. }
     ));
     assert_eq!(house.at(MERGED, "list.union").unwrap(), "start\nleft\nright");
@@ -221,7 +223,7 @@ fn twenty_merges_at_once_make_a_line_and_lose_nothing() {
         for name in &names {
             let house = &house;
             scope.spawn(move || {
-                let landing = house.trees().merge(RUN, &key(name), &fine).unwrap();
+                let landing = land(&house.trees(), RUN, &key(name), &fine).unwrap();
                 assert!(matches!(landing, Landing::Merged { .. }), "{landing:?}");
             });
         }
@@ -249,7 +251,7 @@ fn a_batch_needs_one_check_when_all_is_well() {
         house.task(&trees, name, &[], &[(&format!("{name}2.txt"), name)]);
     }
     let checks = Cell::new(0);
-    let verify = |_: &Path| {
+    let verify = |_: &Path, _: &[TaskKey]| {
         checks.set(checks.get() + 1);
         Ok(())
     };
@@ -280,7 +282,7 @@ fn a_failing_batch_is_halved_until_the_culprits_are_found() {
     // t6 conflicts with t2, which is a culprit: once t2 is out, it lands.
     house.task(&trees, "t2", &[], &[("a.txt", "BAD\n")]);
     house.task(&trees, "t6", &[], &[("a.txt", "GOOD\n")]);
-    let verify = |path: &Path| {
+    let verify = |path: &Path, _: &[TaskKey]| {
         let stale = git(path, &["status", "--porcelain", "--ignored"]);
         assert_eq!(stale, "", "each check sees a clean checkout");
         write(path.join("left by a check.log"), "x");
@@ -308,21 +310,48 @@ fn a_failing_batch_is_halved_until_the_culprits_are_found() {
 }
 
 #[test]
-fn nobody_is_blamed_for_a_base_that_fails_by_itself() {
+fn a_batch_is_asked_only_for_what_came_with_it() {
     let house = House::new();
     let trees = house.trees();
-    house.task(&trees, "a", &[], &[("a2.txt", "a")]);
-    house.task(&trees, "b", &[], &[("b2.txt", "b")]);
-    let checks = Cell::new(0);
-    let verify = |_: &Path| {
-        checks.set(checks.get() + 1);
-        Err("the compiler is missing".to_owned())
+    let names = ["a", "b", "c"];
+    for name in names {
+        house.task(&trees, name, &[], &[(&format!("{name}2.txt"), name)]);
+    }
+    // Each task's check looks for its own file; that of `b` fails in any case. `a` and `c` land all the same.
+    let verify = |path: &Path, new: &[TaskKey]| {
+        let missing = new.iter().find(|key| !path.join(format!("{key}2.txt")).exists());
+        match missing {
+            Some(key) => panic!("{key} is judged by work that is not there"),
+            None if new.contains(&key("b")) => Err("b is broken".to_owned()),
+            None => Ok(()),
+        }
     };
-    let landings = trees.merge_batch(RUN, &keys(&["a", "b"]), &verify).unwrap();
-    let base = Landing::BaseFails {
-        why: "the compiler is missing".to_owned(),
-    };
-    assert_eq!(landings, [base.clone(), base]);
-    assert_eq!(checks.get(), 2);
-    assert_eq!(house.git(&["rev-parse", MERGED]), house.git(&["rev-parse", "main"]));
+    let landings = trees.merge_batch(RUN, &keys(&names), &verify).unwrap();
+    let landed = |landing: &Landing| matches!(landing, Landing::Merged { .. });
+    assert_eq!(
+        landings.iter().map(landed).collect::<Vec<_>>(),
+        [true, false, true],
+        "{landings:?}"
+    );
+    assert!(matches!(&landings[1], Landing::CheckFailed { why, .. } if why == "b is broken"));
+}
+
+#[test]
+fn work_of_others_that_a_task_took_in_is_not_its_own() {
+    let house = House::new();
+    let trees = house.trees();
+    house.task(&trees, "left", &[], &[("a.txt", "LEFT\n"), ("left.txt", "x")]);
+    let (right, _) = house.task(&trees, "right", &[], &[("a.txt", "RIGHT\n")]);
+    land(&trees, RUN, &key("left"), &fine).unwrap();
+    git(&right.path, &["merge", "-q", "-X", "ours", "-m", "take in", MERGED]);
+    let changed = trees.finish(RUN, &key("right"), "resolved").unwrap();
+    assert_eq!(changed.paths(), ["a.txt"], "not left.txt, which `left` wrote");
+    assert_eq!(
+        trees
+            .touched(RUN, &key("right"))
+            .unwrap()
+            .into_iter()
+            .collect::<Vec<_>>(),
+        ["a.txt"]
+    );
 }

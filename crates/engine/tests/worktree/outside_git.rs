@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use wheelhouse_core::ids::TaskKey;
 use wheelhouse_engine::worktree::{Change, Copies, Error, Landing, Options, Origin, Workplace};
 
 use crate::support::{House, NOW, RUN, key, keys, read, write};
@@ -22,7 +23,7 @@ fn copies(house: &House) -> Copies {
     Copies::open(&house.project, &house.state(), house.options()).unwrap()
 }
 
-fn fine(_: &Path) -> Result<(), String> {
+fn fine(_: &Path, _: &[TaskKey]) -> Result<(), String> {
     Ok(())
 }
 
@@ -69,7 +70,7 @@ fn changes_are_found_by_content_and_come_back() {
         ("src/lib.rs", Change::Modified),
     ];
     assert_eq!(found, expected);
-    let verify = |path: &Path| match read(path.join("src/lib.rs")).as_str() {
+    let verify = |path: &Path, _: &[TaskKey]| match read(path.join("src/lib.rs")).as_str() {
         "LIB\n" if !path.join("a.txt").exists() && path.join("run.sh").exists() => Ok(()),
         other => Err(other.to_owned()),
     };
@@ -114,7 +115,7 @@ fn an_original_that_changed_since_is_a_conflict_and_nothing_is_copied() {
     // Also when it happens while the check runs.
     write(house.project.join("src/lib.rs"), "lib\n");
     fs::remove_file(house.project.join("other.txt")).unwrap();
-    let meddle = |_: &Path| {
+    let meddle = |_: &Path, _: &[TaskKey]| {
         write(house.project.join("a.txt"), "mine, just now");
         Ok(())
     };
@@ -135,7 +136,7 @@ fn a_failing_check_copies_nothing_and_a_killed_merge_goes_on() {
     let tree = copies.create(RUN, &key("a"), 1, &[]).unwrap();
     write(tree.path.join("a.txt"), "ONE");
     write(tree.path.join("b.txt"), "B");
-    let landing = copies.merge(RUN, &key("a"), &|_| Err("red".to_owned())).unwrap();
+    let landing = copies.merge(RUN, &key("a"), &|_, _| Err("red".to_owned())).unwrap();
     assert_eq!(
         landing,
         Landing::CheckFailed {

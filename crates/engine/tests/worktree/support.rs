@@ -8,7 +8,7 @@ use std::process::Command;
 use tempfile::TempDir;
 use wheelhouse_core::ids::{RunId, TaskKey};
 use wheelhouse_core::time::Millis;
-use wheelhouse_engine::worktree::{Changed, Options, Tree, Trees};
+use wheelhouse_engine::worktree::{Changed, Error, Landing, Options, Tree, Trees, Verify};
 
 pub(crate) const RUN: RunId = RunId(7);
 pub(crate) const NOW: Millis = Millis(1_760_000_000_000);
@@ -82,6 +82,12 @@ pub(crate) fn try_git(at: &Path, args: &[&str]) -> (bool, String) {
         done.status.success(),
         String::from_utf8_lossy(said).trim_end().to_owned(),
     )
+}
+
+/// Merges one task's branch into the run's.
+pub(crate) fn land(trees: &Trees, run: RunId, key: &TaskKey, verify: Verify<'_>) -> Result<Landing, Error> {
+    let landings = trees.merge_batch(run, std::slice::from_ref(key), verify)?;
+    Ok(landings.into_iter().next().unwrap())
 }
 
 impl House {

@@ -4,10 +4,10 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use wheelhouse_core::ids::RunId;
+use wheelhouse_core::ids::{RunId, TaskKey};
 use wheelhouse_engine::worktree::{Delivery, Error, Landing, Trees, What};
 
-use crate::support::{House, NOW, RUN, git, key, keys, read, try_git, write};
+use crate::support::{House, NOW, RUN, git, key, keys, land, read, try_git, write};
 
 #[test]
 fn an_empty_repository_is_a_clear_error() {
@@ -34,7 +34,7 @@ fn a_bare_repository_is_a_clear_error_and_a_worktree_of_it_is_fine() {
         .unwrap()
         .unwrap();
     house.task(&trees, "a", &[], &[("x.txt", "x")]);
-    trees.merge(RUN, &key("a"), &|_| Ok(())).unwrap();
+    land(&trees, RUN, &key("a"), &|_, _| Ok(())).unwrap();
     let Delivery::Done { branch, .. } = trees.deliver(RUN, What::Merged).unwrap() else {
         panic!()
     };
@@ -85,7 +85,7 @@ fn a_detached_head_is_a_base_like_any() {
     house.task(&trees, "a", &[], &[("x.txt", "x")]);
     assert_eq!(trees.base(RUN).unwrap().unwrap().from, None);
     assert!(matches!(
-        trees.merge(RUN, &key("a"), &|_| Ok(())).unwrap(),
+        land(&trees, RUN, &key("a"), &|_, _| Ok(())).unwrap(),
         Landing::Merged { .. }
     ));
 }
@@ -105,7 +105,7 @@ fn a_project_that_is_a_part_of_its_repository() {
     write(tree.path.join("a.txt"), "outside");
     let changed = trees.finish(RUN, &key("a"), "a").unwrap();
     assert_eq!(changed.paths(), ["../../a.txt", "main.txt"]);
-    let seen = |path: &Path| {
+    let seen = |path: &Path, _: &[TaskKey]| {
         if path.ends_with("packages/app") {
             Ok(())
         } else {
@@ -113,7 +113,7 @@ fn a_project_that_is_a_part_of_its_repository() {
         }
     };
     assert!(matches!(
-        trees.merge(RUN, &key("a"), &seen).unwrap(),
+        land(&trees, RUN, &key("a"), &seen).unwrap(),
         Landing::Merged { .. }
     ));
     assert!(matches!(
@@ -136,7 +136,7 @@ fn a_state_that_was_deleted_does_not_meet_its_old_branches() {
     assert_ne!(tree.branch.as_deref(), Some("wheelhouse/r7/a"));
     assert_eq!(house.at("wheelhouse/r7/a", "old.txt").as_deref(), Some("old"));
     assert_eq!(house.at(&tree.branch.unwrap(), "new.txt").as_deref(), Some("new"));
-    trees.merge(RUN, &key("a"), &|_| Ok(())).unwrap();
+    land(&trees, RUN, &key("a"), &|_, _| Ok(())).unwrap();
 }
 
 #[test]
@@ -173,7 +173,7 @@ fn two_engines_on_two_worktrees_of_one_repository() {
     let order: Vec<_> = (0..10).map(|number| key(&format!("t{number}"))).collect();
     for (trees, content) in [(&one, "one"), (&two, "two")] {
         assert_eq!(trees.list().unwrap().len(), 10);
-        let landings = trees.merge_batch(RUN, &order, &|_| Ok(())).unwrap();
+        let landings = trees.merge_batch(RUN, &order, &|_, _| Ok(())).unwrap();
         assert!(
             landings.iter().all(|landing| matches!(landing, Landing::Merged { .. })),
             "{landings:?}"
@@ -239,10 +239,10 @@ fn odd_settings_of_the_repository_change_nothing() {
     house.task(&trees, "b", &[], &[("a.txt", "2\n")]);
     assert!(trees.diff(RUN, &key("a"), 9_999).unwrap().patch.contains("+++ b/a.txt"));
     assert!(matches!(
-        trees.merge(RUN, &key("a"), &|_| Ok(())).unwrap(),
+        land(&trees, RUN, &key("a"), &|_, _| Ok(())).unwrap(),
         Landing::Merged { .. }
     ));
-    let Landing::Conflict(conflict) = trees.merge(RUN, &key("b"), &|_| Ok(())).unwrap() else {
+    let Landing::Conflict(conflict) = land(&trees, RUN, &key("b"), &|_, _| Ok(())).unwrap() else {
         panic!()
     };
     assert!(

@@ -161,7 +161,11 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 async fn status(State(faces): State<Faces>) -> Documented {
-    let screen = faces.desk.read(gather::screen).await?;
+    let state_dir = faces.desk.state_dir().to_owned();
+    let screen = faces
+        .desk
+        .read(move |reader| gather::screen(reader, &state_dir))
+        .await?;
     Ok(Json(page::screen(&screen, faces.desk.engine())))
 }
 

@@ -2,12 +2,15 @@
 //!
 //! Called by commands; the pages of the command line and the documents of the other faces take what is gathered and read nothing.
 
-use wheelhouse_core::ids::RunId;
+use std::path::Path;
+
+use wheelhouse_core::ids::{RunId, TaskKey};
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::spec::{TaskSpec, Work};
 use wheelhouse_core::store::{AttemptView, QuestionView, Reader, RunState, RunView, TaskResult, TaskView};
 use wheelhouse_core::task::TaskState;
 use wheelhouse_core::time::Millis;
+use wheelhouse_engine::worktree::{Overlap, overlaps_seen};
 
 use super::failure::Failure;
 
@@ -23,6 +26,8 @@ const SCREEN_ROWS: [(&str, u32); 4] = [("running", 12), ("held", 8), ("ready", 3
 const FAILED_ROWS_MAX: usize = 5;
 /// In a run of more tasks than this the screen does not look for the failed ones; `status RUN` does.
 const FAILED_SCAN_MAX: u64 = 2_000;
+/// How many files that several tasks change the screen shows of a run.
+const OVERLAPS_MAX: usize = 5;
 /// How many tasks are read at a time.
 const PAGE: u32 = 1_000;
 /// How many tasks a report tells of in detail.
@@ -44,6 +49,8 @@ pub struct Screen {
     pub finished_more: usize,
     /// Everything that waits for a person.
     pub questions: Vec<QuestionView>,
+    /// Files that running tasks of one run change at the same time.
+    pub overlaps: Vec<(RunId, Overlap)>,
 }
 
 /// A run with the tasks worth a row.
@@ -55,8 +62,8 @@ pub struct RunRows {
     pub rows: Vec<TaskView>,
 }
 
-/// The screen over all runs.
-pub fn screen(reader: &mut dyn Reader) -> Result<Screen, Failure> {
+/// The screen over all runs. `state_dir` is where the engine notes what running tasks touch.
+pub fn screen(reader: &mut dyn Reader, state_dir: &Path) -> Result<Screen, Failure> {
     let runs = reader.runs(RUNS_MAX)?;
     // A standing queue without anything to do is no news.
     let is_open = |run: &RunView| run.state != RunState::Finished && !(run.standing && run.counts.total() == 0);
@@ -68,6 +75,7 @@ pub fn screen(reader: &mut dyn Reader) -> Result<Screen, Failure> {
         .map(|run| run_rows(reader, run))
         .collect::<Result<Vec<_>, Failure>>()?;
     Ok(Screen {
+        overlaps: open.iter().flat_map(|rows| overlaps(rows, state_dir)).collect(),
         open_more: open_total - open.len(),
         open,
         finished: finished.into_iter().take(FINISHED_RUNS_MAX).collect(),
@@ -77,18 +85,29 @@ pub fn screen(reader: &mut dyn Reader) -> Result<Screen, Failure> {
 }
 
 /// The screen of one run.
-pub fn screen_of(reader: &mut dyn Reader, run: RunView) -> Result<Screen, Failure> {
+pub fn screen_of(reader: &mut dyn Reader, run: RunView, state_dir: &Path) -> Result<Screen, Failure> {
     let questions = reader.open_questions()?;
+    let rows = run_rows(reader, run)?;
     Ok(Screen {
+        overlaps: overlaps(&rows, state_dir),
         questions: questions
             .into_iter()
-            .filter(|question| question.run == run.id)
+            .filter(|question| question.run == rows.run.id)
             .collect(),
-        open: vec![run_rows(reader, run)?],
+        open: vec![rows],
         open_more: 0,
         finished: Vec::new(),
         finished_more: 0,
     })
+}
+
+/// What the running tasks among these touch in common.
+fn overlaps(rows: &RunRows, state_dir: &Path) -> Vec<(RunId, Overlap)> {
+    let running = rows.rows.iter().filter(|task| task.state == TaskState::Running);
+    let running: Vec<TaskKey> = running.map(|task| task.key.clone()).collect();
+    let found = overlaps_seen(state_dir, rows.run.id, &running);
+    let shown = found.into_iter().take(OVERLAPS_MAX);
+    shown.map(|overlap| (rows.run.id, overlap)).collect()
 }
 
 fn run_rows(reader: &mut dyn Reader, run: RunView) -> Result<RunRows, Failure> {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use wheelhouse_core::ids::{AttemptNumber, Cursor, TaskId};
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::store::{Counts, Reader, RunState, RunView, TaskView};
-use wheelhouse_core::task::{Held, TaskState};
+use wheelhouse_core::task::TaskState;
 
 use super::history::{Pause, Phase, Rules, Tale, Witness, witness};
 
@@ -40,8 +40,7 @@ pub fn audit(reader: &mut dyn Reader) -> Vec<String> {
     for question in reader.open_questions().expect("questions can be read") {
         let held_on_it = tasks.get(&question.task).is_some_and(|task| {
             let asks = task.state == TaskState::Running;
-            asks || matches!(&task.state, TaskState::Held(Held::Approval { question: on } | Held::Question { question: on })
-                if *on == question.id)
+            asks || matches!(&task.state, TaskState::Held(held) if held.question() == Some(question.id))
         });
         if !held_on_it {
             faults.push(format!(

@@ -283,14 +283,7 @@ impl Witness {
                 self.leave_running(tale, P::Loose);
             }
             Happened::TaskHeld { held } => {
-                let fits = match held {
-                    Held::Paused => paused && matches!(from, P::Waiting | P::Ready | P::Loose),
-                    Held::Approval { .. } => matches!(from, P::Waiting | P::Loose),
-                    Held::Conflict { .. } => from == P::Ready,
-                    Held::Question { .. } | Held::Quota { .. } | Held::Retry { .. } => from == P::Ended,
-                    Held::Budget => matches!(from, P::Ready | P::Ended),
-                };
-                self.rule("a hold fits what came before it", fits);
+                self.rule("a hold fits what came before it", hold_fits(held, from, paused));
                 tale.repeats |= matches!(held, Held::Quota { .. });
                 tale.phase = P::Held;
             }
@@ -366,5 +359,19 @@ impl Witness {
             self.running -= 1;
         }
         tale.phase = to;
+    }
+}
+
+/// Whether a task can become held for this reason after what came before.
+fn hold_fits(held: &Held, from: Phase, paused: bool) -> bool {
+    use Phase as P;
+    match held {
+        Held::Paused => paused && matches!(from, P::Waiting | P::Ready | P::Loose),
+        Held::Approval { .. } => matches!(from, P::Waiting | P::Loose),
+        Held::Conflict { .. } => from == P::Ready,
+        Held::Question { .. } | Held::MergeConflict { .. } | Held::Quota { .. } | Held::Retry { .. } => {
+            from == P::Ended
+        }
+        Held::Budget => matches!(from, P::Ready | P::Ended),
     }
 }

@@ -378,7 +378,8 @@ impl Traffic {
         let outcome = self.dice.weighted(&[
             (50, &Outcome::Succeeded),
             (15, &Outcome::Crashed),
-            (5, &Outcome::GateFailed),
+            (4, &Outcome::GateFailed),
+            (1, &Outcome::Conflict),
             (5, &Outcome::Auth),
             (5, &Outcome::Quota { resets_at: None }),
             (20, &Outcome::Cancelled),
@@ -414,7 +415,12 @@ impl Traffic {
 
     fn next_step(&mut self, now: Millis, claimed: Option<&Claimed>) -> Next {
         if self.dice.percent(35) {
-            let kinds = [QuestionKind::Failure, QuestionKind::Words, QuestionKind::Permission];
+            let kinds = [
+                QuestionKind::Failure,
+                QuestionKind::Words,
+                QuestionKind::Permission,
+                QuestionKind::Conflict,
+            ];
             return Next::Ask {
                 kind: *self.dice.pick(&kinds).unwrap_or(&QuestionKind::Failure),
                 text: format!("What about {}?", self.dice.below(9)),

@@ -107,7 +107,8 @@ impl World {
     }
 
     fn end_one(&mut self, id: TaskId, event: &TaskEvent, continues: bool) {
-        if let TaskState::Held(Held::Approval { question } | Held::Question { question }) = self.task(id).state
+        if let TaskState::Held(held) = &self.task(id).state
+            && let Some(question) = held.question()
             && let Some(question) = self.questions.get_mut(&question)
         {
             question.open = false;

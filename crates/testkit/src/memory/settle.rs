@@ -136,7 +136,7 @@ impl World {
             }
             Next::Ask { kind, text } => {
                 let question = self.ask(id, *kind, text.clone());
-                self.hold(id, Held::Question { question });
+                self.hold(id, kind.held(question));
             }
         }
         self.add_checked(run, &settlement.new_tasks);
@@ -290,7 +290,7 @@ impl World {
         let task = self.task(id);
         let last = task.attempts.last().and_then(|attempt| attempt.end.as_ref());
         let outcome = match (&task.state, last) {
-            (TaskState::Held(Held::Question { .. }), Some(end)) => end.outcome.clone(),
+            (TaskState::Held(Held::Question { .. } | Held::MergeConflict { .. }), Some(end)) => end.outcome.clone(),
             _ => Outcome::Cancelled,
         };
         self.end(id, TaskEvent::Settled { outcome }, continues);

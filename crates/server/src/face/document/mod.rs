@@ -243,7 +243,7 @@ pub fn held_doc(held: &Held) -> Value {
     let reason = held.name();
     match held {
         Held::Paused | Held::Budget => json!({ "reason": reason }),
-        Held::Approval { question } | Held::Question { question } => {
+        Held::Approval { question } | Held::Question { question } | Held::MergeConflict { question } => {
             json!({ "reason": reason, "question": question.to_string() })
         }
         Held::Quota { until } | Held::Retry { until } => json!({ "reason": reason, "until": moment(*until) }),
@@ -268,6 +268,7 @@ pub fn outcome_doc(outcome: &Outcome) -> Value {
         | Outcome::Truncated
         | Outcome::LowConfidence
         | Outcome::GateFailed
+        | Outcome::Conflict
         | Outcome::TimedOut
         | Outcome::Stalled
         | Outcome::Killed

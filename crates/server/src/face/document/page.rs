@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
+use wheelhouse_core::ids::RunId;
 use wheelhouse_core::store::{QuestionView, Reader};
 use wheelhouse_engine::lock::Engine;
+use wheelhouse_engine::worktree::Overlap;
 
-use super::{Attempt, Question, Run, Task, TaskResultDoc};
+use super::{Attempt, Question, Run, Task, TaskResultDoc, task_name};
 use crate::face::failure::Failure;
 use crate::face::gather::{Detail, Report, Screen};
 
@@ -24,7 +26,13 @@ pub fn screen(screen: &Screen, engine: Engine) -> Value {
         "finished": finished,
         "finished_more": screen.finished_more,
         "questions": questions(&screen.questions),
+        "overlaps": screen.overlaps.iter().map(|(run, overlap)| overlap_of(*run, overlap)).collect::<Vec<_>>(),
     })
+}
+
+fn overlap_of(run: RunId, overlap: &Overlap) -> Value {
+    let tasks: Vec<String> = overlap.tasks.iter().map(|key| task_name(run, key)).collect();
+    json!({ "path": overlap.path, "tasks": tasks })
 }
 
 /// Whether an engine works on the state.
