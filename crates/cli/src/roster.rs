@@ -3,7 +3,7 @@
 //! [`BACKENDS`] is the registry: adding a backend is one line here, its module in the agents crate and its page in
 //! the docs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -218,6 +218,22 @@ pub(crate) fn auto(found: impl Fn(&str) -> bool) -> AgentName {
     AgentName(real.map_or(REHEARSAL, |backend| backend.name).to_owned())
 }
 
+/// Backends whose agents are given packets where nobody says otherwise: those for which it was measured to save tokens.
+const PACKETS: &[&str] = &["claude", "codex"];
+
+/// The agents whose first turn is given a packet.
+pub(crate) fn packet_agents(settings: &Settings) -> BTreeSet<AgentName> {
+    let given = |name: &AgentName| {
+        let own = settings.agents.get(name.as_str());
+        let backend = own
+            .map(|own| own.backend.as_str())
+            .filter(|backend| !backend.is_empty());
+        let packet = own.and_then(|own| own.packet);
+        packet.unwrap_or_else(|| PACKETS.contains(&backend.unwrap_or(name.as_str())))
+    };
+    agent_names(settings).into_iter().filter(given).collect()
+}
+
 /// The limits over agents and accounts that the configuration sets.
 pub(crate) fn caps(settings: &Settings) -> Vec<Cap> {
     let single = settings.agents.iter().filter_map(|(name, agent)| {
@@ -356,6 +372,25 @@ mod tests {
             .map(|cap| (cap.agents.iter().map(AgentName::as_str).collect(), cap.running_max))
             .collect();
         assert_eq!(shown, [(vec!["a"], 1), (vec!["a", "b"], 3)]);
+    }
+
+    #[test]
+    fn packets_go_where_they_were_measured_or_asked_for() {
+        let mut settings = settings();
+        let shown =
+            |settings: &Settings| -> Vec<String> { packet_agents(settings).iter().map(AgentName::to_string).collect() };
+        assert_eq!(shown(&settings), ["claude", "codex"]);
+        let own = |backend: &str, packet| AgentSettings {
+            backend: backend.to_owned(),
+            packet,
+            ..AgentSettings::default()
+        };
+        settings.agents.insert("reviewer".to_owned(), own("claude", None));
+        settings.agents.insert("codex".to_owned(), own("codex", Some(false)));
+        settings
+            .agents
+            .insert("rehearsal".to_owned(), own("rehearsal", Some(true)));
+        assert_eq!(shown(&settings), ["claude", "rehearsal", "reviewer"]);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::Instant;
+use wheelhouse_context::receipt::REPORT_KIND;
 use wheelhouse_core::agent::{AgentEvent, Assignment, BoxFuture, Ended, Inbox, Order, Reply, Sink, ToolStatus};
 use wheelhouse_core::ids::{AgentName, Lease, TaskKey};
 use wheelhouse_core::outcome::Outcome;
@@ -22,7 +23,7 @@ use wheelhouse_core::verdict;
 use crate::dispatch::Input;
 use crate::prepare::{self, World, bounded};
 use crate::touching::Watched;
-use crate::{PLANNED_MAX, REPORT_MAX, REPORTS_MAX, fault, isolate, verify};
+use crate::{PLANNED_MAX, REPORT_MAX, REPORTS_MAX, fault, isolate, packet, verify};
 
 /// How many events of an agent may wait to be looked at; texts beyond it are in the log only.
 const EVENTS_MAX: usize = 1_024;
@@ -73,7 +74,7 @@ async fn attempt_inner(
         true => Some(isolate::enter(world, claimed).await?),
         false => None,
     };
-    let assignment = prepare::assignment(world, claimed, tree.as_ref()).await?;
+    let mut assignment = prepare::assignment(world, claimed, tree.as_ref()).await?;
     if let Some(tree) = &tree {
         isolate::set_up(world, claimed, tree, &assignment).await?;
     }
@@ -82,6 +83,7 @@ async fn attempt_inner(
     {
         return Ok((ended, Vec::new()));
     }
+    let packet = packet::inject(world, claimed, tree.as_ref(), &mut assignment).await;
     let agent = world
         .roster
         .agent(&claimed.agent)
@@ -104,6 +106,9 @@ async fn attempt_inner(
     };
     for notice in tree.iter().flat_map(|tree| &tree.notices) {
         line.report("notice", notice.clone()).await;
+    }
+    if let Some(receipt) = packet {
+        line.report(REPORT_KIND, receipt.line()).await;
     }
     let work = watch(agent.as_ref(), assignment.clone(), limits, orders, line);
     let watched = match &tree {

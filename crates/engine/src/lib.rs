@@ -12,6 +12,7 @@ mod isolate;
 pub mod lock;
 mod merging;
 pub mod nudge;
+mod packet;
 mod prepare;
 mod run_loop;
 mod supervise;
@@ -21,7 +22,7 @@ mod turn;
 mod verify;
 pub mod worktree;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -74,6 +75,8 @@ pub struct Settings {
     pub question_timeout_ms: u64,
     /// What every instance that may spawn gets as its MCP server `wheelhouse`; none while there is no such server.
     pub instance_mcp: Option<McpServer>,
+    /// The agents whose first turn is given a packet: excerpts of the project that the task may need.
+    pub packet_agents: BTreeSet<AgentName>,
     /// Where the process kills itself, for tests of bad days.
     pub fault: Option<fault::Fault>,
 }

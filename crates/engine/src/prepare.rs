@@ -18,7 +18,7 @@ use wheelhouse_core::store::{Claimed, Failure, Reader, TaskResult};
 use crate::attempt::failed;
 use crate::token::Key;
 use crate::worktree::{Tree, Workplace};
-use crate::{Settings, merging, supervise, touching, turn};
+use crate::{Settings, merging, packet, supervise, touching, turn};
 
 /// The longest summary that flows into another task, in bytes.
 pub const SUMMARY_MAX: usize = 4_000;
@@ -39,6 +39,7 @@ pub(crate) struct World {
     pub(crate) workplace: OnceCell<Arc<Workplace>>,
     pub(crate) merging: merging::Queue,
     pub(crate) touching: touching::Touching,
+    pub(crate) codebase: packet::Shared,
 }
 
 impl World {
@@ -59,6 +60,7 @@ impl World {
             workplace: OnceCell::new(),
             merging: merging::Queue::default(),
             touching: touching::Touching::default(),
+            codebase: packet::Shared::default(),
         }
     }
 

@@ -198,6 +198,7 @@ impl Stage {
             isolation: Default::default(),
             question_timeout_ms: 60_000,
             instance_mcp: None,
+            packet_agents: Default::default(),
             fault: None,
         }
     }

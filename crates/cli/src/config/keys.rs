@@ -199,6 +199,13 @@ pub(crate) const KEYS: &[Key] = &[
                 a mode of an ACP agent.",
     },
     Key {
+        pattern: "agents.*.packet",
+        kind: Kind::Text,
+        default: None,
+        about: "`on` or `off`: whether a task's prompt is followed by excerpts of the project that it may need, chosen by its \
+                words, where the choice is sure enough. On for Claude Code and Codex, off for others.",
+    },
+    Key {
         pattern: "agents.*.parallel_max",
         kind: Kind::Count { min: 1, max: 10_000 },
         default: None,

@@ -58,6 +58,8 @@ pub(crate) struct AgentSettings {
     pub(crate) model: Option<String>,
     /// `mode`
     pub(crate) mode: Option<String>,
+    /// `packet`
+    pub(crate) packet: Option<bool>,
     /// `parallel_max`
     pub(crate) parallel_max: Option<u32>,
     /// `account`
@@ -140,6 +142,14 @@ impl Merged {
                 (["command"], Value::Text(command)) => agent.command = Some(command.clone()),
                 (["model"], Value::Text(model)) => agent.model = Some(model.clone()),
                 (["mode"], Value::Text(mode)) => agent.mode = Some(mode.clone()),
+                (["packet"], Value::Text(word)) => match word.as_str() {
+                    "on" => agent.packet = Some(true),
+                    "off" => agent.packet = Some(false),
+                    other => problems.push(Problem {
+                        origin: origin.clone(),
+                        message: format!("`packet` of agent `{name}` is `on` or `off`, not `{other}`"),
+                    }),
+                },
                 (["parallel_max"], Value::Count(number)) => agent.parallel_max = Some(narrow(*number)),
                 (["account"], Value::Text(account)) => agent.account = Some(account.clone()),
                 (["env", variable], Value::Text(text)) => {
@@ -328,6 +338,8 @@ mod tests {
                 "retention.days" => "retention.days = 7",
                 "agents.*.backend" => "agents.b.backend = \"exec\"",
                 "agents.*.command" => "agents.exec.command = \"/bin/dash\"",
+                "serve.listen" => "serve.listen = \"127.0.0.1:7\"",
+                "agents.*.packet" => "agents.exec.packet = \"on\"",
                 "agents.*.parallel_max" => "agents.exec.parallel_max = 7",
                 "agents.*.account" => "agents.exec.account = \"x\"",
                 "agents.*.env.*" => "agents.exec.env.X = \"7\"",

@@ -12,6 +12,7 @@ mod isolation;
 mod merging;
 mod money;
 mod names;
+mod packet;
 mod people;
 mod plans;
 mod queue;
