@@ -80,7 +80,7 @@ pub(crate) enum Command {
     /// Prepare this project: the state directory and a commented `wheelhouse.toml`
     Init,
     /// Look at what this machine has and lacks for the work
-    Doctor,
+    Doctor(Doctor),
     /// Run a plan to its end and report
     Run(Run),
     /// Check, show or describe plans
@@ -445,6 +445,17 @@ pub(crate) enum Scope {
     Operate,
     /// Everything.
     Admin,
+}
+
+/// `doctor`
+#[derive(Args, Debug)]
+pub(crate) struct Doctor {
+    /// Have each agent that is here do one tiny turn, and say what really works; asks first, for a turn costs a little
+    #[arg(long, value_name = "AGENT", num_args = 0..)]
+    pub(crate) probe: Option<Vec<String>>,
+    /// Do not ask before the turns
+    #[arg(long, requires = "probe")]
+    pub(crate) yes: bool,
 }
 
 /// `gc`

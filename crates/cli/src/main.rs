@@ -19,8 +19,10 @@ mod probe;
 mod region;
 mod roster;
 mod show;
+mod solo;
 mod state;
 mod terminal;
+mod trees;
 mod work;
 
 use std::process::ExitCode;

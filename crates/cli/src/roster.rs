@@ -352,6 +352,7 @@ mod tests {
             question_timeout: std::time::Duration::ZERO,
             policy: Vec::new(),
             isolation: Default::default(),
+            tree_retention: std::time::Duration::ZERO,
             env_pass: vec!["PATH".to_owned(), "ABSENT".to_owned()],
             serve_listen: ([127, 0, 0, 1], 0).into(),
             retention: std::time::Duration::ZERO,

@@ -113,6 +113,20 @@ impl Terminal {
         let _ = writeln!(io::stderr().lock(), "{text}");
     }
 
+    /// Asks a person at the terminal: yes or no, and nothing said is no. None: nobody is there to be asked.
+    pub(crate) fn agrees(&self, question: &str) -> Option<bool> {
+        let stdin = io::stdin();
+        if !stdin.is_terminal() {
+            return None;
+        }
+        let mut screen = io::stderr().lock();
+        let _ = write!(screen, "{question} [y/N] ").and_then(|()| screen.flush());
+        let mut line = String::new();
+        // An end of the input is no agreement.
+        let _ = io::BufRead::read_line(&mut stdin.lock(), &mut line);
+        Some(matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+    }
+
     /// Prints the end of a command that failed.
     pub(crate) fn failure(&self, failure: &Failure) {
         if failure.message.is_empty() {

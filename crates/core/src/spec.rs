@@ -63,6 +63,10 @@ pub struct EnvTemplate {
     pub setup: Vec<String>,
     /// Commands that are run in it before it is removed.
     pub teardown: Vec<String>,
+    /// Whether hooks of the repository run at what is done in it.
+    pub hooks: bool,
+    /// How many days what was taken away stays in the trash; none: until somebody says so.
+    pub trash_days: Option<u32>,
     /// How many ports are leased for it: `PORT_0` and on, all of them in `WHEELHOUSE_PORTS`.
     pub ports: u8,
     /// How many database names are reserved for it: `DATABASE_0` and on, all of them in `WHEELHOUSE_DATABASES`.

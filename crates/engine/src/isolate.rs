@@ -4,13 +4,14 @@
 //! part of a try, and what it finds becomes the try's outcome.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::mpsc;
 use wheelhouse_core::agent::{Assignment, Ended};
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::spec::{Isolation, Merge};
 use wheelhouse_core::store::Claimed;
+use wheelhouse_core::time::Millis;
 
 use crate::attempt::{failed, judge};
 use crate::dispatch::Input;
@@ -19,6 +20,8 @@ use crate::touching::Watched;
 use crate::worktree::{self, Conflict, Landing, Options, Origin, Rules, Tree, Workplace, violations};
 use crate::{fault, merging, supervise, verify};
 
+/// Seconds of a day.
+const DAY_S: u64 = 86_400;
 /// How the words about a conflict begin.
 const DOES_NOT_MERGE: &str = "its work does not merge";
 /// How much of a conflict is told with the outcome, in bytes; both sides are on their branches.
@@ -212,13 +215,25 @@ async fn workplace(world: &World) -> Result<Arc<Workplace>, Box<Ended>> {
         };
         let (project, state_dir) = (world.settings.project.clone(), world.settings.state_dir.clone());
         blocking(move || {
+            let trash_days = options.template.trash_days;
             let workplace = Workplace::open(&project, &state_dir, options)?;
             workplace.recover()?;
+            if let Some(days) = trash_days {
+                // What cannot be deleted now is deleted at the next start, or by `gc`, which says why it cannot.
+                let _ = workplace.empty_trash(now(), Duration::from_secs(u64::from(days) * DAY_S));
+            }
             Ok(Arc::new(workplace))
         })
         .await
     };
     world.workplace.get_or_try_init(open).await.cloned()
+}
+
+fn now() -> Millis {
+    let since = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    Millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 async fn blocking<T: Send + 'static>(

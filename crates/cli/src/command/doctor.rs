@@ -6,7 +6,9 @@ use std::path::Path;
 use serde_json::json;
 use wheelhouse_core::ids::AgentName;
 
+use super::doctor_probe::{self, Probed};
 use crate::app::App;
+use crate::args;
 use crate::exit;
 use crate::failure::Outcome;
 use crate::host;
@@ -62,10 +64,15 @@ impl Finding {
 }
 
 /// Looks.
-pub(crate) fn doctor(app: &App) -> Outcome {
+pub(crate) fn doctor(app: &App, args: &args::Doctor) -> Outcome {
     let mut findings = vec![system(), processes(), shell(), git(app), configuration(app)];
     findings.extend(stored(app));
-    findings.extend(agents(app));
+    let probed = match &args.probe {
+        Some(names) => doctor_probe::probe(app, names, args.yes)?,
+        None => Vec::new(),
+    };
+    findings.extend(agents(app, &probed));
+    findings.extend(probed.iter().map(probed_finding));
     let auto = auto(app);
     let broken = findings.iter().any(|finding| finding.health == Health::Broken);
     if app.terminal.json {
@@ -154,6 +161,16 @@ fn system() -> Finding {
         Finding::new(MACHINE, "system", Health::Gap, found).next(
             "only Linux lets the keeper end processes that leave their group; elsewhere such a process can outlive its task",
         )
+    }
+}
+
+/// What a turn showed.
+fn probed_finding(probed: &Probed) -> Finding {
+    let health = if probed.works { Health::Good } else { Health::Gap };
+    let finding = Finding::new("one turn each", &probed.agent, health, probed.found.clone());
+    match &probed.next {
+        Some(next) => finding.next(next.clone()),
+        None => finding,
     }
 }
 
@@ -325,7 +342,7 @@ fn space(dir: &Path) -> Finding {
 const AGENTS: &str = "agents";
 
 /// Which agents there are, by asking each program for its version. A login is never looked at, and never claimed.
-fn agents(app: &App) -> Vec<Finding> {
+fn agents(app: &App, probed: &[Probed]) -> Vec<Finding> {
     let with_program: Vec<_> = BACKENDS
         .iter()
         .filter_map(|backend| Some((backend, backend.program?)))
@@ -344,7 +361,12 @@ fn agents(app: &App) -> Vec<Finding> {
             .next()
             .map_or_else(|| "not asked".to_owned(), |answer| answer.words());
         let at = path.display();
-        let found = format!("{said} ({at}); its login was not looked at");
+        let login = if probed.iter().any(|probed| probed.agent == backend.name) {
+            "its turn is below"
+        } else {
+            "its login was not looked at: `wheelhouse doctor --probe`"
+        };
+        let found = format!("{said} ({at}); {login}");
         findings.push(match backend.untested(&said) {
             None => Finding::new(AGENTS, backend.name, Health::Good, found),
             Some(why) => Finding::new(AGENTS, backend.name, Health::Gap, format!("{found}; {why}"))

@@ -6,6 +6,7 @@ mod change;
 mod config;
 mod docs;
 mod doctor;
+mod doctor_probe;
 mod events;
 mod find;
 mod fsck;
@@ -31,7 +32,7 @@ use crate::failure::Outcome;
 pub(crate) fn dispatch(app: &App, command: &Command) -> Outcome {
     match command {
         Command::Init => init::init(app),
-        Command::Doctor => doctor::doctor(app),
+        Command::Doctor(args) => doctor::doctor(app, args),
         Command::Run(args) => run::run(app, args),
         Command::Plan(args) => plan::plan(app, args),
         Command::Task(Task::Add(args)) => add::add(app, args),

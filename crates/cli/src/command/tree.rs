@@ -8,16 +8,16 @@ use wheelhouse_core::question::Resolution;
 use wheelhouse_core::store::{Command, RunView, TaskView};
 use wheelhouse_core::task::{Held, TaskState};
 use wheelhouse_core::time::Millis;
-use wheelhouse_engine::worktree::{self, Delivery, FileChange, Options, Stat, What, Workplace};
+use wheelhouse_engine::worktree::{Delivery, FileChange, Stat, What, Workplace};
 
 use crate::app::App;
 use crate::exit;
 use crate::failure::{Failure, Outcome};
 use crate::host;
 use crate::json::task_name;
-use crate::roster;
 use crate::show::words;
 use crate::state::{self, Named, State};
+use crate::trees::{self, refused};
 
 /// How much of a diff is printed, in bytes; the whole is in the tree.
 const DIFF_BYTES_MAX: usize = 8 << 20;
@@ -124,6 +124,7 @@ pub(crate) fn discard(app: &App, what: &str) -> Outcome {
         })?;
         host::quietly_tell_engine(app);
     }
+    trees::tear_down(app, &app.settings(None)?, &workplace, task.run, &task.key)?;
     let kept = workplace.discard(task.run, &task.key, now()).map_err(refused)?;
     if app.terminal.json {
         app.terminal.print_json(&json!({ "task": name, "kept_at": kept }))?;
@@ -178,18 +179,8 @@ fn whole_run(what: &str, run: &RunView) -> Failure {
 fn named(app: &App, what: &str) -> Result<(Workplace, Named), Failure> {
     let mut state = State::expect(&app.place)?;
     let named = state::named(state.reader.as_mut(), what)?;
-    let store = state.reader.store_id()?;
-    let settings = app.settings(None)?;
-    let options = Options {
-        template: settings.isolation.clone(),
-        ..Options::new(store, roster::passed_env(&settings, &app.env))
-    };
-    let workplace = Workplace::open(&app.place.project, &app.place.state_dir, options).map_err(refused)?;
+    let workplace = trees::open(app, &app.settings(None)?, state.reader.as_mut())?;
     Ok((workplace, named))
-}
-
-fn refused(error: worktree::Error) -> Failure {
-    Failure::new(exit::REFUSED, error.to_string())
 }
 
 fn counted(stat: &Stat) -> String {

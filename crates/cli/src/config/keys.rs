@@ -41,6 +41,8 @@ pub(crate) enum Kind {
     Text,
     /// A list of names.
     Names,
+    /// One of these words.
+    Word(&'static [&'static str]),
 }
 
 /// What a key holds.
@@ -148,6 +150,30 @@ pub(crate) const KEYS: &[Key] = &[
         kind: Kind::Names,
         default: Some("[]"),
         about: "Commands that are run in a new tree before its first try, such as `npm ci`.",
+    },
+    Key {
+        pattern: "isolation.teardown",
+        kind: Kind::Names,
+        default: Some("[]"),
+        about: "Commands that are run in a tree before `discard` or `gc` takes it away, such as `dropdb $DATABASE_0`.",
+    },
+    Key {
+        pattern: "isolation.hooks",
+        kind: Kind::Word(&["off", "run"]),
+        default: Some("\"off\""),
+        about: "Whether hooks of the repository run when a tree is made and its work is committed.",
+    },
+    Key {
+        pattern: "isolation.tree_days",
+        kind: Kind::Count { min: 0, max: 36_500 },
+        default: Some("7"),
+        about: "How long `wheelhouse gc` leaves the trees of finished runs, in days; their branches stay with the run.",
+    },
+    Key {
+        pattern: "isolation.trash_days",
+        kind: Kind::Count { min: 0, max: 36_500 },
+        default: Some("14"),
+        about: "How long trees and branches that were taken away stay in the trash, in days.",
     },
     Key {
         pattern: "isolation.ports",
@@ -295,6 +321,12 @@ impl Kind {
                 )),
                 Raw::Integer(_) | Raw::Other(_) => Err(format!("{raw} is not a list of names such as [\"PATH\"]")),
             },
+            Kind::Word(words) => match raw {
+                Raw::Text(text) if words.contains(&text.as_str()) => Ok(Value::Text(text.clone())),
+                Raw::Text(_) | Raw::Integer(_) | Raw::List(_) | Raw::Other(_) => {
+                    Err(format!("{raw} is not one of \"{}\"", words.join("\", \"")))
+                }
+            },
         }
     }
 
@@ -306,6 +338,7 @@ impl Kind {
             Kind::Span => "duration, such as `90s` or `20m`".to_owned(),
             Kind::Text => "text".to_owned(),
             Kind::Names => "list of names".to_owned(),
+            Kind::Word(words) => format!("`{}`", words.join("` or `")),
         }
     }
 }

@@ -39,6 +39,8 @@ pub(crate) struct Settings {
     pub(crate) isolation: EnvTemplate,
     /// `serve.listen`
     pub(crate) serve_listen: SocketAddr,
+    /// `isolation.tree_days`
+    pub(crate) tree_retention: Duration,
     /// `retention.days`
     pub(crate) retention: Duration,
     /// `agents.*`
@@ -90,11 +92,14 @@ impl Merged {
             isolation: EnvTemplate {
                 copy: self.names("isolation.copy"),
                 setup: self.names("isolation.setup"),
-                teardown: Vec::new(),
+                teardown: self.names("isolation.teardown"),
+                hooks: self.text("isolation.hooks") == "run",
+                trash_days: Some(narrow(self.count("isolation.trash_days"))),
                 ports: u8::try_from(self.count("isolation.ports")).unwrap_or(u8::MAX),
                 databases: u8::try_from(self.count("isolation.databases")).unwrap_or(u8::MAX),
             },
             serve_listen,
+            tree_retention: Duration::from_secs(self.count("isolation.tree_days").saturating_mul(86_400)),
             retention: Duration::from_secs(self.count("retention.days").saturating_mul(86_400)),
             accounts: self.accounts(),
             agents,
@@ -333,6 +338,10 @@ mod tests {
                 "env.pass" => "env.pass = []",
                 "isolation.copy" => "isolation.copy = [\".env\"]",
                 "isolation.setup" => "isolation.setup = [\"npm ci\"]",
+                "isolation.teardown" => "isolation.teardown = [\"make clean\"]",
+                "isolation.hooks" => "isolation.hooks = \"run\"",
+                "isolation.tree_days" => "isolation.tree_days = 70",
+                "isolation.trash_days" => "isolation.trash_days = 70",
                 "isolation.ports" => "isolation.ports = 7",
                 "isolation.databases" => "isolation.databases = 7",
                 "retention.days" => "retention.days = 7",

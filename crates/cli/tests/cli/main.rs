@@ -15,6 +15,7 @@ mod names;
 mod packet;
 mod people;
 mod plans;
+mod probe;
 mod queue;
 mod run;
 mod screen;

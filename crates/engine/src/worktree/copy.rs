@@ -21,7 +21,7 @@ use super::finish::{Change, Changed, FileChange, Stat};
 use super::lock::{FileLock, Held};
 use super::record::{CopyRecord, Desk, Manifest, Stage, TreeRecord};
 
-use super::{Options, Origin, Tree, absolute, furnish, names, ports, real, recover, trash};
+use super::{Options, Origin, Teardown, Tree, absolute, furnish, names, ports, real, recover, trash};
 
 /// How large a project may be to be copied unless the options say otherwise, in bytes.
 pub const COPY_BYTES_MAX: u64 = 1 << 30;
@@ -100,7 +100,6 @@ impl Copies {
             } else {
                 self.template.setup.clone()
             },
-            teardown: self.template.teardown.clone(),
             notices: Vec::new(),
         })
     }
@@ -286,6 +285,14 @@ impl Copies {
         self.desk.drop_tree(run, key)?;
         ports::release(&self.desk, &self.store, run, key)?;
         Ok(trashed)
+    }
+
+    /// See [`Trees::teardown`](super::Trees::teardown).
+    pub fn teardown(&self, run: RunId, key: &TaskKey) -> Result<Option<Teardown>, Error> {
+        let Ok(project) = self.path(run, key) else {
+            return Ok(None);
+        };
+        Teardown::of(&self.desk, &self.store, run, key, &self.template, project)
     }
 
     /// Deletes for good what has been in the trash for longer.

@@ -69,7 +69,6 @@ impl Trees {
             } else {
                 template.setup.clone()
             },
-            teardown: template.teardown.clone(),
             notices,
             run: record.run,
             key: record.key,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use wheelhouse_core::ids::{RunId, TaskKey};
 use wheelhouse_core::spec::EnvTemplate;
@@ -19,6 +19,37 @@ pub const COPIED_FILES_MAX: usize = 2_000;
 pub const COPIED_BYTES_MAX: u64 = 256 << 20;
 /// The longest name that every database takes.
 const DATABASE_NAME_MAX: usize = 63;
+
+/// What is to be done in a tree before it is taken away.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Teardown {
+    /// Where.
+    pub project: PathBuf,
+    /// Its ports and database names, as environment.
+    pub env: BTreeMap<String, String>,
+    /// The commands, in order.
+    pub commands: Vec<String>,
+}
+
+impl Teardown {
+    pub(super) fn of(
+        desk: &Desk,
+        store: &str,
+        run: RunId,
+        key: &TaskKey,
+        template: &EnvTemplate,
+        project: PathBuf,
+    ) -> Result<Option<Teardown>, Error> {
+        if template.teardown.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(Teardown {
+            project,
+            env: leases(desk, store, run, key, template)?,
+            commands: template.teardown.clone(),
+        }))
+    }
+}
 
 /// Copies the template's files into a tree. Only files git does not track: the others are there already.
 ///

@@ -44,7 +44,7 @@ const IDENTITY: (&str, &str) = ("Wheelhouse", "wheelhouse@localhost");
 
 /// Whether the repository's hooks run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Hooks {
+pub(crate) enum Hooks {
     /// No hook runs.
     #[default]
     Off,

@@ -46,15 +46,15 @@ pub use copy::{COPY_BYTES_MAX, COPY_FILES_MAX, Copies};
 pub use deliver::{Delivery, Diff, What};
 pub use error::Error;
 pub use finish::{Change, Changed, FileChange, Problem, Stat};
-pub use furnish::{COPIED_BYTES_MAX, COPIED_FILES_MAX};
-pub use git::{GIT_VERSION_MIN, Hooks};
+pub use furnish::{COPIED_BYTES_MAX, COPIED_FILES_MAX, Teardown};
+pub use git::GIT_VERSION_MIN;
 pub use merge::{Landing, Verify};
 pub use ports::{PORT_FIRST, PORT_LAST};
 pub use rules::{Rule, Rules, Violation, violations};
 pub use status::{Overlap, overlaps, overlaps_seen};
 pub use workplace::Workplace;
 
-use git::{Git, Refusal};
+use git::{Git, Hooks, Refusal};
 use lock::FileLock;
 use record::{Desk, RunRecord, TreeRecord};
 
@@ -71,8 +71,6 @@ pub struct Options {
     pub store: String,
     /// The environment git is started with; what it does not need is left out.
     pub env: BTreeMap<String, String>,
-    /// Whether the repository's hooks run.
-    pub hooks: Hooks,
     /// How long one call of git may take.
     pub git_timeout: Duration,
     /// What every tree is furnished with.
@@ -87,7 +85,6 @@ impl Options {
         Options {
             store: store.into(),
             env,
-            hooks: Hooks::Off,
             git_timeout: GIT_TIMEOUT,
             template: EnvTemplate::default(),
             copy_bytes_max: COPY_BYTES_MAX,
@@ -116,8 +113,6 @@ pub struct Tree {
     pub env: BTreeMap<String, String>,
     /// Commands to run in it before the first try, not yet run. Say so with `mark_set_up`.
     pub setup: Vec<String>,
-    /// Commands to run in it before it is removed.
-    pub teardown: Vec<String>,
     /// What people should know.
     pub notices: Vec<String>,
 }
@@ -163,11 +158,11 @@ impl Trees {
         let Options {
             store,
             env,
-            hooks,
             git_timeout,
             template,
             ..
         } = options;
+        let hooks = if template.hooks { Hooks::Honour } else { Hooks::Off };
         let git = Git::find(&env, hooks, git_timeout)?;
         let Some(Place { root, prefix, common }) = place(&git, &project)? else {
             return Ok(None);
@@ -195,6 +190,22 @@ impl Trees {
     pub fn path(&self, run: RunId, key: &TaskKey) -> Result<PathBuf, Error> {
         let record = self.present(run, key)?;
         Ok(self.desk.tree_path(record.run, &record.key))
+    }
+
+    /// What is to be done in a task's tree before it is taken away; nothing when it has none or nothing is to be done.
+    pub fn teardown(&self, run: RunId, key: &TaskKey) -> Result<Option<Teardown>, Error> {
+        let path = self.desk.tree_path(run, key);
+        if self.present(run, key).is_err() || !path.is_dir() {
+            return Ok(None);
+        }
+        Teardown::of(
+            &self.desk,
+            &self.store,
+            run,
+            key,
+            &self.template,
+            path.join(&self.prefix),
+        )
     }
 
     /// Remembers that the set-up commands have run, so that they do not run again.

@@ -8,7 +8,8 @@ use wheelhouse_core::ids::{AttemptNumber, RunId, TaskKey};
 use wheelhouse_core::time::Millis;
 
 use super::{
-    Changed, CleanCheckout, Copies, Delivery, Diff, Error, Landing, Options, Stat, Tree, Trees, Verify, What, names,
+    Changed, CleanCheckout, Copies, Delivery, Diff, Error, Landing, Options, Stat, Teardown, Tree, Trees, Verify, What,
+    names,
 };
 
 /// Where isolated tasks of a project work.
@@ -163,6 +164,26 @@ impl Workplace {
             Workplace::Copies(copies) => copies
                 .remove(run, key, now)
                 .map(|path| Some(path.display().to_string())),
+        }
+    }
+
+    /// See [`Trees::teardown`].
+    pub fn teardown(&self, run: RunId, key: &TaskKey) -> Result<Option<Teardown>, Error> {
+        match self {
+            Workplace::Git(trees) => trees.teardown(run, key),
+            Workplace::Copies(copies) => copies.teardown(run, key),
+        }
+    }
+
+    /// See [`Trees::forget`]. Of copies nothing is left when they are removed.
+    pub fn forget(&self, run: RunId, now: Millis) -> Result<Vec<Error>, Error> {
+        match self {
+            Workplace::Git(trees) => trees.forget(run, now),
+            Workplace::Copies(copies) => {
+                let of_the_run = copies.list()?.into_iter().filter(|(of, _)| *of == run);
+                let removed = of_the_run.map(|(run, key)| copies.remove(run, &key, now));
+                Ok(removed.filter_map(Result::err).collect())
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 use std::fs;
 
 use wheelhouse_core::ids::TaskKey;
-use wheelhouse_engine::worktree::{Error, Hooks, Problem, Rules, overlaps, violations};
+use wheelhouse_engine::worktree::{Error, Problem, Rules, overlaps, violations};
 
 use crate::support::{House, NOW, RUN, git, key, land, read, write};
 
@@ -238,7 +238,7 @@ fn hooks_run_only_where_they_are_honoured() {
     trees.remove(RUN, &key("a"), NOW).unwrap();
     assert!(!marks.exists(), "{}", read(&marks));
     let mut options = house.options();
-    options.hooks = Hooks::Honour;
+    options.template.hooks = true;
     let trees = house.trees_with(options);
     house.task(&trees, "b", &[], &[("y.txt", "y")]);
     let ran = read(&marks);
@@ -253,7 +253,7 @@ fn a_hook_that_refuses_is_an_error_and_removal_saves_the_work_all_the_same() {
     let house = House::new();
     hook(&house, "pre-commit", "echo 'no tabs allowed' >&2; exit 1");
     let mut options = house.options();
-    options.hooks = Hooks::Honour;
+    options.template.hooks = true;
     let trees = house.trees_with(options);
     let tree = trees.create(RUN, &key("a"), 1, &[]).unwrap();
     write(tree.path.join("work.txt"), "\twork");

@@ -176,9 +176,11 @@ fn set_up_is_told_until_it_was_done() {
     };
     let trees = house.trees_with(furnished(&house, template));
     let tree = trees.create(RUN, &key("a"), 1, &[]).unwrap();
+    assert_eq!(tree.setup, texts(&["npm ci"]));
+    let teardown = trees.teardown(RUN, &key("a")).unwrap().unwrap();
     assert_eq!(
-        (tree.setup, tree.teardown),
-        (texts(&["npm ci"]), texts(&["dropdb $DATABASE_0"]))
+        (teardown.project, teardown.commands),
+        (tree.project, texts(&["dropdb $DATABASE_0"]))
     );
     assert_eq!(
         trees.create(RUN, &key("a"), 1, &[]).unwrap().setup,
@@ -188,6 +190,7 @@ fn set_up_is_told_until_it_was_done() {
     trees.mark_set_up(RUN, &key("a")).unwrap();
     assert!(trees.create(RUN, &key("a"), 1, &[]).unwrap().setup.is_empty());
     trees.remove(RUN, &key("a"), NOW).unwrap();
+    assert_eq!(trees.teardown(RUN, &key("a")).unwrap(), None, "there is no tree");
     assert_eq!(
         trees.create(RUN, &key("a"), 2, &[]).unwrap().setup,
         texts(&["npm ci"]),
