@@ -3,6 +3,8 @@
 //! `main` parses these and hands each command to its module in [`crate::command`]. `docs/cli.md`, the man page and
 //! the completions are generated from here, so the texts are the reference.
 
+pub(crate) mod crew;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -119,6 +121,37 @@ pub(crate) enum Command {
     Discard(Target),
     /// Print where an isolated task works
     Open(Target),
+    /// Make an instance: an agent that stays, and that you and other agents talk to
+    Spawn(crew::Spawn),
+    /// Send a message to an instance
+    Send(crew::Send),
+    /// Print what an instance was told, did and said
+    Output(crew::Output),
+    /// Stop the turns of instances; they and their sessions stay
+    Interrupt(crew::Interrupt),
+    /// End instances and everything below them, the deepest first
+    Terminate(crew::Instances),
+    /// Put idle instances aside; a message wakes them
+    Suspend(crew::Instances),
+    /// Take suspended instances up again
+    Wake(crew::Instances),
+    /// Show the tree of instances
+    #[command(visible_alias = "tree")]
+    Instances(crew::List),
+    /// Read the notes that wait for you, or for an instance
+    Inbox(crew::Inbox),
+    /// Give one piece of work to several: in parallel, one after the other, or for a vote
+    Coordinate(crew::Coordinate),
+    /// Show or change what instances work within
+    #[command(subcommand)]
+    Policy(crew::Policy),
+    /// Stop every turn of every instance
+    Stop(crew::Stop),
+    /// Sets of instances that start together
+    #[command(subcommand)]
+    Team(crew::Team),
+    /// Print what was done to instances, and by whom
+    Audit(crew::Audit),
     /// Answer a question; without arguments, list the open ones
     Answer(Answer),
     /// Approve what waits for approval

@@ -189,7 +189,7 @@ fn environment(world: &World, claimed: &Claimed, tree: Option<&Tree>) -> BTreeMa
 
 async fn input(world: &World, claimed: &Claimed) -> Result<Input, Box<Ended>> {
     let (text, mode) = match &claimed.spec.work {
-        Work::Turn(turn) => return turn::input(world, *turn).await,
+        Work::Turn(turn) => return turn::input(world, claimed, *turn).await,
         Work::Exec(text) => (text, Mode::Shell),
         Work::Prompt(text) => (text, Mode::Prompt),
     };

@@ -4,19 +4,23 @@ use std::collections::BTreeMap;
 
 use wheelhouse_core::agent::{Ended, Input, McpServer};
 use wheelhouse_core::caller::{INSTANCE_VARIABLE, TOKEN_VARIABLE};
-use wheelhouse_core::message::{self, EARLIER_MAX, Earlier, MessageView};
+use wheelhouse_core::message::{self, EARLIER_MAX, Earlier, MessageView, Trust};
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::spec::{Turn, Work};
 use wheelhouse_core::store::{Claimed, Failure, Reader};
 
 use crate::attempt::failed;
 use crate::prepare::{World, bounded};
+use crate::verify::EXEC;
 
 /// The name under which an instance finds Wheelhouse among its MCP servers.
 const OURS: &str = "wheelhouse";
 
 /// The words of its message, with the answers of those it comes after.
-pub(crate) async fn input(world: &World, turn: Turn) -> Result<Input, Box<Ended>> {
+pub(crate) async fn input(world: &World, claimed: &Claimed, turn: Turn) -> Result<Input, Box<Ended>> {
+    if claimed.agent.as_str() == EXEC {
+        return command(world, turn).await;
+    }
     let read = world
         .read(move |reader| {
             let Some(message) = reader.message(turn.message)? else {
@@ -33,6 +37,22 @@ pub(crate) async fn input(world: &World, turn: Turn) -> Result<Input, Box<Ended>
         .await?;
     match read {
         Some(words) => Ok(Input::Prompt(words)),
+        None => Err(failed(Outcome::Crashed, format!("{} is gone", turn.message))),
+    }
+}
+
+/// An instance that is a shell: what a person sends it is its command. Nobody else's words are, or an agent that must
+/// ask for leave would have a way around it.
+async fn command(world: &World, turn: Turn) -> Result<Input, Box<Ended>> {
+    match world.read(move |reader| reader.message(turn.message)).await? {
+        Some(message) if message.trust == Trust::Person => Ok(Input::Command(message.text)),
+        Some(message) => Err(failed(
+            Outcome::Refused,
+            format!(
+                "{} is of {}; `{EXEC}` takes commands from people alone",
+                message.id, message.from
+            ),
+        )),
         None => Err(failed(Outcome::Crashed, format!("{} is gone", turn.message))),
     }
 }

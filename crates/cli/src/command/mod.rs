@@ -4,6 +4,7 @@ pub(crate) mod add;
 mod answer;
 mod change;
 mod config;
+mod crew;
 mod docs;
 mod doctor;
 mod doctor_probe;
@@ -51,6 +52,20 @@ pub(crate) fn dispatch(app: &App, command: &Command) -> Outcome {
         Command::Merge(args) => tree::merge(app, &args.what),
         Command::Discard(args) => tree::discard(app, &args.what),
         Command::Open(args) => tree::open(app, &args.what),
+        Command::Spawn(args) => crew::spawn::spawn(app, args),
+        Command::Send(args) => crew::talk::send(app, args),
+        Command::Output(args) => crew::talk::output(app, args),
+        Command::Inbox(args) => crew::talk::inbox(app, args),
+        Command::Interrupt(args) => crew::control::interrupt(app, args),
+        Command::Terminate(args) => crew::control::terminate(app, args),
+        Command::Suspend(args) => crew::control::suspend(app, args),
+        Command::Wake(args) => crew::control::wake(app, args),
+        Command::Stop(args) => crew::control::stop(app, args),
+        Command::Instances(args) => crew::show::instances(app, args),
+        Command::Audit(args) => crew::show::audit(app, args),
+        Command::Coordinate(args) => crew::coordinate::coordinate(app, args),
+        Command::Policy(args) => crew::policy::policy(app, args),
+        Command::Team(args) => crew::team::team(app, args),
         Command::Answer(args) => answer::answer(app, args),
         Command::Approve(args) => answer::decide(app, &args.id, "approve"),
         Command::Deny(args) => answer::decide(app, &args.id, "deny"),

@@ -4,6 +4,7 @@
 //! a wish means, when it is refused and what is said then is here, once. Everything works on the ports of core, so a
 //! face needs no engine of its own: it changes the store and nudges whoever has the engine.
 
+pub mod crew;
 pub mod document;
 pub mod exit;
 pub mod failure;
@@ -13,4 +14,8 @@ pub mod gather;
 pub mod moment;
 pub mod name;
 pub mod nearest;
+pub mod policy;
+pub mod role;
+pub mod spawn;
+pub mod team;
 pub mod verb;

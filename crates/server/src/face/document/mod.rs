@@ -4,6 +4,7 @@
 //! Every conversion takes its view apart field by field, so that a new field of the store breaks the build here and
 //! somebody decides.
 
+pub mod crew;
 mod event;
 pub mod page;
 

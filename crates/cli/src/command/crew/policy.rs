@@ -1,0 +1,77 @@
+//! `policy`: what instances work within, shown and changed while they run.
+
+use serde_json::{Value, json};
+use wheelhouse_core::caller::Caller;
+use wheelhouse_core::crew::{self as core, CrewPolicy, PolicyChange};
+use wheelhouse_server::face::document::crew as document;
+use wheelhouse_server::face::{crew, policy};
+
+use crate::app::App;
+use crate::args::crew as args;
+use crate::exit;
+use crate::failure::{Failure, Outcome};
+use crate::host;
+use crate::state;
+
+/// Shows or changes the policy.
+pub(crate) fn policy(app: &App, args: &args::Policy) -> Outcome {
+    match args {
+        args::Policy::Show => {
+            let policy = match state::look(&app.place)? {
+                Some(mut reader) => reader.crew_policy()?,
+                None => CrewPolicy::default(),
+            };
+            show(app, &policy)
+        }
+        args::Policy::Set { changes } => {
+            let changes = policy::changes(changes.iter().map(String::as_str)).map_err(problems)?;
+            change(app, changes)
+        }
+        args::Policy::Load { file } => {
+            let path = app.here.join(file);
+            let text = std::fs::read_to_string(&path).map_err(|error| Failure::io("read the policy", &path, &error))?;
+            let document: Value = serde_saphyr::from_str(&text)
+                .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
+            change(app, policy::from_document(&document).map_err(problems)?)
+        }
+    }
+}
+
+fn problems(problems: Vec<String>) -> Failure {
+    Failure::usage(problems.join("\n")).hint("`wheelhouse policy show` lists the keys")
+}
+
+fn change(app: &App, changes: Vec<PolicyChange>) -> Outcome {
+    let (mut state, Caller(by)) = super::open(app)?;
+    crew::ask(&mut state.truth(), core::Command::SetPolicy { by, changes })?;
+    host::quietly_tell_engine(app);
+    let policy = state.reader.crew_policy()?;
+    show(app, &policy)
+}
+
+fn show(app: &App, policy: &CrewPolicy) -> Outcome {
+    let document = document::policy(policy);
+    if app.terminal.json {
+        app.terminal.print_json(&json!({ "policy": document }))?;
+        return Ok(exit::OK);
+    }
+    let widest = policy::KEYS.iter().map(|key| key.name.len()).max().unwrap_or(0);
+    let mut text = String::new();
+    for key in policy::KEYS {
+        let value = match (key.show)(policy) {
+            Value::Null => "none".to_owned(),
+            Value::Bool(on) => if on { "on" } else { "off" }.to_owned(),
+            Value::String(text) => text,
+            Value::Array(items) if items.is_empty() => "-".to_owned(),
+            Value::Array(items) => {
+                let words: Vec<&str> = items.iter().filter_map(Value::as_str).collect();
+                words.join(",")
+            }
+            other => other.to_string(),
+        };
+        let about = app.terminal.out.paint.dim(key.about);
+        text.push_str(&format!("{:<widest$}  {value:<12}  {about}\n", key.name));
+    }
+    app.terminal.print(&text)?;
+    Ok(exit::OK)
+}
