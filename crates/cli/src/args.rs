@@ -10,6 +10,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::install::client::{Client, InstallScope};
+
 /// Runs plans of work by coding agents and commands: in parallel, checked, recorded; killed at any moment it goes
 /// on where it was.
 #[derive(Parser, Debug)]
@@ -168,6 +170,10 @@ pub(crate) enum Command {
     Fsck,
     /// Show what models cost, or read a newer table
     Prices(Prices),
+    /// Install Wheelhouse into your agents: MCP server, skill, slash commands, instructions, hooks
+    Install(Install),
+    /// Take out of your agents what `install` put in
+    Uninstall(Uninstall),
     /// Show the configuration
     #[command(subcommand)]
     Config(Config),
@@ -526,6 +532,48 @@ pub(crate) enum PricesUpdate {
         #[arg(long, value_name = "DAY")]
         from: Option<String>,
     },
+}
+
+/// `install`
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  wheelhouse install --all
+  wheelhouse install claude codex --scope project
+  wheelhouse install gemini --http http://127.0.0.1:7416/mcp")]
+pub(crate) struct Install {
+    #[command(flatten)]
+    pub(crate) into: Into,
+    /// Let the agents reach Wheelhouse at this address, with the token in WHEELHOUSE_TOKEN, in place of starting it
+    #[arg(long, value_name = "URL")]
+    pub(crate) http: Option<String>,
+}
+
+/// `uninstall`
+#[derive(Args, Debug)]
+pub(crate) struct Uninstall {
+    #[command(flatten)]
+    pub(crate) into: Into,
+}
+
+/// What `install` and `uninstall` share.
+#[derive(Args, Debug)]
+pub(crate) struct Into {
+    /// The agents
+    #[arg(required_unless_present = "all")]
+    pub(crate) agents: Vec<Client>,
+    /// All that are on this machine
+    #[arg(long, conflicts_with = "agents")]
+    pub(crate) all: bool,
+    /// For you in all projects, or for all who work in this project
+    #[arg(long, value_name = "SCOPE", default_value = "user")]
+    pub(crate) scope: InstallScope,
+    /// Do not ask
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+    /// Only show what would change
+    #[arg(short = 'n', long, conflicts_with = "yes")]
+    pub(crate) dry_run: bool,
 }
 
 /// `config …`

@@ -11,6 +11,7 @@ mod config;
 mod faces;
 mod follow;
 mod host;
+mod install;
 mod orphans;
 mod place;
 mod plans;

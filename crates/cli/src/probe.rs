@@ -1,5 +1,6 @@
 //! Looks at the machine: programs, disk, kernel. Each look has an end, whatever the machine does.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Seek};
 use std::os::unix::fs::PermissionsExt;
@@ -22,6 +23,8 @@ const VERSION_DEADLINE: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// How much of what it says is read.
 const SAID_MAX: u64 = 4 << 10;
+/// How much of other output is read.
+const OUTPUT_MAX: u64 = 256 << 10;
 
 /// What a program answered to `--version`.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -86,29 +89,66 @@ pub(crate) fn versions(app: &App, programs: &[PathBuf]) -> Vec<Answer> {
         .collect()
 }
 
-fn answer(mut child: Child, mut words: File, deadline: Instant) -> Answer {
+/// What a program prints, on both streams, within so long; how it ended otherwise.
+pub(crate) fn output(
+    program: &Path,
+    arguments: &[&str],
+    env: &BTreeMap<String, String>,
+    directory: &Path,
+    patience: Duration,
+) -> Result<String, String> {
+    let started = (|| {
+        let words = File::from(memfd_create(c"output", MFdFlags::MFD_CLOEXEC)?);
+        let child = Command::new(program)
+            .args(arguments)
+            .env_clear()
+            .envs(env)
+            .current_dir(directory)
+            .stdin(Stdio::null())
+            .stdout(words.try_clone()?)
+            .stderr(words.try_clone()?)
+            .process_group(0)
+            .spawn()?;
+        Ok::<_, std::io::Error>((child, words))
+    })();
+    let (child, words) = started.map_err(|error| format!("it cannot be started: {error}"))?;
+    match said(child, words, Instant::now() + patience, OUTPUT_MAX) {
+        Ok(text) => Ok(text),
+        Err(Answer::Silent) => Err(format!("it did not end within {} s", patience.as_secs())),
+        Err(Answer::Failed(how)) => Err(format!("it failed ({how})")),
+        Err(Answer::NotStarted(why) | Answer::Said(why)) => Err(why),
+    }
+}
+
+fn answer(child: Child, words: File, deadline: Instant) -> Answer {
+    match said(child, words, deadline, SAID_MAX) {
+        Ok(text) => Answer::Said(one_line(text.lines().next().unwrap_or_default())),
+        Err(answer) => answer,
+    }
+}
+
+/// Waits for the end of a program and reads what it said.
+fn said(mut child: Child, mut words: File, deadline: Instant, bytes_max: u64) -> Result<String, Answer> {
     loop {
         match child.try_wait() {
             Ok(Some(status)) if status.success() => break,
-            Ok(Some(status)) => return Answer::Failed(status.to_string()),
+            Ok(Some(status)) => return Err(Answer::Failed(status.to_string())),
             Ok(None) if Instant::now() < deadline => std::thread::sleep(LOOK_EVERY),
             Ok(None) | Err(_) => {
                 // The group was made for it, so nothing else is in it.
                 let _ = killpg(Pid::from_raw(child.id().cast_signed()), Signal::SIGKILL);
                 let _ = child.wait();
-                return Answer::Silent;
+                return Err(Answer::Silent);
             }
         }
     }
     let mut said = Vec::new();
     let read = words
         .rewind()
-        .and_then(|()| words.take(SAID_MAX).read_to_end(&mut said));
+        .and_then(|()| words.take(bytes_max).read_to_end(&mut said));
     match read {
-        Ok(_) => Answer::Said(one_line(
-            String::from_utf8_lossy(&said).lines().next().unwrap_or_default(),
-        )),
-        Err(error) => Answer::Failed(error.to_string()),
+        Ok(_) => Ok(String::from_utf8_lossy(&said).into_owned()),
+        Err(error) => Err(Answer::Failed(error.to_string())),
     }
 }
 

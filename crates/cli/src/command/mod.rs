@@ -13,6 +13,7 @@ mod find;
 mod fsck;
 mod gc;
 mod init;
+mod install;
 mod logs;
 mod plan;
 mod prices;
@@ -74,6 +75,8 @@ pub(crate) fn dispatch(app: &App, command: &Command) -> Outcome {
         Command::Gc(args) => gc::gc(app, args),
         Command::Fsck => fsck::fsck(app),
         Command::Prices(args) => prices::prices(app, args),
+        Command::Install(args) => install::install(app, args),
+        Command::Uninstall(args) => install::uninstall(app, args),
         Command::Config(args) => config::config(app, args),
         Command::Completions { shell } => docs::completions(app, *shell),
         Command::Man => docs::man(app),

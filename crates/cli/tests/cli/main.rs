@@ -7,6 +7,7 @@ mod config;
 mod documents;
 mod find;
 mod house;
+mod install;
 mod instances;
 mod interrupt;
 mod isolation;
