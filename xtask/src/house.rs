@@ -299,11 +299,23 @@ pub(crate) struct Duplicate {
 }
 
 /// Duplicates that cannot be helped for now.
-pub(crate) const DUPLICATES: &[Duplicate] = &[Duplicate {
-    name: "syn",
-    versions: &["2", "3"],
-    reason: "jiff derives with 2, serde and clap with 3; used while building, not in the binary",
-}];
+pub(crate) const DUPLICATES: &[Duplicate] = &[
+    Duplicate {
+        name: "getrandom",
+        versions: &["0.2", "0.4"],
+        reason: "ring 0.17 has 0.2, uuid and tempfile 0.4; both are a thin layer over one system call",
+    },
+    Duplicate {
+        name: "syn",
+        versions: &["2", "3"],
+        reason: "jiff derives with 2, serde and clap with 3; used while building, not in the binary",
+    },
+    Duplicate {
+        name: "windows-sys",
+        versions: &["0.52", "0.61"],
+        reason: "ring 0.17 has 0.52, the others 0.61; neither is built on Linux or macOS",
+    },
+];
 
 /// Where all dependencies come from.
 pub(crate) const REGISTRY: &str = "registry+https://github.com/rust-lang/crates.io-index";

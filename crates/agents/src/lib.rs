@@ -2,6 +2,7 @@
 //! of their streams. Everything outside this crate sees [`wheelhouse_core::agent`] alone.
 
 pub mod acp;
+pub mod api;
 pub mod claude;
 pub mod codex;
 mod converse;

@@ -69,7 +69,8 @@ fn number_in(said: &str) -> Option<String> {
         .map(str::to_owned)
 }
 
-struct NoOrders;
+/// Nobody orders anything.
+pub(crate) struct NoOrders;
 
 impl wheelhouse_core::agent::Inbox for NoOrders {
     fn next(&mut self) -> wheelhouse_core::agent::BoxFuture<'_, Option<wheelhouse_core::agent::Order>> {

@@ -149,36 +149,56 @@ pub(crate) fn or_anew(ended: Ended, is_resumed: bool) -> Ended {
 
 /// Everything about a try that had a turn. An order to stop makes an interrupted turn a killed one.
 pub(crate) fn ended(turn: Turn, conversed: Conversed, cwd: &Path, output_max: u64) -> Ended {
-    let (outcome, mut detail) = match turn.outcome {
+    let (outcome, mut detail) = match turn.outcome.clone() {
         Outcome::Cancelled if conversed.stopped => (Outcome::Killed, "stopped by order".to_owned()),
         Outcome::Cancelled if !conversed.interrupted => {
             let detail = "the turn was interrupted, and not by Wheelhouse";
             (Outcome::Killed, detail.to_owned())
         }
-        outcome => (outcome, turn.detail),
+        outcome => (outcome, turn.detail.clone()),
     };
     if conversed.left > 0 {
         let separator = if detail.is_empty() { "" } else { "; " };
         detail.push_str(&format!("{separator}{} of its processes would not die", conversed.left));
     }
+    let exit_code = conversed.end.and_then(|end| end.status.code());
+    let files = turn.files.iter().map(|file| relative(file, cwd)).collect();
+    let turn = Turn {
+        outcome,
+        detail,
+        files,
+        ..turn
+    };
+    settled(turn, Some(conversed.errors), exit_code, output_max)
+}
+
+/// Everything about a try that had an answer and no process.
+pub(crate) fn answered(turn: Turn, output_max: u64) -> Ended {
+    settled(turn, None, None, output_max)
+}
+
+fn settled(turn: Turn, errors: Option<Part>, exit_code: Option<i32>, output_max: u64) -> Ended {
     let mut answer = Clipped::new(output_max);
     answer.push(turn.text.as_bytes());
-    let named = [("output", answer.finish()), ("errors", conversed.errors)];
+    let named = [("output", Some(answer.finish())), ("errors", errors)];
     let (artifacts, outputs) = named
         .into_iter()
-        .filter_map(|(name, part)| Some((part.artifact(name)?, part.bytes)))
+        .filter_map(|(name, part)| {
+            let part = part?;
+            Some((part.artifact(name)?, part.bytes))
+        })
         .unzip();
     Ended {
         result: TaskResult {
-            summary: summary(&turn.text, &detail),
+            summary: summary(&turn.text, &turn.detail),
             verdict: verdict::last_block(&turn.text),
-            files: turn.files.iter().map(|file| relative(file, cwd)).collect(),
+            files: turn.files,
             artifacts,
-            exit_code: conversed.end.and_then(|end| end.status.code()),
+            exit_code,
             ..TaskResult::default()
         },
-        outcome,
-        detail,
+        outcome: turn.outcome,
+        detail: turn.detail,
         outputs,
         usage: turn.usage,
         cost: turn.cost,

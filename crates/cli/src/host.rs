@@ -111,6 +111,9 @@ pub(crate) fn host<T>(
         keeper: Arc::new(keeper),
         exe: app.exe.clone(),
         state_dir: app.place.state_dir.clone(),
+        project: app.place.project.clone(),
+        env: app.env.clone(),
+        http: Arc::default(),
     };
     let (stop, stop_inbox) = mpsc::channel(4);
     let (ended_out, ended) = oneshot::channel();

@@ -3,11 +3,14 @@
 //! [`BACKENDS`] is the registry: adding a backend is one line here, its module in the agents crate and its page in
 //! the docs.
 
+mod api;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use wheelhouse_agents::acp::{self, Acp, Recipe};
+use wheelhouse_agents::api::Http;
 use wheelhouse_agents::claude::{self, Claude};
 use wheelhouse_agents::codex::{self, Codex};
 use wheelhouse_agents::exec::Exec;
@@ -17,7 +20,9 @@ use wheelhouse_core::agent::{Agent, Assignment, BoxFuture, Capabilities, Ended, 
 use wheelhouse_core::ids::AgentName;
 use wheelhouse_core::store::Cap;
 
-use crate::config::{AgentSettings, Settings};
+use crate::config::{self, AgentSettings, Settings};
+
+pub(crate) use api::keyed;
 
 /// The agent that runs commands.
 pub(crate) const EXEC: &str = "exec";
@@ -74,6 +79,12 @@ pub(crate) const BACKENDS: &[Backend] = &[
         build: any_acp,
     },
     Backend {
+        name: config::API,
+        program: None,
+        tested: || None,
+        build: api::build,
+    },
+    Backend {
         name: EXEC,
         program: None,
         tested: || None,
@@ -95,6 +106,12 @@ pub(crate) struct Hands {
     pub(crate) exe: PathBuf,
     /// Where backends keep what they must remember about sessions.
     pub(crate) state_dir: PathBuf,
+    /// What files in settings are relative to.
+    pub(crate) project: PathBuf,
+    /// The environment, where keys are looked up; backends pass none of it on.
+    pub(crate) env: BTreeMap<String, String>,
+    /// The connections to model APIs.
+    pub(crate) http: Arc<Http>,
 }
 
 fn program(settings: &AgentSettings, name: &str) -> PathBuf {
@@ -423,6 +440,7 @@ mod tests {
                 "gemini",
                 "opencode",
                 "acp",
+                "api",
                 "exec",
                 "rehearsal",
                 "a",

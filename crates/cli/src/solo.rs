@@ -68,6 +68,9 @@ impl Solo {
             keeper: Arc::new(keeper),
             exe: app.exe.clone(),
             state_dir,
+            project: app.place.project.clone(),
+            env: app.env.clone(),
+            http: Arc::default(),
         };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)

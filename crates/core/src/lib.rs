@@ -24,6 +24,7 @@ pub mod plan;
 pub mod policy;
 pub mod price;
 pub mod question;
+pub mod schema;
 pub mod spec;
 pub mod store;
 pub mod task;

@@ -81,6 +81,9 @@ const TOO_LONG_WORDS: &[&str] = &[
     "maximum context length",
     "context window",
     "input is too long",
+    "exceeds the maximum number of tokens",
+    "maximum prompt length",
+    "exceeds the available context size",
 ];
 const QUOTA_KINDS: &[&str] = &[
     "billing_error",

@@ -9,6 +9,7 @@ use wheelhouse_core::ids::AgentName;
 use super::doctor_probe::{self, Probed};
 use crate::app::App;
 use crate::args;
+use crate::config;
 use crate::exit;
 use crate::failure::Outcome;
 use crate::host;
@@ -377,11 +378,32 @@ fn agents(app: &App, probed: &[Probed]) -> Vec<Finding> {
         let about = match backend.name {
             roster::REHEARSAL => "built in; makes things up at no cost, and says so",
             roster::EXEC => "built in; runs commands",
+            config::API => {
+                "built in; asks any model behind an API: `[agents.NAME]` with `backend = \"api\"`, `api` and `model`"
+            }
             _ => "built in; drives any agent that speaks ACP: `[agents.NAME]` with `command = \"…\"`",
         };
         findings.push(Finding::new(AGENTS, backend.name, Health::Good, about));
     }
+    findings.extend(models(app));
     findings
+}
+
+/// The configured models behind APIs: whether there is a key, never what it is or whether it works.
+fn models(app: &App) -> Vec<Finding> {
+    // What is wrong with the settings was said already.
+    let Ok(settings) = app.settings(None) else {
+        return Vec::new();
+    };
+    let agents = settings.agents.iter().filter(|(_, agent)| agent.backend == config::API);
+    agents
+        .map(
+            |(name, agent)| match roster::keyed(&app.place.project, &app.env, agent) {
+                Ok(found) => Finding::new(AGENTS, name, Health::Good, found),
+                Err(lack) => Finding::new(AGENTS, name, Health::Gap, lack.found).next(lack.next),
+            },
+        )
+        .collect()
 }
 
 fn auto(app: &App) -> Option<AgentName> {

@@ -4,6 +4,7 @@
 //! `WHEELHOUSE__…` variables, the command line; the later wins, value by value. Unknown keys and wrong values are
 //! reported all at once, each with its file and line. Read once by `main`; nothing else reads configuration.
 
+mod api;
 pub(crate) mod keys;
 pub(crate) mod layer;
 mod settings;
@@ -16,6 +17,7 @@ use crate::failure::Failure;
 use crate::nearest;
 use crate::place::CONFIG_FILE;
 
+pub(crate) use api::BACKEND as API;
 pub(crate) use keys::{KEYS, Value};
 pub(crate) use layer::Origin;
 pub(crate) use settings::{AgentSettings, Settings};

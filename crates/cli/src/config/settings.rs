@@ -7,6 +7,7 @@ use std::time::Duration;
 use wheelhouse_core::policy::{Decision, Rule};
 use wheelhouse_core::spec::EnvTemplate;
 
+use super::api::ApiSettings;
 use super::keys::Value;
 use super::layer::Origin;
 use super::{Merged, Problem};
@@ -68,6 +69,8 @@ pub(crate) struct AgentSettings {
     pub(crate) account: Option<String>,
     /// `env`
     pub(crate) env: BTreeMap<String, String>,
+    /// What is for the backend `api` alone.
+    pub(crate) api: ApiSettings,
 }
 
 impl Merged {
@@ -160,6 +163,7 @@ impl Merged {
                 (["env", variable], Value::Text(text)) => {
                     agent.env.insert((*variable).to_owned(), text.clone());
                 }
+                ([key], value) => agent.api.take(key, value),
                 _ => {}
             }
         }
@@ -221,6 +225,7 @@ impl Merged {
 
     fn check(&self, settings: &Settings, problems: &mut Vec<Problem>) {
         for (name, agent) in &settings.agents {
+            self.check_api(name, agent, problems);
             let Some(account) = &agent.account else { continue };
             if !settings.accounts.contains_key(account) {
                 let exist: Vec<String> = settings.accounts.keys().cloned().collect();
@@ -303,22 +308,22 @@ fn narrow(number: u64) -> u32 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::{keys, layer, merge};
     use super::*;
 
-    fn settings(text: &str) -> Result<Settings, Vec<Problem>> {
+    pub(in crate::config) fn settings(text: &str) -> Result<Settings, Vec<Problem>> {
         let mut problems = Vec::new();
         let leaves = layer::file("wheelhouse.toml".as_ref(), text, &mut problems);
         let merged = merge(leaves, &mut problems);
         assert_eq!(problems, []);
-        merged.settings(&["exec".to_owned(), "rehearsal".to_owned()])
+        merged.settings(&["api".to_owned(), "exec".to_owned(), "rehearsal".to_owned()])
     }
 
     /// Every key arrives in a field: setting it to something else than its default changes the settings.
     #[test]
     fn every_key_has_a_reader() {
-        let base = "[agents.a]\nbackend = \"exec\"\n[accounts.x]\nparallel_max = 9\n";
+        let base = "[agents.a]\nbackend = \"exec\"\n[agents.m]\nbackend = \"api\"\napi = \"gemini\"\n[accounts.x]\nparallel_max = 9\n";
         let before = settings(base).unwrap();
         for key in keys::KEYS {
             let line = match key.pattern {
@@ -351,6 +356,17 @@ mod tests {
                 "agents.*.packet" => "agents.exec.packet = \"on\"",
                 "agents.*.parallel_max" => "agents.exec.parallel_max = 7",
                 "agents.*.account" => "agents.exec.account = \"x\"",
+                "agents.*.api" => "agents.n.api = \"openai\"\nagents.n.backend = \"api\"",
+                "agents.*.base_url" => "agents.m.base_url = \"http://127.0.0.1:1\"",
+                "agents.*.effort" => "agents.m.effort = \"low\"",
+                "agents.*.key_env" => "agents.m.key_env = \"KEY\"",
+                "agents.*.key_file" => "agents.m.key_file = \"key\"",
+                "agents.*.key_command" => "agents.m.key_command = \"pass key\"",
+                "agents.*.output_tokens_max" => "agents.m.output_tokens_max = 7",
+                "agents.*.schema" => "agents.m.schema = \"a.json\"",
+                "agents.*.cache" => "agents.m.cache = \"off\"",
+                "agents.*.first_byte_timeout" => "agents.m.first_byte_timeout = \"7s\"",
+                "agents.*.stall_timeout" => "agents.m.stall_timeout = \"7s\"",
                 "agents.*.env.*" => "agents.exec.env.X = \"7\"",
                 "accounts.*.parallel_max" => "accounts.y.parallel_max = 7",
                 other => panic!("no line for {other}"),

@@ -12,6 +12,7 @@ mod instances;
 mod interrupt;
 mod isolation;
 mod merging;
+mod models;
 mod money;
 mod names;
 mod packet;
