@@ -1,4 +1,5 @@
-//! Labelled points at which an engine can be told to kill itself, as `kill -9` would.
+//! Labelled points at which an engine can be told to kill itself, as `kill -9` would, or to stand still while something
+//! else is killed.
 //!
 //! Only tests of bad days ask for it. The points name every step between two durable facts.
 
@@ -19,16 +20,30 @@ pub const POINTS: [&str; 11] = [
     "before-end",
 ];
 
-/// Dies at the n-th passage of a point.
+/// Strikes at the n-th passage of a point.
 #[derive(Clone, Debug)]
 pub struct Fault {
     point: String,
+    strike: Strike,
     left: std::sync::Arc<AtomicU64>,
 }
 
+/// What it does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Strike {
+    /// SIGKILL to ourselves.
+    Die,
+    /// SIGSTOP to ourselves, until somebody sends SIGCONT.
+    Stop,
+}
+
 impl Fault {
-    /// Reads `point` or `point:n` (the n-th passage, from 1). The error lists the points.
+    /// Reads `point`, `point:n` (the n-th passage, from 1) or `point:n:stop`. The error lists the points.
     pub fn parse(text: &str) -> Result<Fault, String> {
+        let (text, strike) = match text.strip_suffix(":stop") {
+            Some(text) => (text, Strike::Stop),
+            None => (text, Strike::Die),
+        };
         let (point, count) = text.split_once(':').unwrap_or((text, "1"));
         let count: u64 = count
             .parse()
@@ -38,17 +53,23 @@ impl Fault {
         }
         Ok(Fault {
             point: point.to_owned(),
+            strike,
             left: std::sync::Arc::new(AtomicU64::new(count.max(1))),
         })
     }
 }
 
-/// Passes a point; does not come back when the fault strikes.
+/// Passes a point; does not come back when the fault kills.
 pub(crate) fn pass(fault: Option<&Fault>, point: &str) {
     let Some(fault) = fault else { return };
     debug_assert!(POINTS.contains(&point), "{point} is not listed");
     if fault.point == point && fault.left.fetch_sub(1, Ordering::SeqCst) == 1 {
-        die();
+        match fault.strike {
+            Strike::Die => die(),
+            Strike::Stop => {
+                let _ = nix::sys::signal::raise(nix::sys::signal::Signal::SIGSTOP);
+            }
+        }
     }
 }
 

@@ -2,7 +2,10 @@
 //!
 //! Words of the prompt: `ask` (for permission), `hold` (until cancelled), `deaf` (holds and ignores that), `error`
 //! (refuses the prompt), `garbage` (between the lines), `die` (in the middle), `quit` (exit 0 without an answer),
-//! `strange` (asks what nobody knows and wants an error), `huge` (a request too long to be read), `empty`. The environment
+//! `strange` (asks what nobody knows and wants an error), `huge` (a request too long to be read), `empty`. A prompt with
+//! lines that begin with `$ ` has these run by a shell in the session's directory; then it claims success. The environment
+//! `ACP_JOURNAL` names a directory in which each session has a file that says who is at work in it: a second one at the
+//! same time is noted in `forked`. The environment
 //! `ACP_FAULT`: `mute` (never answers), `unopened` (opens no session), `old` (another version of the protocol),
 //! `forgetful` (cannot load), `lost` (knows no session), `late` (goes on with the history after loading),
 //! `eof` (does not end when its stdin does).
@@ -13,6 +16,10 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 const SESSION: &str = "5e55-1011";
+/// The session that it speaks for.
+static SPEAKS_FOR: std::sync::Mutex<String> = std::sync::Mutex::new(String::new());
+/// What it says when its commands are done, whatever came of them.
+const CLAIM: &str = "All done, and every check passes.";
 
 fn main() -> ExitCode {
     let fault = std::env::var("ACP_FAULT").unwrap_or_default();
@@ -23,6 +30,8 @@ fn main() -> ExitCode {
     let mut agent = Agent {
         input: std::io::stdin().lock(),
         fault,
+        session: SESSION.to_owned(),
+        cwd: String::new(),
     };
     agent.serve()
 }
@@ -30,6 +39,8 @@ fn main() -> ExitCode {
 struct Agent<I> {
     input: I,
     fault: String,
+    session: String,
+    cwd: String,
 }
 
 impl<I: BufRead> Agent<I> {
@@ -49,15 +60,26 @@ impl<I: BufRead> Agent<I> {
                     answer(&id, &result);
                 }
                 "session/new" if self.fault == "unopened" => {}
-                "session/new" => answer(&id, &opened(true)),
+                "session/new" => {
+                    if std::env::var_os("ACP_JOURNAL").is_some() {
+                        self.session = format!("s-{}", std::process::id());
+                    }
+                    self.enter(&message);
+                    answer(&id, &opened(Some(&self.session)));
+                }
                 "session/load" if self.fault == "lost" => {
                     say(
                         &json!({"jsonrpc": "2.0", "id": id, "error": {"code": -32002, "message": "Resource not found"}}),
                     );
                 }
                 "session/load" => {
+                    message["params"]["sessionId"]
+                        .as_str()
+                        .unwrap_or(SESSION)
+                        .clone_into(&mut self.session);
+                    self.enter(&message);
                     text("This was said before.");
-                    answer(&id, &opened(false));
+                    answer(&id, &opened(None));
                     if self.fault == "late" {
                         text("This was said before as well.");
                     }
@@ -88,6 +110,22 @@ impl<I: BufRead> Agent<I> {
 
     fn prompt(&mut self, id: &Value, words: &str) -> Option<ExitCode> {
         let mut reason = "end_turn";
+        let commands: Vec<&str> = words.lines().filter_map(|line| line.strip_prefix("$ ")).collect();
+        if !commands.is_empty() {
+            for command in commands {
+                let mut shell = std::process::Command::new("/bin/sh");
+                let shell = shell.args(["-c", command]).current_dir(&self.cwd);
+                // The protocol has our streams.
+                let _ = shell
+                    .stdin(std::process::Stdio::null())
+                    .stdout(std::process::Stdio::null())
+                    .status();
+            }
+            text(CLAIM);
+            self.leave();
+            answer(id, &json!({"stopReason": "end_turn"}));
+            return None;
+        }
         for word in words.split_whitespace() {
             match word {
                 "ask" => self.ask(),
@@ -140,6 +178,35 @@ impl<I: BufRead> Agent<I> {
         None
     }
 
+    /// Notes that this process works in the session, and whether another one does.
+    fn enter(&mut self, message: &Value) {
+        if let Ok(mut session) = SPEAKS_FOR.lock() {
+            session.clone_from(&self.session);
+        }
+        message["params"]["cwd"]
+            .as_str()
+            .unwrap_or_default()
+            .clone_into(&mut self.cwd);
+        let Some(journal) = std::env::var_os("ACP_JOURNAL").map(std::path::PathBuf::from) else {
+            return;
+        };
+        let place = journal.join(&self.session);
+        let own = std::process::id();
+        let other = std::fs::read_to_string(&place).unwrap_or_default();
+        let other: u32 = other.trim().parse().unwrap_or(own);
+        if other != own && is_at_work(other) {
+            let _ = std::fs::write(journal.join("forked"), format!("{} by {other} and {own}", self.session));
+        }
+        let _ = std::fs::write(place, own.to_string());
+    }
+
+    /// Its turn is over: the session is anybody's.
+    fn leave(&self) {
+        if let Some(journal) = std::env::var_os("ACP_JOURNAL").map(std::path::PathBuf::from) {
+            let _ = std::fs::write(journal.join(&self.session), "");
+        }
+    }
+
     /// Says which answer came by what it does: writes nothing itself.
     fn ask(&mut self) {
         let call = json!({"toolCallId": "c1", "kind": "edit", "status": "pending", "locations": [{"path": "a.txt"}]});
@@ -186,12 +253,11 @@ impl<I: BufRead> Agent<I> {
     }
 }
 
-fn opened(is_new: bool) -> Value {
+fn opened(new: Option<&str>) -> Value {
     let modes = json!({"availableModes": [{"id": "careful"}, {"id": "bold"}], "currentModeId": "careful"});
-    if is_new {
-        json!({"sessionId": SESSION, "modes": modes})
-    } else {
-        json!({"modes": modes})
+    match new {
+        Some(session) => json!({"sessionId": session, "modes": modes}),
+        None => json!({"modes": modes}),
     }
 }
 
@@ -199,12 +265,30 @@ fn answer(id: &Value, result: &Value) {
     say(&json!({"jsonrpc": "2.0", "id": id, "result": result}));
 }
 
+/// Whether there is such a process and it has not ended: a dead one stays until somebody asks how it ended.
+fn is_at_work(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ")
+        .is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+}
+
+fn speaks_for() -> String {
+    let session = SPEAKS_FOR.lock().map(|session| session.clone()).unwrap_or_default();
+    if session.is_empty() {
+        SESSION.to_owned()
+    } else {
+        session
+    }
+}
+
 fn text(text: &str) {
     update(&json!({"sessionUpdate": "agent_message_chunk", "content": {"type": "text", "text": text}}));
 }
 
 fn update(update: &Value) {
-    say(&json!({"jsonrpc": "2.0", "method": "session/update", "params": {"sessionId": SESSION, "update": update}}));
+    say(
+        &json!({"jsonrpc": "2.0", "method": "session/update", "params": {"sessionId": speaks_for(), "update": update}}),
+    );
 }
 
 fn say(message: &Value) {

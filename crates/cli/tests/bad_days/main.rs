@@ -8,6 +8,8 @@ mod disk;
 mod engines;
 mod hands;
 mod kill;
+mod lies;
 mod plans;
 mod prompts;
 mod stage;
+mod victims;

@@ -57,8 +57,13 @@ impl Stage {
 
     /// Makes the project a git repository with one commit.
     pub(crate) fn repository(&self) {
+        self.repository_ignoring("");
+    }
+
+    /// The same, with more lines in its `.gitignore`.
+    pub(crate) fn repository_ignoring(&self, more: &str) {
         self.git(&["init", "-q", "-b", "main"]);
-        self.write(".gitignore", ".wheelhouse\nplan.yaml\n");
+        self.write(".gitignore", format!(".wheelhouse\nplan.yaml\nwheelhouse.toml\n{more}"));
         self.git(&["add", "."]);
         self.git(&["commit", "-q", "-m", "start"]);
     }
@@ -104,11 +109,17 @@ impl Stage {
 
     /// Starts it and comes back. What it says goes to files, so that nobody has to read along.
     pub(crate) fn start(&self, arguments: &[&str]) -> Started {
+        self.start_with(arguments, &[])
+    }
+
+    /// The same, with more in its environment.
+    pub(crate) fn start_with(&self, arguments: &[&str], env: &[(&str, &str)]) -> Started {
         let mut path = self.root.path().to_owned();
         path.push(format!("said-{}", self.started.fetch_add(1, Ordering::SeqCst)));
         let said = std::fs::File::create(&path).unwrap();
         let child = self
             .command(arguments)
+            .envs(env.iter().copied())
             .stdout(said.try_clone().unwrap())
             .stderr(said)
             .spawn()

@@ -12,6 +12,9 @@ use super::record::TreeRecord;
 use super::status::{self, Kind, Untracked, WorkState};
 use super::{Trees, names};
 
+/// What git's status says in place of a commit when the branch that is checked out has none.
+const UNBORN: &str = "(initial)";
+
 /// What became of a file.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Change {
@@ -216,6 +219,12 @@ impl Trees {
     ) -> Result<Saved, Error> {
         self.drop_stale_locks(path)?;
         let mut state = status::read(self.git.at(path), Untracked::Files)?;
+        if state.commit == UNBORN && state.branch.as_deref() != Some(record.branch.as_str()) {
+            // A branch that was begun and has no commit holds nothing: what lies in the tree is work on ours.
+            let branch = names::head(&record.branch);
+            self.git.at(path).args(["symbolic-ref", "HEAD", &branch]).run()?;
+            state = status::read(self.git.at(path), Untracked::Files)?;
+        }
         let lent = self.take_lent(&mut state, record);
         let of_kind = |kind: Kind| -> Vec<String> {
             let entries = state.entries.iter().filter(|entry| entry.kind == kind);

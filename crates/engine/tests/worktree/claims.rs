@@ -266,3 +266,16 @@ fn a_hook_that_refuses_is_an_error_and_removal_saves_the_work_all_the_same() {
     trees.remove(RUN, &key("a"), NOW).unwrap();
     assert_eq!(house.at("wheelhouse/r7/a", "work.txt").as_deref(), Some("\twork"));
 }
+
+#[test]
+fn work_on_a_branch_without_a_commit_is_brought_home() {
+    let house = House::new();
+    let trees = house.trees();
+    let tree = trees.create(RUN, &key("a"), 1, &[]).unwrap();
+    git(&tree.path, &["checkout", "-q", "--orphan", "begun"]);
+    write(tree.path.join("new.txt"), "x");
+    let changed = trees.finish(RUN, &key("a"), "work").unwrap();
+    assert!(changed.problems.is_empty(), "{:?}", changed.problems);
+    assert_eq!(changed.paths(), ["new.txt"]);
+    assert_eq!(house.at("wheelhouse/r7/a", "new.txt").as_deref(), Some("x"));
+}

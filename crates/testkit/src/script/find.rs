@@ -23,6 +23,12 @@ pub fn keeper() -> PathBuf {
         .clone()
 }
 
+/// An agent that speaks ACP and does what its prompt says. For tests: panics when it cannot be built.
+pub fn acp_agent() -> PathBuf {
+    static FOUND: OnceLock<PathBuf> = OnceLock::new();
+    FOUND.get_or_init(|| found("wheelhouse-agents", "acp-agent")).clone()
+}
+
 #[expect(
     clippy::panic,
     reason = "only tests call this, and there is no test without the program"
