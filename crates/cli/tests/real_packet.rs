@@ -1,6 +1,5 @@
 //! The packet as it reaches a model: the real Claude Code and Codex against the fake model, which says whether it saw the
 //! excerpt. Run by hand: `WHEELHOUSE_REAL_AGENTS=DIR cargo test -p wheelhouse-cli --test real_packet -- --ignored`.
-#![expect(clippy::unwrap_used, reason = "tests say what they expect by failing")]
 
 use std::fs;
 use std::path::PathBuf;
