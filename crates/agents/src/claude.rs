@@ -20,6 +20,7 @@ use wheelhouse_core::outcome::Outcome;
 
 use crate::converse::converse;
 use crate::keep::{Keeper, NotStarted};
+use crate::mcp::McpFile;
 use crate::probe::{self, Version};
 use crate::report::{self, Vendor};
 use crate::sessions::Sessions;
@@ -122,6 +123,18 @@ impl Agent for Claude {
 }
 
 impl Claude {
+    /// The assignment's own MCP servers beside the configured ones; none when it has none.
+    fn mcp_file(&self, assignment: &Assignment, session: &str) -> std::io::Result<Option<McpFile>> {
+        if assignment.mcp_servers.is_empty() {
+            return Ok(None);
+        }
+        let Some(directory) = self.config.state_dir.as_deref() else {
+            return Err(std::io::Error::other("there is no state directory for them"));
+        };
+        let base = self.config.mcp_config.as_deref();
+        McpFile::write(directory, session, &assignment.mcp_servers, base).map(Some)
+    }
+
     async fn run(self, assignment: Assignment, inbox: Box<dyn Inbox>, sink: Arc<dyn Sink>) -> Ended {
         let Input::Prompt(prompt) = &assignment.input else {
             let detail = "this agent takes a prompt and was given a command; give the task a prompt or another agent";
@@ -138,7 +151,19 @@ impl Claude {
             Err(in_use) => return report::refused(Outcome::Unavailable, in_use.to_string()),
         };
         let prompt = launch::prompt(prompt, assignment.role.as_deref());
-        let command = launch::command(&assignment, &self.config, &session, is_resumed);
+        let mut config = (*self.config).clone();
+        // Held until the try is over: the servers read it when they please.
+        let _servers = match self.mcp_file(&assignment, &session) {
+            Ok(file) => {
+                config.mcp_config = file.as_ref().map(|file| file.path().to_owned()).or(config.mcp_config);
+                file
+            }
+            Err(error) => {
+                let detail = format!("its MCP servers cannot be written down for it: {error}");
+                return report::refused(Outcome::Unavailable, detail);
+            }
+        };
+        let command = launch::command(&assignment, &config, &session, is_resumed);
         let grace = Duration::from_millis(assignment.grace_ms);
         let kept = match self.keeper.spawn(command).await {
             Ok(kept) => kept,

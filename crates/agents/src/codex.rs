@@ -149,6 +149,10 @@ impl Codex {
             let detail = "this agent takes a prompt and was given a command; give the task a prompt or another agent";
             return report::refused(Outcome::Unavailable, detail.to_owned());
         };
+        if self.config.mode == Mode::Exec && !assignment.mcp_servers.is_empty() {
+            let detail = "`codex exec` has no private way to be given MCP servers; its app-server has";
+            return report::refused(Outcome::Unavailable, detail.to_owned());
+        }
         // Held until the process is gone; dropping this future kills the process first.
         let mut held = match assignment.session.as_deref().map(|session| self.sessions.take(session)) {
             Some(Ok(held)) => Some(held),

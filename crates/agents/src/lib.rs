@@ -9,6 +9,7 @@ mod converse;
 pub mod decode;
 pub mod exec;
 pub mod keep;
+mod mcp;
 pub mod output;
 mod probe;
 pub mod rehearsal;

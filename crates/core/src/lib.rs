@@ -27,6 +27,7 @@ pub mod question;
 pub mod schema;
 pub mod spec;
 pub mod store;
+pub mod supervise;
 pub mod task;
 pub mod time;
 pub mod usage;

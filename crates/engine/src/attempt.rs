@@ -17,13 +17,14 @@ use wheelhouse_core::policy::{self, Decision, Rule};
 use wheelhouse_core::question::QuestionKind;
 use wheelhouse_core::spec::TaskSpec;
 use wheelhouse_core::store::{AttemptStart, Check, Claimed, TaskResult};
+use wheelhouse_core::supervise::{Move, Watch};
 use wheelhouse_core::usage::{Cost, Usage};
 use wheelhouse_core::verdict;
 
 use crate::dispatch::Input;
 use crate::prepare::{self, World, bounded};
 use crate::touching::Watched;
-use crate::{PLANNED_MAX, REPORT_MAX, REPORTS_MAX, fault, isolate, packet, verify};
+use crate::{PLANNED_MAX, REPORT_MAX, REPORTS_MAX, fault, isolate, packet, turn, verify};
 
 /// How many events of an agent may wait to be looked at; texts beyond it are in the log only.
 const EVENTS_MAX: usize = 1_024;
@@ -103,6 +104,9 @@ async fn attempt_inner(
         policy: world.settings.policy.clone(),
         patience: Duration::from_millis(world.settings.question_timeout_ms),
         fault: world.settings.fault.clone(),
+        watch: turn::watch(world, claimed, agent.capabilities()).await?,
+        is_stuck: false,
+        interrupt_end: None,
     };
     for notice in tree.iter().flat_map(|tree| &tree.notices) {
         line.report("notice", notice.clone()).await;
@@ -261,29 +265,32 @@ async fn watch(
     let mut work = agent.attempt(assignment, Box::new(Queue(inbox)), sink);
     // What ended it before its own end, and when our patience with that is over.
     let mut cut: Option<(Outcome, Instant)> = None;
-    // When an agent that was told to interrupt its turn is out of time.
-    let mut interrupt_end: Option<Instant> = None;
     let mut ordered = true;
     loop {
         let wall_end = birth + limits.wall;
         // Who waits for a person is not idle.
         let pause_end = line.next_deadline().unwrap_or(birth + pulse.last() + limits.idle);
-        let patience_end = pause_end.min(wall_end).min(interrupt_end.unwrap_or(wall_end));
+        let look_end = line.next_look(pulse.last()).map_or(wall_end, |look| birth + look);
+        let patience_end = pause_end
+            .min(wall_end)
+            .min(line.interrupt_end.unwrap_or(wall_end))
+            .min(look_end);
         let deadline = cut.as_ref().map_or(patience_end, |(_, end)| *end);
         tokio::select! {
             biased;
             ended = &mut work => {
                 // What a short try reported before its end is still in the queue.
                 while let Ok(event) = reports.try_recv() {
-                    line.tell(event).await;
+                    line.tell(event, birth.elapsed()).await;
                 }
-                return classify(ended, cut.map(|(outcome, _)| outcome), limits, interrupt_end.is_some());
+                let ended = classify(ended, cut.map(|(outcome, _)| outcome), limits, line.interrupt_end.is_some());
+                return line.stalled(ended);
             }
             order = orders.recv(), if ordered => match order {
                 Some(order) => {
                     if order == Order::Interrupt {
                         let patience = if can_interrupt { INTERRUPT_PATIENCE } else { Duration::ZERO };
-                        interrupt_end.get_or_insert(Instant::now() + patience);
+                        line.interrupt_end.get_or_insert(Instant::now() + patience);
                     }
                     if matches!(order, Order::Stop | Order::Kill) && cut.is_none() {
                         cut = Some((Outcome::Killed, Instant::now() + limits.grace + STOP_EXTRA));
@@ -298,8 +305,8 @@ async fn watch(
                 None => ordered = false,
             },
             Some(event) = reports.recv() => {
-                if let Some(answer) = line.tell(event).await {
-                    let _ = to_agent.send(answer);
+                if let Some(order) = line.tell(event, birth.elapsed()).await {
+                    let _ = to_agent.send(order);
                 }
             }
             () = tokio::time::sleep_until(deadline) => {
@@ -309,12 +316,16 @@ async fn watch(
                     return *failed(outcome, "it ignored the order to stop and was killed".to_owned());
                 }
                 let now = Instant::now();
+                if let Some(order) = line.look(pulse.last(), birth.elapsed()).await {
+                    let _ = to_agent.send(order);
+                    continue;
+                }
                 if let Some(answer) = line.overdue(now).await {
                     pulse.touch();
                     let _ = to_agent.send(answer);
                     continue;
                 }
-                let outcome = if interrupt_end.is_some_and(|end| end <= now) {
+                let outcome = if line.interrupt_end.is_some_and(|end| end <= now) {
                     Outcome::Killed
                 } else if wall_end <= now {
                     Outcome::TimedOut
@@ -328,6 +339,10 @@ async fn watch(
             }
         }
     }
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// What we cut short did not end by itself; whatever else it says about its end, the reason is ours.
@@ -403,11 +418,18 @@ struct Line {
     policy: Vec<Rule>,
     patience: Duration,
     fault: Option<fault::Fault>,
+    /// The watch over a turn of an instance.
+    watch: Option<Watch>,
+    /// The supervisor interrupted it.
+    is_stuck: bool,
+    /// When an agent that was told to interrupt its turn is out of time.
+    interrupt_end: Option<Instant>,
 }
 
 impl Line {
     /// Passes on what the history wants; gives back what the agent must be told.
-    async fn tell(&mut self, event: AgentEvent) -> Option<Order> {
+    async fn tell(&mut self, event: AgentEvent, now: Duration) -> Option<Order> {
+        let mut order = None;
         let report = match event {
             AgentEvent::Started { session, process } => {
                 let start = AttemptStart { session, process };
@@ -423,6 +445,7 @@ impl Line {
             AgentEvent::Tool {
                 name, status, detail, ..
             } => {
+                order = self.returned(&name, status, &detail, now).await;
                 let status = match status {
                     ToolStatus::Started | ToolStatus::Succeeded => "",
                     ToolStatus::Failed => " (failed)",
@@ -445,7 +468,69 @@ impl Line {
         if let Some((kind, text)) = report {
             self.report(kind, text).await;
         }
-        None
+        order
+    }
+
+    /// When the supervisor looks next, counted from the start of the turn. Who waits for a person is not stuck.
+    fn next_look(&self, heard: Duration) -> Option<Duration> {
+        let watch = self.watch.as_ref().filter(|_| self.open.is_empty() && !self.is_stuck)?;
+        watch.due_ms(millis(heard)).map(Duration::from_millis)
+    }
+
+    /// What the supervisor makes of the silence.
+    async fn look(&mut self, heard: Duration, now: Duration) -> Option<Order> {
+        if !self.open.is_empty() || self.is_stuck {
+            return None;
+        }
+        let step = self.watch.as_mut()?.look(millis(heard), millis(now))?;
+        self.intervene(
+            step,
+            &format!(
+                "no sign of life for {}",
+                wheelhouse_core::time::human(now.saturating_sub(heard))
+            ),
+        )
+        .await
+    }
+
+    /// A tool call came back.
+    async fn returned(&mut self, name: &str, status: ToolStatus, detail: &str, now: Duration) -> Option<Order> {
+        let watch = self.watch.as_mut()?;
+        match status {
+            ToolStatus::Failed => {
+                let step = watch.failed(&format!("{name} {detail}"), millis(now))?;
+                self.intervene(step, &format!("{name} fails in the same way again and again"))
+                    .await
+            }
+            ToolStatus::Succeeded => {
+                watch.succeeded();
+                None
+            }
+            ToolStatus::Started | ToolStatus::Denied => None,
+        }
+    }
+
+    async fn intervene(&mut self, step: Move, why: &str) -> Option<Order> {
+        let (kind, said, order) = match step {
+            Move::Nudge(words) => ("supervisor", "nudged", Some(Order::Steer(words.to_owned()))),
+            Move::Interrupt => {
+                self.is_stuck = true;
+                self.interrupt_end.get_or_insert(Instant::now() + INTERRUPT_PATIENCE);
+                ("supervisor", "interrupted", Some(Order::Interrupt))
+            }
+            Move::Escalate => ("needs_attention", "a person must look", None),
+        };
+        self.report(kind, format!("{said}: {why}")).await;
+        order
+    }
+
+    /// A turn that obeyed the supervisor's interrupt was not cancelled by anybody.
+    fn stalled(&self, mut ended: Ended) -> Ended {
+        if self.is_stuck && !ended.outcome.is_success() {
+            ended.outcome = Outcome::Stalled;
+            "it made no progress, and its turn was interrupted".clone_into(&mut ended.detail);
+        }
+        ended
     }
 
     /// Policy first, then a person.

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use wheelhouse_core::agent::{Ended, Input, McpServer};
+use wheelhouse_core::agent::{Capabilities, Ended, Input, McpServer};
 use wheelhouse_core::caller::{INSTANCE_VARIABLE, TOKEN_VARIABLE};
 use wheelhouse_core::message::{self, EARLIER_MAX, Earlier, MessageView, Trust};
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::spec::{Turn, Work};
 use wheelhouse_core::store::{Claimed, Failure, Reader};
+use wheelhouse_core::supervise::Watch;
 
 use crate::attempt::failed;
 use crate::prepare::{World, bounded};
@@ -90,6 +91,15 @@ pub fn answer_text(reader: &mut dyn Reader, message: &MessageView) -> Result<Opt
         Some(bytes) if !bytes.is_empty() => String::from_utf8_lossy(&bytes).into_owned(),
         Some(_) | None => result.summary,
     }))
+}
+
+/// The watch over a turn, by the policy as it is now; no plan's task has one.
+pub(crate) async fn watch(world: &World, claimed: &Claimed, can: Capabilities) -> Result<Option<Watch>, Box<Ended>> {
+    if !matches!(claimed.spec.work, Work::Turn(_)) {
+        return Ok(None);
+    }
+    let policy = world.read(|reader| reader.crew_policy()).await?;
+    Ok(Some(Watch::new(&policy, can)))
 }
 
 /// Who it is, and how it proves that.

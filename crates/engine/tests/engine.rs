@@ -12,7 +12,11 @@ use tokio::sync::mpsc;
 use wheelhouse_core::agent::{
     Agent, AgentEvent, Assignment, BoxFuture, Capabilities, Ended, Inbox, Input, Order, Roster, Sink,
 };
-use wheelhouse_core::ids::{AgentName, ArtifactHash, RunId, TaskKey};
+use wheelhouse_core::crew;
+use wheelhouse_core::event::Happened;
+use wheelhouse_core::ids::{AgentName, ArtifactHash, Cursor, InstanceId, RunId, TaskKey};
+use wheelhouse_core::instance::InstanceSpec;
+use wheelhouse_core::message::Party;
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::spec::{Isolation, Merge, RunSpec, TaskSpec, Work};
 use wheelhouse_core::store::{ArtifactRef, Command, Reader, Reply, Store, TaskResult, TaskView};
@@ -28,7 +32,11 @@ struct Scripted(Arc<Script>);
 
 impl Agent for Scripted {
     fn capabilities(&self) -> Capabilities {
-        Capabilities::default()
+        Capabilities {
+            interrupt: true,
+            steer: true,
+            ..Capabilities::default()
+        }
     }
 
     fn attempt(&self, assignment: Assignment, inbox: Box<dyn Inbox>, sink: Arc<dyn Sink>) -> BoxFuture<'static, Ended> {
@@ -311,6 +319,71 @@ async fn an_agent_without_a_sign_of_life_is_stalled() {
     stage.run().await;
     assert_eq!(stage.outcome("hang"), "stalled");
     assert!(stage.result("hang").summary.contains("no sign of life within 5.0s"));
+}
+
+/// Spawns an instance beside the stage's run, with something to do.
+fn spawn(stage: &Stage, agent: &str) {
+    let spec = InstanceSpec {
+        name: "one".to_owned(),
+        agent: agent.into(),
+        timeout_ms: 9_000_000,
+        idle_timeout_ms: 9_000_000,
+        ..InstanceSpec::default()
+    };
+    let spawn = Command::Crew(crew::Command::Spawn(Box::new(crew::Spawn {
+        by: Party::Person,
+        parent: None,
+        spec,
+        rights: Default::default(),
+        prompt: Some("go".to_owned()),
+        key: None,
+    })));
+    stage.store.clone().commit(&[spawn]).unwrap().remove(0).unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_turn_is_nudged_then_interrupted_and_its_instance_goes_on() {
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let ears = Arc::clone(&heard);
+    let silent: Arc<Script> = Arc::new(move |assignment, mut inbox, _| {
+        let ears = Arc::clone(&ears);
+        Box::pin(async move {
+            assert!(assignment.env["WHEELHOUSE_TOKEN"].starts_with("whi_1_"));
+            loop {
+                match inbox.next().await {
+                    Some(Order::Interrupt) => return ended(Outcome::Cancelled, ""),
+                    Some(order) => ears.lock().unwrap().push(order),
+                    None => std::future::pending().await,
+                }
+            }
+        })
+    });
+    let stage = Stage::new(vec![("silent", silent)], Vec::new());
+    spawn(&stage, "silent");
+    let start = tokio::time::Instant::now();
+    stage.run().await;
+    // 300 s until it is nudged, 60 s until it is interrupted.
+    assert_eq!(start.elapsed().as_secs(), 360);
+    let heard = heard.lock().unwrap();
+    assert!(
+        matches!(heard.as_slice(), [Order::Steer(words)] if words.contains("no sign of progress")),
+        "{heard:?}"
+    );
+    let view = stage.reader().instance(InstanceId(1)).unwrap().unwrap();
+    assert_eq!((view.state.name(), view.last_outcome), ("idle", Some(Outcome::Stalled)));
+    let events = stage.reader().events(Cursor(0), Some(view.run), 99).unwrap();
+    let told = events.iter().filter_map(|event| match &event.happened {
+        Happened::AttemptReported { kind, text, .. } if kind == "supervisor" => Some(text.as_str()),
+        _ => None,
+    });
+    let told: Vec<&str> = told.collect();
+    assert_eq!(
+        told,
+        [
+            "nudged: no sign of life for 5m 00s",
+            "interrupted: no sign of life for 6m 00s"
+        ]
+    );
 }
 
 #[tokio::test(start_paused = true)]

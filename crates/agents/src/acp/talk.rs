@@ -21,6 +21,7 @@ use super::settings::{Setting, What, choose};
 use crate::converse::{Conversed, Outbox, Protocol, Standing};
 use crate::decode::Turn;
 use crate::decode::jsonl::Line;
+use crate::mcp;
 use crate::report::{joined, without_end};
 
 /// How often the agent may try a failed request again before the turn is ended: waiting is the engine's, which can fall
@@ -33,6 +34,8 @@ pub(super) struct Talk {
     opening: Opening,
     decoder: Decoder,
     resume: Option<String>,
+    /// The MCP servers of the assignment.
+    servers: Vec<Value>,
     cwd: PathBuf,
     prompt: String,
     model: Option<String>,
@@ -67,6 +70,7 @@ impl Talk {
         Talk {
             decoder: Decoder::new(assignment.session.clone(), recipe.quirks.covers),
             resume: assignment.session.clone(),
+            servers: mcp::acp(&assignment.mcp_servers),
             cwd: assignment.cwd.clone(),
             // The protocol has no place for a role.
             prompt: match &assignment.role {
@@ -166,7 +170,8 @@ impl Talk {
             out.events.push(AgentEvent::Notice(words));
         }
         self.opening.initialized();
-        let mut params = json!({"cwd": self.cwd, "mcpServers": self.recipe.mcp_servers});
+        let servers: Vec<&Value> = self.recipe.mcp_servers.iter().chain(&self.servers).collect();
+        let mut params = json!({"cwd": self.cwd, "mcpServers": servers});
         let meta = &self.recipe.quirks.session_meta;
         if !meta.is_null() {
             params["_meta"] = meta.clone();

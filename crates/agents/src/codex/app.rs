@@ -14,6 +14,7 @@ use crate::decode::codex_app::CodexApp as Decoder;
 use crate::decode::failure::{Failure, class};
 use crate::decode::jsonl::Line;
 use crate::decode::{Signal, Totals, Turn};
+use crate::mcp;
 use crate::report::{joined, without_end};
 
 /// JSON-RPC's code for a method that does not exist.
@@ -50,6 +51,8 @@ struct Thread {
     sandbox: String,
     model: Option<String>,
     role: Option<String>,
+    /// Overrides of its configuration: the MCP servers.
+    config: Value,
 }
 
 /// A request of ours.
@@ -72,6 +75,7 @@ impl Talk {
                 sandbox: config.sandbox.clone(),
                 model: assignment.model.clone().or_else(|| config.model.clone()),
                 role: assignment.role.clone(),
+                config: mcp::codex(&assignment.mcp_servers),
             },
             prompt,
             open: HashMap::new(),
@@ -106,6 +110,9 @@ impl Talk {
         }
         if let Some(role) = &thread.role {
             params["developerInstructions"] = json!(role);
+        }
+        if thread.config != json!({}) {
+            params["config"] = thread.config.clone();
         }
         let method = match &thread.resume {
             Some(id) => {

@@ -35,6 +35,7 @@ pub(crate) fn serve(app: &App, args: &args::Serve) -> Outcome {
         }
     };
     host::recover(&mut state, &settings, true)?;
+    super::crew::policy::from_environment(app, &mut state)?;
     state.change(Command::ResumeInterrupted)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(FACE_THREADS)

@@ -152,6 +152,16 @@ pub(crate) fn progress(
         Happened::TasksAdded { tasks } => Some(format!("{} {} added", paint.live("+"), words::count(*tasks, "task"))),
         Happened::RunPaused { interrupted: false } => Some(format!("{} {} paused", paint.warm("?"), event.run)),
         Happened::RunResumed => Some(format!("{} {} resumed", paint.live("▸"), event.run)),
+        Happened::InstanceSpawned {
+            instance, name, agent, ..
+        } => Some(format!("{} {instance} {name} spawned on {agent}", paint.live("+"))),
+        Happened::InstanceEnded { instance, end } => {
+            let how = end.name().replace('_', " ");
+            Some(format!("{} {instance} ended: {how}", paint.dim("○")))
+        }
+        Happened::AttemptReported { kind, text, .. } if kind == "needs_attention" => {
+            Some(format!("{} {key} {}", paint.warm("?"), one_line(text)))
+        }
         Happened::RunCancelled => Some(format!("{} {} cancelled", paint.dim("○"), event.run)),
         Happened::RunSubmitted { .. }
         | Happened::RunPaused { interrupted: true }
@@ -167,10 +177,8 @@ pub(crate) fn progress(
         | Happened::TaskRetried
         | Happened::CancelRequested
         | Happened::InterruptRequested
-        | Happened::InstanceSpawned { .. }
         | Happened::InstanceSuspended { .. }
         | Happened::InstanceResumed { .. }
-        | Happened::InstanceEnded { .. }
         | Happened::MessageSent { .. }
         | Happened::QuestionAsked { .. }
         | Happened::TaskSteered { .. }

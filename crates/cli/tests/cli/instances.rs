@@ -289,3 +289,17 @@ fn work_is_given_to_several_and_teams_start_again_with_their_sessions() {
     let none = house.run(&["spawn", "--file", "nowhere.yaml"]);
     assert_eq!(none.code, Some(5), "{none:#?}");
 }
+
+#[test]
+fn variables_of_an_mcp_entry_become_the_policy_and_wrong_ones_are_said() {
+    let house = House::new()
+        .with_env("MAX_INSTANCES", "7")
+        .with_env("PREFERRED_MODELS", "sonnet-4,haiku");
+    house.ok(&["serve", "--until-idle"]);
+    let policy = house.json(&["policy", "show"])["policy"].clone();
+    assert_eq!(policy["max_instances"], 7);
+    assert_eq!(policy["preferred_models"], serde_json::json!(["sonnet-4", "haiku"]));
+    let wrong = house.with_env("MAX_INSTANCES", "many").run(&["serve", "--until-idle"]);
+    assert_eq!(wrong.code, Some(2), "{wrong:#?}");
+    assert!(wrong.err.contains("MAX_INSTANCES: `many`"), "{wrong:#?}");
+}

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use wheelhouse_core::caller::Caller;
 use wheelhouse_core::crew::{self as core, CrewPolicy, PolicyChange};
+use wheelhouse_core::message::Party;
 use wheelhouse_server::face::document::crew as document;
 use wheelhouse_server::face::{crew, policy};
 
@@ -11,7 +12,7 @@ use crate::args::crew as args;
 use crate::exit;
 use crate::failure::{Failure, Outcome};
 use crate::host;
-use crate::state;
+use crate::state::{self, State};
 
 /// Shows or changes the policy.
 pub(crate) fn policy(app: &App, args: &args::Policy) -> Outcome {
@@ -35,6 +36,16 @@ pub(crate) fn policy(app: &App, args: &args::Policy) -> Outcome {
             change(app, policy::from_document(&document).map_err(problems)?)
         }
     }
+}
+
+/// What the variables of an MCP entry say (`MAX_INSTANCES`, `DEFAULT_MODEL` …) becomes the running policy.
+pub(crate) fn from_environment(app: &App, state: &mut State) -> Result<(), Failure> {
+    let changes = policy::from_env(&app.env).map_err(problems)?;
+    if changes.is_empty() {
+        return Ok(());
+    }
+    let by = Party::Person;
+    crew::ask(&mut state.truth(), core::Command::SetPolicy { by, changes }).map(drop)
 }
 
 fn problems(problems: Vec<String>) -> Failure {
