@@ -168,6 +168,8 @@ pub(crate) enum Command {
     Gc(Gc),
     /// Check the stored state
     Fsck,
+    /// Say who would do a task, and why: what it is, who is left out, scores, cost, what would change it
+    Route(Route),
     /// Show what models cost, or read a newer table
     Prices(Prices),
     /// Install Wheelhouse into your agents: MCP server, skill, slash commands, instructions, hooks
@@ -574,6 +576,30 @@ pub(crate) struct Into {
     /// Only show what would change
     #[arg(short = 'n', long, conflicts_with = "yes")]
     pub(crate) dry_run: bool,
+}
+
+/// `route`
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  wheelhouse route \"Fix the flaky test in tests/parser.rs\"
+  wheelhouse route --json --files 'src/auth/**' \"Add OAuth2 authentication\"
+  wheelhouse route --for-agent \"Add logging to function\"")]
+pub(crate) struct Route {
+    /// The task in words; `-` reads stdin
+    pub(crate) text: String,
+    /// A file or glob that it will write (repeatable)
+    #[arg(long, value_name = "GLOB")]
+    pub(crate) files: Vec<String>,
+    /// What it may cost, in US dollars
+    #[arg(long, value_name = "USD")]
+    pub(crate) budget: Option<String>,
+    /// It returns tasks for others, so only an agent that may plan can do it
+    #[arg(long)]
+    pub(crate) plans: bool,
+    /// An agent asks, which could do it itself
+    #[arg(long)]
+    pub(crate) for_agent: bool,
 }
 
 /// `config …`

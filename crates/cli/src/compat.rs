@@ -213,7 +213,7 @@ impl<'a> Queue<'a> {
         let vars = BTreeMap::new();
         let read = plans::with_context(self.app, self.settings, &text.dir, &vars, self.cast, |context| {
             plan::read_more(&source, &gone, context)
-        });
+        })?;
         let mut checked = plans::accept(self.app, &self.name, read.map_err(plans::CheckFailure::Problems))?;
         if self.cast == Cast::Rehearsal {
             checked.tasks.iter_mut().for_each(plans::rehearse);

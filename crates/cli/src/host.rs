@@ -24,6 +24,7 @@ use crate::exit;
 use crate::failure::{Failure, with_sources};
 use crate::follow::Hosted;
 use crate::roster::{self, Crew, Hands};
+use crate::routing;
 use crate::state::State;
 
 /// The variable that makes the engine kill itself at a labelled point; only tests of bad days set it.
@@ -176,6 +177,10 @@ fn engine_settings(app: &App, settings: &Settings, until: Until) -> Result<wheel
         caps: roster::caps(settings),
         env: roster::passed_env(settings, &app.env),
         default_agent: app.default_agent(settings),
+        router: match settings.default_agent.as_str() {
+            roster::AUTO => Some(Arc::new(routing::router(app, settings)?)),
+            _ => None,
+        },
         output_max: settings.output_max,
         grace_ms: u64::try_from(settings.grace.as_millis()).unwrap_or(u64::MAX),
         // Recovery was done when the seat was taken, before anything new was submitted.

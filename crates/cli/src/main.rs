@@ -19,6 +19,7 @@ mod pricelist;
 mod probe;
 mod region;
 mod roster;
+mod routing;
 mod show;
 mod solo;
 mod state;

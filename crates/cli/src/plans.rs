@@ -13,6 +13,7 @@ use crate::config::Settings;
 use crate::exit;
 use crate::failure::Failure;
 use crate::roster::{self, BACKENDS};
+use crate::routing;
 
 /// The name that stands for stdin.
 const STDIN: &str = "-";
@@ -105,6 +106,7 @@ pub(crate) fn check(
     let mut checked = with_context(app, settings, &text.dir, &vars, cast, |context| {
         plan::read(&source, context)
     })
+    .map_err(CheckFailure::Other)?
     .map_err(CheckFailure::Problems)?;
     if cast == Cast::Rehearsal {
         checked.tasks.iter_mut().for_each(rehearse);
@@ -129,15 +131,18 @@ pub(crate) fn with_context<T>(
     vars: &BTreeMap<String, String>,
     cast: Cast,
     read: impl FnOnce(&Context<'_>) -> T,
-) -> T {
+) -> Result<T, Failure> {
     let mut agents = roster::agent_names(settings);
     if cast == Cast::Rehearsal {
         let known = BACKENDS.iter().map(|backend| AgentName(backend.name.to_owned()));
         agents.extend(known.filter(|name| !agents.contains(name)).collect::<Vec<_>>());
     }
-    let default_agent = match cast {
-        Cast::AsWritten => app.default_agent(settings),
-        Cast::Rehearsal => AgentName(roster::REHEARSAL.to_owned()),
+    let (default_agent, router) = match cast {
+        Cast::AsWritten => (
+            AgentName(settings.default_agent.clone()),
+            Some(routing::shared(app, settings)?),
+        ),
+        Cast::Rehearsal => (AgentName(roster::REHEARSAL.to_owned()), None),
     };
     let read_file = |path: &str| {
         let file = dir.join(path);
@@ -147,9 +152,10 @@ pub(crate) fn with_context<T>(
         })
     };
     let ms = |span: std::time::Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
-    read(&Context {
+    Ok(read(&Context {
         agents: &agents,
         default_agent: &default_agent,
+        router: router.as_ref(),
         vars,
         read_file: &read_file,
         defaults: Defaults {
@@ -157,7 +163,7 @@ pub(crate) fn with_context<T>(
             idle_timeout_ms: ms(settings.idle_timeout),
             retry_max: settings.retry,
         },
-    })
+    }))
 }
 
 pub(crate) fn rehearse(task: &mut TaskSpec) {

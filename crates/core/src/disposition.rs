@@ -191,6 +191,7 @@ mod tests {
             env: BTreeMap::new(),
             cwd: None,
             budget: None,
+            routed: None,
         }
     }
 

@@ -6,6 +6,7 @@
 //! in as values, so every decision made here can be tested by a table and replayed by a seed.
 
 pub mod agent;
+pub mod analysis;
 pub mod billing;
 pub mod breaker;
 pub mod caller;
@@ -24,6 +25,8 @@ pub mod plan;
 pub mod policy;
 pub mod price;
 pub mod question;
+pub mod roster;
+pub mod route;
 pub mod schema;
 pub mod spec;
 pub mod store;

@@ -146,6 +146,9 @@ pub struct TaskSpec {
     pub cwd: Option<String>,
     /// Money it may spend.
     pub budget: Option<BudgetLimit>,
+    /// Why its agent was chosen, when that was not the plan's doing.
+    #[serde(default)]
+    pub routed: Option<String>,
 }
 
 /// "Never more than 3 tries of one thing": two retries after the first.

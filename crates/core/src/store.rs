@@ -13,6 +13,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::analysis::Kind;
 use crate::crew;
 use crate::event::Event;
 use crate::ids::{
@@ -20,6 +21,7 @@ use crate::ids::{
 };
 use crate::outcome::Outcome;
 use crate::question::{QuestionKind, Resolution};
+use crate::route::past::{PastTask, Sketch};
 use crate::spec::{RunSpec, TaskSpec};
 use crate::task::TaskState;
 use crate::time::Millis;
@@ -243,6 +245,17 @@ pub struct Settlement {
     pub artifacts: Vec<ArtifactBytes>,
     /// Tasks that a planner returned.
     pub new_tasks: Vec<TaskSpec>,
+    /// What routing is to remember of the task, when it ends with this.
+    pub learned: Option<Learned>,
+}
+
+/// What routing remembers of a task beside how it came out and what it cost.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Learned {
+    /// What sort of work it was.
+    pub kind: Kind,
+    /// What it was about.
+    pub sketch: Sketch,
 }
 
 /// What happens to a task whose try ended.
@@ -558,6 +571,10 @@ pub trait Reader: crew::CrewReader + Send {
     fn open_questions(&mut self) -> Result<Vec<QuestionView>, Failure>;
     /// One question, open or not.
     fn question(&mut self, question: QuestionId) -> Result<Option<QuestionView>, Failure>;
+    /// What became of tasks that agents were given, newest first, at most `limit`. It outlives its runs.
+    fn past(&mut self, limit: u32) -> Result<Vec<PastTask>, Failure>;
+    /// How many tasks each agent has under way or ready before it; agents without any are left out.
+    fn busy(&mut self) -> Result<Vec<(AgentName, u32)>, Failure>;
     /// The unique name of this store, made at its birth.
     fn store_id(&mut self) -> Result<String, Failure>;
 }

@@ -162,6 +162,7 @@ async fn measure(directory: &Path, shape: Shape, size: usize, parallel_max: u32)
         parallel_max,
         caps: Vec::new(),
         env: BTreeMap::new(),
+        router: None,
         default_agent: "noop".into(),
         output_max: 1_000,
         grace_ms: 100,

@@ -1,6 +1,7 @@
 //! One try of a task, from the claim to its end: prepare, do, time, check. Reports to the dispatcher, decides nothing
 //! about what follows.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,6 +16,7 @@ use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::plan;
 use wheelhouse_core::policy::{self, Decision, Rule};
 use wheelhouse_core::question::QuestionKind;
+use wheelhouse_core::route::Router;
 use wheelhouse_core::spec::TaskSpec;
 use wheelhouse_core::store::{AttemptStart, Check, Claimed, TaskResult};
 use wheelhouse_core::supervise::{Move, Watch};
@@ -108,6 +110,9 @@ async fn attempt_inner(
         is_stuck: false,
         interrupt_end: None,
     };
+    if let Some(why) = spec.routed.as_ref().filter(|_| claimed.attempt == 1) {
+        line.report("route", why.clone()).await;
+    }
     for notice in tree.iter().flat_map(|tree| &tree.notices) {
         line.report("notice", notice.clone()).await;
     }
@@ -219,9 +224,16 @@ async fn planned(world: &World, claimed: &Claimed, output: &str) -> Result<Vec<T
         .await?;
     let names = world.roster.names();
     let spec = world.run_spec(run).await?;
+    let router = router(world).await?.map(RefCell::new);
+    let auto = AgentName("auto".to_owned());
     let context = plan::Context {
         agents: &names,
-        default_agent: &world.settings.default_agent,
+        default_agent: if router.is_some() {
+            &auto
+        } else {
+            &world.settings.default_agent
+        },
+        router: router.as_ref(),
         vars: &spec.vars,
         ..plan::Context::default()
     };
@@ -235,6 +247,17 @@ async fn planned(world: &World, claimed: &Claimed, output: &str) -> Result<Vec<T
         )));
     }
     Ok(tasks)
+}
+
+/// The router with the loads of this moment.
+pub(crate) async fn router(world: &World) -> Result<Option<Router>, Box<Ended>> {
+    let Some(router) = &world.settings.router else {
+        return Ok(None);
+    };
+    let busy = world.read(|reader| reader.busy()).await?;
+    let mut router = (**router).clone();
+    router.refresh(None, &busy.into_iter().collect());
+    Ok(Some(router))
 }
 
 #[derive(Clone, Copy)]

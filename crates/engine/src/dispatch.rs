@@ -12,14 +12,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wheelhouse_core::agent::{Ended, Order};
+use wheelhouse_core::analysis::{Facts, analyse};
 use wheelhouse_core::disposition::{Disposition, Tries, dispose};
 use wheelhouse_core::ids::{Lease, OwnerId, QuestionId, TaskId};
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::question::{QuestionKind, Resolution};
+use wheelhouse_core::route::past::Sketch;
 use wheelhouse_core::spec::{TaskSpec, Work};
 use wheelhouse_core::store::{
-    ArtifactBytes, AttemptStart, Cap, ClaimRequest, Claimed, Command, Failure, Letter, Mail, Next, Refused, Reply,
-    Settlement,
+    ArtifactBytes, AttemptStart, Cap, ClaimRequest, Claimed, Command, Failure, Learned, Letter, Mail, Next, Refused,
+    Reply, Settlement,
 };
 use wheelhouse_core::time::Millis;
 
@@ -573,12 +575,14 @@ impl Dispatcher {
                 },
                 Next::Done { continues: false },
                 Vec::new(),
+                None,
             ),
             // How it obeyed is its outcome: `cancelled` when it said so, `killed` when it had to be ended.
-            Some(Cut::Interrupted) => self.settle(lease, ended, Next::Done { continues: false }, Vec::new()),
+            Some(Cut::Interrupted) => self.settle(lease, ended, Next::Done { continues: false }, Vec::new(), None),
             Some(Cut::Stopping) | None => {
                 let next = self.decide(&active.claimed, &ended, now);
-                self.settle(lease, ended, next, new_tasks);
+                let learned = learned(&active.claimed, &next);
+                self.settle(lease, ended, next, new_tasks, learned);
             }
         }
     }
@@ -613,7 +617,7 @@ impl Dispatcher {
         }
     }
 
-    fn settle(&mut self, lease: Lease, ended: Ended, next: Next, new_tasks: Vec<TaskSpec>) {
+    fn settle(&mut self, lease: Lease, ended: Ended, next: Next, new_tasks: Vec<TaskSpec>, learned: Option<Learned>) {
         let Ended {
             outcome,
             detail,
@@ -650,6 +654,7 @@ impl Dispatcher {
             cost,
             artifacts,
             new_tasks,
+            learned,
         });
         self.queue.push_back(Command::Settle { lease, settlement });
     }
@@ -727,6 +732,23 @@ impl Dispatcher {
         let fraction = ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64;
         fraction
     }
+}
+
+/// What routing is to remember of a prompt that is over. Commands teach nothing about agents.
+fn learned(claimed: &Claimed, next: &Next) -> Option<Learned> {
+    let (Work::Prompt(text), Next::Done { .. }) = (&claimed.spec.work, next) else {
+        return None;
+    };
+    let facts = Facts {
+        text,
+        files: &claimed.spec.files,
+        checks: claimed.spec.verify.len(),
+        material_tokens: None,
+    };
+    Some(Learned {
+        kind: analyse(&facts).kind.value,
+        sketch: Sketch::of(text),
+    })
 }
 
 fn question(claimed: &Claimed, ended: &Ended) -> String {

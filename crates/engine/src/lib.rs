@@ -29,6 +29,7 @@ use std::sync::Arc;
 use wheelhouse_core::agent::{McpServer, Roster};
 use wheelhouse_core::ids::AgentName;
 use wheelhouse_core::policy::Rule;
+use wheelhouse_core::route::Router;
 use wheelhouse_core::spec::EnvTemplate;
 use wheelhouse_core::store::{Cap, Failure, Store};
 
@@ -59,6 +60,8 @@ pub struct Settings {
     pub env: BTreeMap<String, String>,
     /// Who does what a planner's tasks leave open.
     pub default_agent: AgentName,
+    /// Chooses for them where nobody is named; without it the default agent does all of it.
+    pub router: Option<Arc<Router>>,
     /// How many bytes of each output are kept; the middle of more is dropped.
     pub output_max: u64,
     /// Milliseconds between asking an agent's process to end and killing it.

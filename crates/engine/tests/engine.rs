@@ -141,6 +141,7 @@ fn task(key: &str, agent: &str, text: &str) -> TaskSpec {
         env: BTreeMap::new(),
         cwd: None,
         budget: None,
+        routed: None,
     }
 }
 
@@ -197,6 +198,7 @@ impl Stage {
             parallel_max: 4,
             caps: Vec::new(),
             env: BTreeMap::from([("PATH".to_owned(), "/bin".to_owned())]),
+            router: None,
             default_agent: "echo".into(),
             output_max: 1_000_000,
             grace_ms: 100,

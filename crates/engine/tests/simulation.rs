@@ -489,6 +489,7 @@ fn dag(random: &mut Random) -> Vec<TaskSpec> {
                 env: BTreeMap::new(),
                 cwd: None,
                 budget: None,
+                routed: None,
             }
         })
         .collect()

@@ -179,6 +179,7 @@ fn task(number: usize, needs: Vec<usize>) -> TaskSpec {
         env: BTreeMap::new(),
         cwd: None,
         budget: None,
+        routed: None,
     }
 }
 
@@ -217,6 +218,7 @@ fn settle(claimed: &Claimed) -> Command {
         cost: Cost::Free,
         artifacts: Vec::new(),
         new_tasks: Vec::new(),
+        learned: None,
     };
     Command::Settle {
         lease: claimed.lease,

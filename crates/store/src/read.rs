@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Params, Row, Transaction, params};
 use wheelhouse_core::event::Event;
-use wheelhouse_core::ids::{ArtifactHash, Cursor, QuestionId, RunId, TaskId, TaskKey};
+use wheelhouse_core::ids::{AgentName, ArtifactHash, Cursor, QuestionId, RunId, TaskId, TaskKey};
+use wheelhouse_core::route::past::PastTask;
 use wheelhouse_core::spec::{RunSpec, TaskSpec};
 use wheelhouse_core::store::{AttemptView, Failure, QuestionView, Reader, RunView, TaskResult, TaskView};
 
@@ -17,7 +18,7 @@ use crate::rows::{Names, RunRow};
 use crate::shape;
 use crate::sqlite::BUSY_TIMEOUT;
 use crate::statements as sql;
-use crate::view::{attempt_under_way, attempt_view, question_view, run_view, task_view};
+use crate::view::{attempt_under_way, attempt_view, past_task, question_view, run_view, task_view};
 
 /// A view of a store for reading.
 pub struct SqliteReader {
@@ -250,6 +251,32 @@ impl Reader for SqliteReader {
 
     fn question(&mut self, question: QuestionId) -> Result<Option<QuestionView>, Failure> {
         self.read(|snapshot| snapshot.one(sql::VIEW_QUESTION, [int(question.0)], question_view))
+    }
+
+    fn past(&mut self, limit: u32) -> Result<Vec<PastTask>, Failure> {
+        self.read(|snapshot| {
+            let Snapshot { transaction, names } = snapshot;
+            let mut statement = transaction.prepare_cached(sql::VIEW_PAST)?;
+            let mut rows = statement.query([limit])?;
+            let mut past = Vec::new();
+            while let Some(row) = rows.next()? {
+                past.push(past_task(row, |id| Ok(names.text(transaction, id)?))?);
+            }
+            Ok(past)
+        })
+    }
+
+    fn busy(&mut self) -> Result<Vec<(AgentName, u32)>, Failure> {
+        self.read(|snapshot| {
+            let Snapshot { transaction, names } = snapshot;
+            let mut statement = transaction.prepare_cached(sql::VIEW_BUSY)?;
+            let mut rows = statement.query([])?;
+            let mut busy = Vec::new();
+            while let Some(row) = rows.next()? {
+                busy.push((AgentName(names.text(transaction, row.get(0)?)?), row.get(1)?));
+            }
+            Ok(busy)
+        })
     }
 
     fn store_id(&mut self) -> Result<String, Failure> {

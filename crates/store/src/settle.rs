@@ -5,7 +5,7 @@ use wheelhouse_core::crew;
 use wheelhouse_core::event::Happened;
 use wheelhouse_core::ids::{ArtifactHash, Lease, TaskId};
 use wheelhouse_core::outcome::Outcome;
-use wheelhouse_core::store::{ArtifactBytes, AttemptStart, Next, Refused, Reply, Settlement, TaskResult};
+use wheelhouse_core::store::{ArtifactBytes, AttemptStart, Learned, Next, Refused, Reply, Settlement, TaskResult};
 use wheelhouse_core::task::{Held, TaskEvent};
 use wheelhouse_core::usage::{Cost, Usage};
 
@@ -103,6 +103,7 @@ impl Work<'_> {
             cost,
             artifacts,
             new_tasks,
+            learned,
         } = settlement;
         let lease = self.leased(lease)?;
         let (id, stop, interrupt) = (lease.task, lease.cancel, lease.interrupt);
@@ -125,7 +126,12 @@ impl Work<'_> {
         self.record_end(&lease, &end)?;
         self.close_lease(&lease)?;
         match next {
-            Next::Done { continues } => self.end_settled(id, outcome, *continues)?,
+            Next::Done { continues } => {
+                if let Some(learned) = learned {
+                    self.remember(&lease, outcome, learned)?;
+                }
+                self.end_settled(id, outcome, *continues)?;
+            }
             // Somebody wants it stopped, and it is: nothing more is tried or asked.
             Next::TryAt { .. } | Next::Ask { .. } if stop || interrupt => self.end_settled(id, outcome, false)?,
             Next::TryAt { at, agent, quota } => {
@@ -153,6 +159,23 @@ impl Work<'_> {
             self.add_checked(run, new_tasks, &checked)?;
         }
         Ok(Reply::Done)
+    }
+
+    fn remember(&mut self, lease: &LeaseRow, outcome: &Outcome, learned: &Learned) -> Answer<()> {
+        let (code, detail) = outcome_columns(Some(outcome));
+        self.execute(
+            sql::PAST_ADD,
+            params![
+                int(lease.task),
+                learned.kind.name(),
+                lease.agent,
+                code,
+                detail,
+                int(self.now.0),
+                learned.sketch.to_bytes().as_slice(),
+            ],
+        )?;
+        Ok(())
     }
 
     fn end_settled(&mut self, id: u64, outcome: &Outcome, continues: bool) -> Answer<()> {

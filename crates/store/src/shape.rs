@@ -61,6 +61,8 @@ struct TaskShape<'a> {
     cwd: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     budget_nano: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none", borrow)]
+    routed: Option<Cow<'a, str>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -161,6 +163,7 @@ pub(crate) fn task_text(spec: &TaskSpec) -> Answer<String> {
         env,
         cwd,
         budget,
+        routed,
     } = spec;
     let (exec, prompt, turn) = match work {
         Work::Exec(command) => (Some(command), None, None),
@@ -204,6 +207,7 @@ pub(crate) fn task_text(spec: &TaskSpec) -> Answer<String> {
         env: Cow::Borrowed(env),
         cwd: cwd.as_ref().map(Cow::from),
         budget_nano: budget.map(|BudgetLimit { cost_nano }| cost_nano),
+        routed: routed.as_ref().map(Cow::from),
     })
 }
 
@@ -232,6 +236,7 @@ pub(crate) fn task_spec(key: TaskKey, body: &str) -> Answer<TaskSpec> {
         env,
         cwd,
         budget_nano,
+        routed,
     } = parse("a task", body)?;
     let work = match (exec, prompt, turn) {
         (Some(command), None, None) => Work::Exec(command.into_owned()),
@@ -277,6 +282,7 @@ pub(crate) fn task_spec(key: TaskKey, body: &str) -> Answer<TaskSpec> {
         env: env.into_owned(),
         cwd: cwd.map(Cow::into_owned),
         budget: budget_nano.map(|cost_nano| BudgetLimit { cost_nano }),
+        routed: routed.map(Cow::into_owned),
     })
 }
 
@@ -457,6 +463,7 @@ mod tests {
             env: BTreeMap::new(),
             cwd: None,
             budget: None,
+            routed: None,
         }
     }
 
@@ -484,6 +491,7 @@ mod tests {
             env: BTreeMap::from([("K".into(), "V".into())]),
             cwd: Some("sub".into()),
             budget: Some(BudgetLimit { cost_nano: u64::MAX }),
+            routed: None,
         }
     }
 

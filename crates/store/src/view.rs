@@ -1,8 +1,10 @@
 //! Rows as people see them.
 
 use rusqlite::{Connection, Row, params};
+use wheelhouse_core::analysis::Kind;
 use wheelhouse_core::ids::{AgentName, QuestionId, RunId, TaskId, TaskKey};
 use wheelhouse_core::outcome::Outcome;
+use wheelhouse_core::route::past::{PastTask, Sketch};
 use wheelhouse_core::store::{AttemptView, QuestionView, RunView, TaskView};
 use wheelhouse_core::task::{Held, TaskState};
 use wheelhouse_core::time::Millis;
@@ -160,5 +162,25 @@ pub(crate) fn question_view(row: &Row<'_>) -> Answer<QuestionView> {
         text: row.get(5)?,
         asked_at: Millis(row.get(6)?),
         answer: row.get(7)?,
+    })
+}
+
+/// A row of the past; `name` tells whose number that is.
+pub(crate) fn past_task(row: &Row<'_>, name: impl FnOnce(i64) -> Answer<String>) -> Answer<PastTask> {
+    let (kind, sketch): (String, Vec<u8>) = (row.get(0)?, row.get(6)?);
+    let Some(kind) = Kind::named(&kind) else {
+        return damaged("a type of work", kind);
+    };
+    let Some(sketch) = Sketch::from_bytes(&sketch) else {
+        return damaged("the length of a sketch", sketch.len());
+    };
+    let cost_nano: Option<i64> = row.get(4)?;
+    Ok(PastTask {
+        sketch,
+        kind,
+        agent: name(row.get(1)?)?,
+        outcome: encode::outcome(row.get(2)?, row.get(3)?)?,
+        cost_nano: cost_nano.map(encode::from_bits),
+        at: Millis(encode::from_bits(row.get(5)?)),
     })
 }

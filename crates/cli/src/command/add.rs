@@ -114,7 +114,7 @@ pub(crate) fn check(
     let vars = BTreeMap::new();
     let read = plans::with_context(app, settings, &app.place.project, &vars, Cast::AsWritten, |context| {
         plan::tasks_from_output(&document, existing, context)
-    });
+    })?;
     let tasks = read.map_err(|problems| {
         let lines: Vec<String> = problems
             .0

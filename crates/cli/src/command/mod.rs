@@ -19,6 +19,7 @@ mod plan;
 mod prices;
 mod result;
 mod resume;
+mod route;
 pub(crate) mod run;
 mod serve;
 mod status;
@@ -74,6 +75,7 @@ pub(crate) fn dispatch(app: &App, command: &Command) -> Outcome {
         Command::Token(args) => token::token(app, args),
         Command::Gc(args) => gc::gc(app, args),
         Command::Fsck => fsck::fsck(app),
+        Command::Route(args) => route::route(app, args),
         Command::Prices(args) => prices::prices(app, args),
         Command::Install(args) => install::install(app, args),
         Command::Uninstall(args) => install::uninstall(app, args),

@@ -138,6 +138,7 @@ fn task_document(task: &TaskSpec) -> Value {
         env,
         cwd,
         budget,
+        routed,
     } = task;
     let (kind, text) = match work {
         Work::Exec(command) => ("exec", command),
@@ -168,6 +169,7 @@ fn task_document(task: &TaskSpec) -> Value {
         "env": env,
         "cwd": cwd,
         "budget_nano": budget.map(|budget| budget.cost_nano),
+        "routed": routed,
     })
 }
 

@@ -72,7 +72,7 @@ pub(crate) const KEYS: &[Key] = &[
         pattern: "default_agent",
         kind: Kind::Text,
         default: Some("\"auto\""),
-        about: "Who does a task that names no agent; `auto` is the first real agent found here, else `rehearsal`.",
+        about: "Who does a task that names no agent; `auto` chooses for each task, among the agents found here.",
     },
     Key {
         pattern: "timeout",
@@ -194,6 +194,12 @@ pub(crate) const KEYS: &[Key] = &[
         about: "Where `wheelhouse serve` listens; a free port near by is taken when another project has this one.",
     },
     Key {
+        pattern: "routing.file",
+        kind: Kind::Text,
+        default: Some("\"routing.yaml\""),
+        about: "Rules, chains, agents and additions to the roster, relative to the project; docs/routing.md has its keys.",
+    },
+    Key {
         pattern: "retention.days",
         kind: Kind::Count { min: 0, max: 36_500 },
         default: Some("30"),
@@ -216,6 +222,12 @@ pub(crate) const KEYS: &[Key] = &[
         kind: Kind::Text,
         default: None,
         about: "The model of this agent where a task names none.",
+    },
+    Key {
+        pattern: "agents.*.roster",
+        kind: Kind::Text,
+        default: None,
+        about: "What the roster knows this agent as, such as `gpt-5.5@high`, where its model does not say.",
     },
     Key {
         pattern: "agents.*.mode",

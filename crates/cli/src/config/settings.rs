@@ -42,6 +42,8 @@ pub(crate) struct Settings {
     pub(crate) serve_listen: SocketAddr,
     /// `isolation.tree_days`
     pub(crate) tree_retention: Duration,
+    /// `routing.file`
+    pub(crate) routing_file: String,
     /// `retention.days`
     pub(crate) retention: Duration,
     /// `agents.*`
@@ -59,6 +61,8 @@ pub(crate) struct AgentSettings {
     pub(crate) command: Option<String>,
     /// `model`
     pub(crate) model: Option<String>,
+    /// `roster`
+    pub(crate) roster: Option<String>,
     /// `mode`
     pub(crate) mode: Option<String>,
     /// `packet`
@@ -103,6 +107,7 @@ impl Merged {
             },
             serve_listen,
             tree_retention: Duration::from_secs(self.count("isolation.tree_days").saturating_mul(86_400)),
+            routing_file: self.text("routing.file"),
             retention: Duration::from_secs(self.count("retention.days").saturating_mul(86_400)),
             accounts: self.accounts(),
             agents,
@@ -149,6 +154,7 @@ impl Merged {
                 }
                 (["command"], Value::Text(command)) => agent.command = Some(command.clone()),
                 (["model"], Value::Text(model)) => agent.model = Some(model.clone()),
+                (["roster"], Value::Text(roster)) => agent.roster = Some(roster.clone()),
                 (["mode"], Value::Text(mode)) => agent.mode = Some(mode.clone()),
                 (["packet"], Value::Text(word)) => match word.as_str() {
                     "on" => agent.packet = Some(true),
@@ -349,6 +355,8 @@ pub(super) mod tests {
                 "isolation.trash_days" => "isolation.trash_days = 70",
                 "isolation.ports" => "isolation.ports = 7",
                 "isolation.databases" => "isolation.databases = 7",
+                "routing.file" => "routing.file = \"r.yaml\"",
+                "agents.*.roster" => "agents.exec.roster = \"m\"",
                 "retention.days" => "retention.days = 7",
                 "agents.*.backend" => "agents.b.backend = \"exec\"",
                 "agents.*.command" => "agents.exec.command = \"/bin/dash\"",

@@ -40,6 +40,9 @@ pub(crate) fn page(detail: &Detail, now: Millis) -> Page {
     if task.priority != 0 {
         facts.row([Cell::toned("priority", Tone::Dim), task.priority.to_string().into()]);
     }
+    if let Some(why) = &detail.routed {
+        facts.row([Cell::toned("chosen", Tone::Dim), why.as_str().into()]);
+    }
     page.push(Block::Table(facts));
     work(detail, &mut page);
     attempts(detail, now, &mut page);

@@ -20,6 +20,7 @@ mod people;
 mod plans;
 mod probe;
 mod queue;
+mod routing;
 mod run;
 mod screen;
 mod serve;

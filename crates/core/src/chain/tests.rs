@@ -164,7 +164,7 @@ fn the_best_of_the_weak_is_kept() {
     };
     assert_eq!(finish, Finish::Weak(best));
     let (_, finish, _) = drive(&three, 60_000, &[answer(29), answer(30)]);
-    assert_eq!(finish, answered(1, 1, 30), "the seed's threshold: below 30 is weak");
+    assert_eq!(finish, answered(1, 1, 30), "the guide's threshold: below 30 is weak");
 }
 
 #[test]

@@ -98,6 +98,7 @@ fn task(row: &InstanceRow, message: MessageId, approval: bool) -> TaskSpec {
         budget: spec.budget_nano.map(|all| BudgetLimit {
             cost_nano: all.saturating_sub(row.cost_nano),
         }),
+        routed: None,
     }
 }
 

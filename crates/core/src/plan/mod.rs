@@ -14,14 +14,15 @@ mod graph;
 mod json;
 mod nearest;
 mod planned;
-mod problem;
+pub(crate) mod problem;
 mod resolve;
 pub mod show;
 pub mod template;
-mod tree;
-mod walk;
+pub(crate) mod tree;
+pub(crate) mod walk;
 mod wire;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 pub use graph::EDGES_MAX;
@@ -31,6 +32,7 @@ pub use tree::{DEPTH_MAX, EXPANDED_MAX};
 pub use wire::schema;
 
 use crate::ids::{AgentName, TaskKey};
+use crate::route::Router;
 use crate::spec::{RunSpec, TaskSpec};
 use compat::task_text;
 use problem::Reporter;
@@ -84,8 +86,10 @@ pub enum Format {
 pub struct Context<'a> {
     /// The configured agents.
     pub agents: &'a [AgentName],
-    /// Who `auto` is now.
+    /// Who does a prompt that names nobody; `auto` to have somebody chosen.
     pub default_agent: &'a AgentName,
+    /// Chooses for `auto`; without it `auto` is the default agent.
+    pub router: Option<&'a RefCell<Router>>,
     /// Variables of the command line; each must be defined by the plan.
     pub vars: &'a BTreeMap<String, String>,
     /// Reads a prompt file, by its path as the plan has it (relative, without `..`).
@@ -102,6 +106,7 @@ impl Default for Context<'_> {
         Context {
             agents: &[],
             default_agent: &NOBODY,
+            router: None,
             vars: &NO_VARS,
             read_file: &|_| Err("prompt files cannot be read here".to_owned()),
             defaults: Defaults::default(),

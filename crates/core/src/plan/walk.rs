@@ -372,7 +372,7 @@ impl<'a> Walk<'a, '_, '_> {
         }
     }
 
-    fn duration(&mut self, node: &'a Node, key: &str) -> Option<At<Duration>> {
+    pub(crate) fn duration(&mut self, node: &'a Node, key: &str) -> Option<At<Duration>> {
         let (Kind::Text(text) | Kind::Number(text)) = &node.kind else {
             self.wrong(node, key, "a duration");
             return None;

@@ -169,6 +169,8 @@ pub struct Detail {
     pub work: String,
     /// Whether it is a command.
     pub is_command: bool,
+    /// Why its agent was chosen, when that was not the plan's doing.
+    pub routed: Option<String>,
     /// Its tries.
     pub attempts: Vec<AttemptView>,
     /// What its last try produced.
@@ -203,6 +205,7 @@ pub fn report(reader: &mut dyn Reader, run: RunView, now: Millis) -> Result<Repo
 /// Gathers everything about one task.
 pub fn detail(reader: &mut dyn Reader, task: TaskView) -> Result<Detail, Failure> {
     let spec: Option<TaskSpec> = reader.spec(task.id)?;
+    let routed = spec.as_ref().and_then(|spec| spec.routed.clone());
     let (work, is_command) = match spec.map(|spec| spec.work) {
         Some(Work::Exec(command)) => (command, true),
         Some(Work::Prompt(prompt)) => (prompt, false),
@@ -221,6 +224,7 @@ pub fn detail(reader: &mut dyn Reader, task: TaskView) -> Result<Detail, Failure
         task,
         work,
         is_command,
+        routed,
     })
 }
 

@@ -29,6 +29,7 @@ impl PlainPlans {
         let agents = [AgentName::from("exec"), AgentName::from("rehearsal")];
         let vars = BTreeMap::new();
         read(&Context {
+            router: None,
             agents: &agents,
             default_agent: &agents[1],
             vars: &vars,

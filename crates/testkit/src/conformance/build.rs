@@ -50,6 +50,7 @@ pub fn task(key: &str) -> TaskSpec {
         env: BTreeMap::new(),
         cwd: None,
         budget: None,
+        routed: None,
     }
 }
 

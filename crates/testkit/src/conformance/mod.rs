@@ -275,5 +275,6 @@ suite! { $
         open_and_recent_runs_stay
         shared_artifacts_stay_with_the_last_that_refers
         artifacts_of_earlier_tries_stay_with_their_task
-        cursors_and_ids_are_never_used_again;
+        cursors_and_ids_are_never_used_again
+        what_was_learned_outlives_its_run;
 }

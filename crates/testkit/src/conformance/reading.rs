@@ -164,6 +164,7 @@ pub(super) fn text_comes_back_byte_for_byte(t: &mut Trial) {
         env: map(odd),
         cwd: Some(odd.to_owned()),
         budget: Some(BudgetLimit { cost_nano: 0 }),
+        routed: Some("by a rule".to_owned()),
     };
     let r = t.submit_run(run.clone(), vec![spec.clone()]);
     t.reopen();

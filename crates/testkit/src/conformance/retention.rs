@@ -1,10 +1,13 @@
 //! Cases: what is removed, and what must stay.
 
+use wheelhouse_core::analysis::Kind;
 use wheelhouse_core::ids::{Cursor, RunId};
 use wheelhouse_core::outcome::Outcome;
+use wheelhouse_core::route::past::Sketch;
 use wheelhouse_core::spec::TaskSpec;
-use wheelhouse_core::store::{Command, Refused, Reply, Settlement, TaskResult};
+use wheelhouse_core::store::{Command, Learned, Next, Refused, Reply, Settlement, TaskResult};
 use wheelhouse_core::time::Millis;
+use wheelhouse_core::usage::Cost;
 
 use super::build::{hash, needing, output, standing, task};
 use super::trial::{Trial, ended};
@@ -119,4 +122,67 @@ pub(super) fn cursors_and_ids_are_never_used_again(t: &mut Trial) {
     assert!(t.id(second, "a") > task_id);
     let events = t.reader().events(last, None, 99).unwrap();
     assert_eq!(events.len(), 2, "whoever follows misses nothing: {events:?}");
+}
+
+pub(super) fn what_was_learned_outlives_its_run(t: &mut Trial) {
+    let text = "fix the parser";
+    let learned = Some(Learned {
+        kind: Kind::Debug,
+        sketch: Sketch::of(text),
+    });
+    let r = t.submit(vec![task("a"), task("b"), needing("c", &["a"])]);
+    assert_eq!(
+        t.reader().busy().unwrap(),
+        [("exec".into(), 2)],
+        "ready ones count, waiting ones do not"
+    );
+    let first = t.claim_one("a").lease;
+    t.settle(
+        first,
+        Settlement {
+            cost: Cost::Priced(5),
+            next: Next::TryAt {
+                at: Millis(0),
+                agent: "exec".into(),
+                quota: false,
+            },
+            learned,
+            ..ended(Outcome::Crashed)
+        },
+    );
+    assert_eq!(t.reader().past(9).unwrap(), [], "it is not over");
+    let again = t.claim_one("a").lease;
+    let settlement = Settlement {
+        cost: Cost::Priced(7),
+        learned,
+        ..ended(Outcome::Succeeded)
+    };
+    t.settle(again, settlement);
+    let other = t.claim_one("b").lease;
+    let settlement = Settlement {
+        cost: Cost::Unknown,
+        learned,
+        ..ended(Outcome::GateFailed)
+    };
+    t.settle(other, settlement);
+    t.run_dry();
+    assert_eq!(t.reader().busy().unwrap(), []);
+    let told = |t: &mut Trial| -> Vec<(Kind, String, Outcome, Option<u64>)> {
+        let past = t.reader().past(9).unwrap();
+        assert!(past.iter().all(|one| one.sketch == Sketch::of(text)));
+        past.into_iter()
+            .map(|one| (one.kind, one.agent, one.outcome, one.cost_nano))
+            .collect()
+    };
+    let exec = || "exec".to_owned();
+    let expected = [
+        (Kind::Debug, exec(), Outcome::GateFailed, None),
+        (Kind::Debug, exec(), Outcome::Succeeded, Some(12)),
+    ];
+    assert_eq!(told(t), expected, "newest first; the cost of all tries");
+    assert_eq!(t.reader().past(1).unwrap().len(), 1);
+    t.advance_ms(1_000);
+    prune(t, Millis(u64::MAX >> 1));
+    assert_eq!(t.reader().run(r).unwrap(), None);
+    assert_eq!(told(t), expected);
 }

@@ -38,6 +38,7 @@ pub fn ended(outcome: Outcome) -> Settlement {
         cost: Cost::Free,
         artifacts: Vec::new(),
         new_tasks: Vec::new(),
+        learned: None,
     }
 }
 

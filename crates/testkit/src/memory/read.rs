@@ -1,7 +1,8 @@
 //! The reading half of the port. Every call takes the lock once and so sees one moment.
 
 use wheelhouse_core::event::Event;
-use wheelhouse_core::ids::{ArtifactHash, Cursor, QuestionId, RunId, TaskId, TaskKey};
+use wheelhouse_core::ids::{AgentName, ArtifactHash, Cursor, QuestionId, RunId, TaskId, TaskKey};
+use wheelhouse_core::route::past::PastTask;
 use wheelhouse_core::spec::{RunSpec, TaskSpec};
 use wheelhouse_core::store::{AttemptView, Failure, QuestionView, Reader, RunView, TaskResult, TaskView};
 
@@ -92,6 +93,22 @@ impl Reader for MemoryReader {
 
     fn question(&mut self, question: QuestionId) -> Result<Option<QuestionView>, Failure> {
         Ok(question_view(&self.0.lock().world, question))
+    }
+
+    fn past(&mut self, limit: u32) -> Result<Vec<PastTask>, Failure> {
+        let world = &self.0.lock().world;
+        let mut past: Vec<(TaskId, PastTask)> = world.past.iter().map(|(id, past)| (*id, past.clone())).collect();
+        past.sort_by_key(|(id, past)| std::cmp::Reverse((past.at, *id)));
+        Ok(past.into_iter().map(|(_, past)| past).take(limit as usize).collect())
+    }
+
+    fn busy(&mut self) -> Result<Vec<(AgentName, u32)>, Failure> {
+        let world = &self.0.lock().world;
+        let mut busy = world.running_on.clone();
+        for (agent, ready) in &world.ready {
+            *busy.entry(agent.clone()).or_default() += u32::try_from(ready.len()).unwrap_or(u32::MAX);
+        }
+        Ok(busy.into_iter().filter(|(_, count)| *count > 0).collect())
     }
 
     fn store_id(&mut self) -> Result<String, Failure> {

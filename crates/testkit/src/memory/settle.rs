@@ -7,7 +7,10 @@ use wheelhouse_core::event::Happened;
 use wheelhouse_core::ids::{Lease, OwnerId, QuestionId, RunId, TaskId};
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::question::{NOT_STEERED, QuestionKind, Resolution};
-use wheelhouse_core::store::{AttemptStart, Letter, Mail, Next, Refused, Reply, ReturnedTask, RunState, Settlement};
+use wheelhouse_core::route::past::PastTask;
+use wheelhouse_core::store::{
+    AttemptStart, Learned, Letter, Mail, Next, Refused, Reply, ReturnedTask, RunState, Settlement,
+};
 use wheelhouse_core::task::{Held, TaskEvent, TaskState};
 use wheelhouse_core::usage::Cost;
 
@@ -115,7 +118,12 @@ impl World {
 
         self.record_end(run, id, settlement);
         match &settlement.next {
-            Next::Done { continues } => self.end_settled(id, &settlement.outcome, *continues),
+            Next::Done { continues } => {
+                if let Some(learned) = settlement.learned {
+                    self.remember(id, &settlement.outcome, learned);
+                }
+                self.end_settled(id, &settlement.outcome, *continues);
+            }
             // Somebody wants it stopped, and it is: nothing more is tried or asked.
             Next::TryAt { .. } | Next::Ask { .. } if stop || interrupt => {
                 self.end_settled(id, &settlement.outcome, false)
@@ -141,6 +149,24 @@ impl World {
         }
         self.add_checked(run, &settlement.new_tasks);
         Ok(Reply::Done)
+    }
+
+    fn remember(&mut self, id: TaskId, outcome: &Outcome, learned: Learned) {
+        let task = self.task(id);
+        let costs = task.attempts.iter().map(|attempt| match attempt.end.as_ref()?.cost {
+            Cost::Actual(nano) | Cost::Priced(nano) => Some(nano),
+            Cost::Included | Cost::Free => Some(0),
+            Cost::Unknown => None,
+        });
+        let past = PastTask {
+            sketch: learned.sketch,
+            kind: learned.kind,
+            agent: task.agent.to_string(),
+            outcome: outcome.clone(),
+            cost_nano: costs.sum(),
+            at: self.now,
+        };
+        self.past.insert(id, past);
     }
 
     fn end_settled(&mut self, id: TaskId, outcome: &Outcome, continues: bool) {

@@ -13,6 +13,7 @@ use wheelhouse_core::ids::{
 };
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::question::QuestionKind;
+use wheelhouse_core::route::past::PastTask;
 use wheelhouse_core::spec::{RunSpec, TaskSpec};
 use wheelhouse_core::store::{Counts, Letter, ProcessMark, Refused, Reply, RunState, TaskResult};
 use wheelhouse_core::task::{TaskEvent, TaskState};
@@ -31,6 +32,8 @@ pub(super) struct World {
     pub(super) runs: BTreeMap<RunId, Run>,
     pub(super) tasks: BTreeMap<TaskId, Task>,
     pub(super) questions: BTreeMap<QuestionId, Question>,
+    /// What routing remembers; outlives the runs.
+    pub(super) past: BTreeMap<TaskId, PastTask>,
     pub(super) artifacts: BTreeMap<ArtifactHash, Vec<u8>>,
     /// Ascending by cursor.
     pub(super) events: Vec<Event>,

@@ -2,6 +2,7 @@
 //!
 //! The last stage of every format. Goes on after each problem; what comes out is used only when there was none.
 
+mod chosen;
 mod edges;
 mod texts;
 mod values;
@@ -213,6 +214,7 @@ impl<'a, 'n> Resolve<'a, 'n> {
             given,
             at,
         } = task;
+        let begins = at;
         let own = id.as_ref().map_or_else(
             || format!("the task on line {}", at.line),
             |id| format!("task `{}`", shortened(&id.value)),
@@ -244,7 +246,7 @@ impl<'a, 'n> Resolve<'a, 'n> {
         let (merge, protect) = self.guarded(&own, isolation, merge, protect, defaults);
         let verify = self.commands(&own, verify);
         let cwd = cwd.and_then(|cwd| self.directory(&own, &cwd));
-        Some(TaskSpec {
+        let spec = TaskSpec {
             key: TaskKey(id?.value),
             work: work?,
             agent,
@@ -273,7 +275,9 @@ impl<'a, 'n> Resolve<'a, 'n> {
             env: environment,
             cwd,
             budget: limit(budget),
-        })
+            routed: None,
+        };
+        self.choose(&own, spec, begins)
     }
 
     /// What holds only for isolated tasks: without isolation there is no branch, and nobody can tell whose a change is.

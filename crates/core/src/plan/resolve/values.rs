@@ -19,7 +19,7 @@ impl Resolve<'_, '_> {
             return (None, role);
         };
         if name.value == AUTO {
-            return (Some(self.context.default_agent.clone()), role);
+            return (Some(self.auto()), role);
         }
         if name.value == EXEC {
             let message = "the agent `exec` runs commands; it cannot take a prompt".to_owned();
@@ -31,7 +31,7 @@ impl Resolve<'_, '_> {
             return (Some(known.clone()), role);
         }
         if self.manners.lenient && !name.value.trim().is_empty() {
-            let default = self.context.default_agent;
+            let default = &self.auto();
             let message = format!(
                 "no agent is called `{}`; `{default}` does it in that role",
                 shortened(&name.value)
@@ -43,6 +43,14 @@ impl Resolve<'_, '_> {
         }
         self.unknown_agent(name);
         (None, role)
+    }
+
+    /// What `auto` stands for until somebody is chosen.
+    pub(super) fn auto(&self) -> AgentName {
+        match self.context.router {
+            Some(_) => AgentName(AUTO.to_owned()),
+            None => self.context.default_agent.clone(),
+        }
     }
 
     pub(super) fn unknown_agent(&mut self, name: &At<String>) {
@@ -66,7 +74,7 @@ impl Resolve<'_, '_> {
         let mut chain: Vec<AgentName> = Vec::new();
         for name in fallback {
             let agent = match name.value.as_str() {
-                AUTO => Some(self.context.default_agent.clone()),
+                AUTO => Some(self.context.default_agent.clone()).filter(|agent| agent.as_str() != AUTO),
                 EXEC => None,
                 text => self.context.agents.iter().find(|agent| agent.as_str() == text).cloned(),
             };

@@ -78,6 +78,7 @@ pub fn task(detail: &Detail) -> Value {
     json!({
         "task": Task::from(&detail.task),
         "work": { "kind": if detail.is_command { "exec" } else { "prompt" }, "text": detail.work },
+        "routed": detail.routed,
         "attempts": attempts,
         "result": detail.result.as_ref().map(TaskResultDoc::from),
     })
