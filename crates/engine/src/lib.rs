@@ -34,7 +34,7 @@ use wheelhouse_core::spec::EnvTemplate;
 use wheelhouse_core::store::{Cap, Failure, Store};
 
 pub use dispatch::{Ending, StopSignal, Until};
-pub use prepare::{HANDOVER_MAX, RESULT_MAX, SUMMARY_MAX, log_path};
+pub use prepare::{HANDOVER_MAX, RESULT_MAX, SUMMARY_MAX, log_path, materialise};
 pub use run_loop::run;
 pub use turn::answer_text;
 

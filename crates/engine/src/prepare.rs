@@ -280,7 +280,7 @@ fn fetch(
 }
 
 /// Puts an artifact where an agent can read it, and says where. Content-addressed, so a file that is there is right.
-fn materialise(reader: &mut dyn Reader, state_dir: &Path, hash: &ArtifactHash) -> Result<Option<String>, Failure> {
+pub fn materialise(reader: &mut dyn Reader, state_dir: &Path, hash: &ArtifactHash) -> Result<Option<String>, Failure> {
     let failure = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::StorageFull => Failure::Full(Box::new(error)),
         _ => Failure::Io(Box::new(error)),

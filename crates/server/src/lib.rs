@@ -9,6 +9,7 @@ mod desk;
 pub mod face;
 mod guard;
 mod listen;
+mod mcp;
 mod paced;
 pub mod ports;
 pub mod token;
@@ -16,7 +17,6 @@ pub mod token;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::Router;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -25,6 +25,7 @@ use crate::api::{Faces, STREAMS_MAX};
 use crate::desk::Desk;
 use crate::guard::Guard;
 pub use crate::listen::Limits;
+pub use crate::mcp::PATH as MCP_PATH;
 use crate::ports::Ports;
 
 /// A server that is about to serve.
@@ -82,11 +83,13 @@ impl Server {
             listener,
             limits,
         } = self;
-        let router = api::router(&faces, Router::new());
+        let (mcp, watchers) = mcp::service(&faces);
+        let router = api::router(&faces, mcp);
         let desk = Arc::clone(&faces.desk);
         tokio::select! {
             () = listen::serve(listener, router, limits, faces.stop.clone()) => {}
             () = desk.carry_news() => {}
+            () = watchers.carry(&faces) => {}
         }
     }
 }

@@ -58,6 +58,18 @@ async fn logs(
     Ok((headers, bytes).into_response())
 }
 
+/// The end of the last try's log.
+pub(crate) async fn tail(faces: &Faces, task: String, most: u64) -> Result<Vec<u8>, Failure> {
+    let (state_dir, named) = (faces.desk.state_dir().to_owned(), task.clone());
+    let length = faces.desk.read(move |reader| {
+        let task = name::task(reader, &named)?;
+        let path = wheelhouse_engine::log_path(&state_dir, task.run, &task.key, task.attempt);
+        Ok(std::fs::metadata(path).map_or(0, |about| about.len()))
+    });
+    let offset = length.await?.saturating_sub(most);
+    read(faces, task, None, offset, most).await
+}
+
 /// Part of a log.
 pub(crate) async fn read(
     faces: &Faces,

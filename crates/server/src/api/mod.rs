@@ -5,13 +5,13 @@
 
 pub(crate) mod body;
 pub(crate) mod events;
-mod logs;
+pub(crate) mod logs;
 pub(crate) mod openapi;
 pub(crate) mod problem;
 mod questions;
 pub(crate) mod route;
 mod tasks;
-mod work;
+pub(crate) mod work;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

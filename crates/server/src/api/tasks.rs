@@ -15,9 +15,8 @@ use super::route::{Answer, Query, Route, Shape};
 use super::work::changed;
 use super::{Documented, Faces};
 use crate::face::document::{self, page};
-use crate::face::failure::Failure;
 use crate::face::verb::{self, Truth};
-use crate::face::{exit, gather, name};
+use crate::face::{gather, name};
 
 /// How many tasks are listed when nobody says.
 const TASKS_LISTED: u32 = 200;
@@ -103,25 +102,13 @@ async fn list(State(faces): State<Faces>, Path(run): Path<String>, Asked(page): 
         .read(move |reader| {
             let run = name::run(reader, &run)?;
             Ok(match &page.state {
-                Some(state) => reader.tasks_in(run.id, known_state(state)?, limit)?,
+                Some(state) => reader.tasks_in(run.id, name::task_state(state)?, limit)?,
                 None => reader.tasks(run.id, page.offset.unwrap_or(0), limit)?,
             })
         })
         .await?;
     let tasks: Vec<document::Task> = tasks.iter().map(document::Task::from).collect();
     Ok(Json(json!({ "tasks": tasks })))
-}
-
-/// A state by its name.
-fn known_state(state: &str) -> Result<&str, Failure> {
-    const STATES: [&str; 5] = ["waiting", "ready", "running", "held", "done"];
-    if STATES.contains(&state) {
-        return Ok(state);
-    }
-    let exist = STATES.map(str::to_owned);
-    let mut failure = Failure::not_found("state", state, &exist);
-    failure.exit = exit::USAGE;
-    Err(failure)
 }
 
 /// How the parts of a path name a task.

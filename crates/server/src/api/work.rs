@@ -288,7 +288,7 @@ async fn retry(State(faces): State<Faces>, Path(run): Path<String>) -> Documente
 }
 
 async fn add(State(faces): State<Faces>, wish: Wish<NewTask>) -> Result<Created, Problem> {
-    let task = enqueue(&faces, wish.wish, wish.once).await?;
+    let task = enqueue(&faces, wish.wish, "HTTP", wish.once).await?;
     let document = json!({
         "task": document::Task::from(&task),
         "engine": page::engine_state(faces.desk.engine()),
@@ -301,10 +301,10 @@ async fn add(State(faces): State<Faces>, wish: Wish<NewTask>) -> Result<Created,
 pub(crate) async fn enqueue(
     faces: &Faces,
     wanted: NewTask,
+    source: &'static str,
     once: Option<Once>,
 ) -> Result<wheelhouse_core::store::TaskView, Failure> {
     let plans = std::sync::Arc::clone(&faces.plans);
-    let source = "HTTP";
     faces
         .desk
         .change(move |truth| {

@@ -77,6 +77,17 @@ pub fn named(reader: &mut dyn Reader, text: &str) -> Result<Named, Failure> {
     }
 }
 
+/// A task's state by its name.
+pub fn task_state(state: &str) -> Result<&str, Failure> {
+    const STATES: [&str; 5] = ["waiting", "ready", "running", "held", "done"];
+    if STATES.contains(&state) {
+        return Ok(state);
+    }
+    let mut failure = Failure::not_found("state", state, &STATES.map(str::to_owned));
+    failure.exit = exit::USAGE;
+    Err(failure)
+}
+
 /// The run of that name.
 pub fn run(reader: &mut dyn Reader, text: &str) -> Result<RunView, Failure> {
     if text == QUEUE

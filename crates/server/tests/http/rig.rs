@@ -166,12 +166,28 @@ impl Rig {
     pub(crate) fn bare(&self, method: &str, path: &str, headers: &[&str], body: &str) -> Answer {
         let host = format!("Host: {}", self.address);
         let has_host = headers.iter().any(|line| line.to_lowercase().starts_with("host:"));
-        let mut request = format!("{method} /api/v1{path} HTTP/1.1\r\nConnection: close\r\n");
+        let path = match path.strip_prefix("/../..") {
+            Some(elsewhere) => elsewhere.to_owned(),
+            None => format!("/api/v1{path}"),
+        };
+        let mut request = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
         for line in headers.iter().copied().chain((!has_host).then_some(host.as_str())) {
             request.push_str(&format!("{line}\r\n"));
         }
         request.push_str(&format!("Content-Length: {}\r\n\r\n{body}", body.len()));
         self.raw(&request)
+    }
+
+    /// A message to `/mcp` with the admin token.
+    pub(crate) fn mcp(&self, query: &str, headers: &[&str], message: &Value) -> Answer {
+        let lines: Vec<&str> = [
+            "Accept: application/json, text/event-stream",
+            "Content-Type: application/json",
+        ]
+        .into_iter()
+        .chain(headers.iter().copied())
+        .collect();
+        self.ask("POST", &format!("/../../mcp{query}"), &lines, &message.to_string())
     }
 
     pub(crate) fn get(&self, path: &str) -> Answer {

@@ -1,0 +1,92 @@
+//! Finds tools by what they should do, among those of every set.
+
+use std::sync::LazyLock;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::{Value, json};
+use wheelhouse_context::tools::{Catalogue, Need, Tool as Described};
+
+use super::call::{Answer, Call};
+use super::lean::FindArgs;
+use super::tool::{self, TOOLS};
+use crate::face::failure::Failure;
+
+/// How many tools an answer names.
+const FOUND_MAX: usize = 4;
+
+/// What was found.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Found {
+    tools: Vec<Value>,
+}
+
+static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| {
+    let described = TOOLS.iter().map(|tool| Described {
+        server: String::new(),
+        name: tool.name.to_owned(),
+        description: format!("{} {}", tool.about, tool.also),
+        schema: takes(tool.name),
+    });
+    Catalogue::new(described.collect())
+});
+
+fn takes(name: &str) -> Value {
+    tool::as_listed(name).map_or(Value::Null, |listed| Value::Object((*listed.input_schema).clone()))
+}
+
+/// Finds tools.
+pub(crate) async fn find(call: &Call<'_>) -> Result<Answer, Failure> {
+    let FindArgs { query } = tool::arguments(call)?;
+    let need = Need {
+        text: &query,
+        server: None,
+        limit: FOUND_MAX,
+    };
+    let tools = CATALOGUE
+        .find(&need)
+        .into_iter()
+        .filter_map(|found| tool::named(&found.tool.name).ok())
+        .map(|tool| json!({ "name": tool.name, "description": tool.about, "inputSchema": takes(tool.name) }))
+        .collect();
+    Answer::of(&Found { tools })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(query: &str) -> Vec<String> {
+        let need = Need {
+            text: query,
+            server: None,
+            limit: FOUND_MAX,
+        };
+        CATALOGUE
+            .find(&need)
+            .iter()
+            .map(|found| found.tool.name.clone())
+            .collect()
+    }
+
+    #[test]
+    fn the_exact_name_comes_first_and_intents_find_their_tool() {
+        for tool in TOOLS.iter() {
+            assert_eq!(found(tool.name)[0], tool.name);
+        }
+        for (intent, name) in [
+            ("stop a running task", "cancel"),
+            ("read the raw stdout of a task", "logs"),
+            ("try failed tasks again", "retry"),
+            ("which agents and models are there", "agents"),
+            ("validate a plan", "check_plan"),
+            ("what needs approval", "questions"),
+            ("continue a paused run", "resume"),
+            ("get a second opinion", "ask"),
+        ] {
+            let found = found(intent);
+            assert!(found.contains(&name.to_owned()), "{intent}: {found:?}");
+        }
+        assert!(found("xyzzy").is_empty());
+    }
+}

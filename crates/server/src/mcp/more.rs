@@ -1,0 +1,232 @@
+//! The rest of the verbs: listed by the toolset `full`, callable always.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::brief;
+use super::call::{Answer, Call};
+use super::lean::{AnyDocument, WhatArgs, in_short};
+use super::tool::{Effect, Tool, answers, arguments, schema};
+use crate::api::logs;
+use crate::api::work::{PlanWish, plan_text, read_plan};
+use crate::face::document::{self, page};
+use crate::face::failure::Failure;
+use crate::face::moment::now;
+use crate::face::name::{self, Named};
+use crate::face::{gather, verb};
+
+/// How much of a log or an artifact an answer holds, in bytes.
+const TEXT_MAX: u64 = 8 << 10;
+/// How many tasks an answer lists when nobody says.
+const TASKS_LISTED: u32 = 50;
+/// How many tasks an answer lists at the most.
+const TASKS_LISTED_MAX: u32 = 500;
+
+/// A tool that `full` lists, known by these further words.
+macro_rules! more {
+    ($name:literal, $effect:ident, $takes:ty, $work:path, $about:literal, $also:literal) => {
+        Tool {
+            name: $name,
+            about: $about,
+            effect: Effect::$effect,
+            is_lean: false,
+            also: $also,
+            input: schema::<$takes>,
+            output: answers::<AnyDocument>,
+            work: |call| Box::pin($work(call)),
+        }
+    };
+}
+
+#[rustfmt::skip]
+pub(super) fn tools() -> Vec<Tool> {
+    vec![
+        more!("check_plan", Reads, PlanArgs, check_plan,
+            "Check a plan without running it: every problem at once, with line and column.",
+            "validate lint problems yaml"),
+        more!("show", Reads, WhatArgs, show_whole,
+            "Show everything about a run or a task, as the HTTP API has it.",
+            "details document attempts usage cost"),
+        more!("list_tasks", Reads, TasksArgs, list_tasks,
+            "List the tasks of a run, page by page.", "tasks of run state filter"),
+        more!("logs", Reads, LogArgs, read_log,
+            "Read the raw output of a task's try, also while it runs.", "stdout stderr tail transcript raw"),
+        more!("artifact", Reads, ArtifactArgs, artifact,
+            "Read an artifact of a task as text; `output` is the whole output.",
+            "full whole output content bytes file"),
+        more!("questions", Reads, NoArgs, questions,
+            "List everything that waits for a person, over all runs.",
+            "inbox approvals permissions pending open"),
+        more!("agents", Reads, NoArgs, agents,
+            "List the agents that tasks can name.", "roster models who workers"),
+        more!("pause", Ends, WhatArgs, pause,
+            "Let nothing more of a run start.", "suspend halt stop hold"),
+        more!("resume", Adds, WhatArgs, resume,
+            "Let a paused or interrupted run go on.", "continue unpause go on restart"),
+        more!("retry", Adds, WhatArgs, retry,
+            "Try a failed task again, or everything in a run that did not succeed.",
+            "redo rerun repeat failed again"),
+    ]
+}
+
+/// No arguments.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct NoArgs {}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct PlanArgs {
+    #[serde(deserialize_with = "plan_text")]
+    #[schemars(with = "String")]
+    plan: String,
+    #[serde(default)]
+    vars: std::collections::BTreeMap<String, String>,
+}
+
+async fn check_plan(call: &Call<'_>) -> Result<Answer, Failure> {
+    let PlanArgs { plan, vars } = arguments(call)?;
+    let wish = PlanWish {
+        plan,
+        vars,
+        rehearse: false,
+        source: None,
+    };
+    Ok(Answer::Document(match read_plan(call.faces, wish).await {
+        Ok(checked) => json!({ "sound": true, "tasks": checked.tasks.len(), "problems": checked.warnings }),
+        Err(Failure {
+            problems: Some(problems),
+            ..
+        }) => json!({ "sound": false, "tasks": null, "problems": problems }),
+        Err(failure) => return Err(failure),
+    }))
+}
+
+async fn show_whole(call: &Call<'_>) -> Result<Answer, Failure> {
+    let WhatArgs { what } = arguments(call)?;
+    let document = call.faces.desk.read(move |reader| match name::named(reader, &what)? {
+        Named::Run(run) => {
+            let report = gather::report(reader, run, now())?;
+            page::run(reader, &report)
+        }
+        Named::Task(task) => Ok(page::task(&gather::detail(reader, task)?)),
+    });
+    Ok(Answer::Document(document.await?))
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct TasksArgs {
+    run: String,
+    /// waiting, ready, running, held or done
+    #[serde(default)]
+    state: Option<String>,
+    #[serde(default)]
+    offset: u64,
+    #[serde(default)]
+    limit: Option<u32>,
+}
+
+async fn list_tasks(call: &Call<'_>) -> Result<Answer, Failure> {
+    let asked: TasksArgs = arguments(call)?;
+    let limit = asked.limit.unwrap_or(TASKS_LISTED).min(TASKS_LISTED_MAX);
+    let tasks = call.faces.desk.read(move |reader| {
+        let run = name::run(reader, &asked.run)?;
+        let tasks = match &asked.state {
+            Some(state) => reader.tasks_in(run.id, name::task_state(state)?, limit)?,
+            None => reader.tasks(run.id, asked.offset, limit)?,
+        };
+        let tasks: Vec<_> = tasks.iter().map(|task| brief::glance(task, None)).collect();
+        Ok(json!({ "tasks": tasks, "total": run.counts.total() }))
+    });
+    Ok(Answer::Document(tasks.await?))
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct LogArgs {
+    task: String,
+    #[serde(default)]
+    attempt: Option<u32>,
+    /// From this byte on; `next` of the answer before.
+    #[serde(default)]
+    offset: u64,
+}
+
+async fn read_log(call: &Call<'_>) -> Result<Answer, Failure> {
+    let LogArgs { task, attempt, offset } = arguments(call)?;
+    let bytes = logs::read(call.faces, task, attempt, offset, TEXT_MAX).await?;
+    let (text, used) = whole_letters(&bytes);
+    Ok(Answer::Document(json!({ "text": text, "next": offset + used as u64 })))
+}
+
+/// The bytes as text, without a letter that is cut at the end; and how many of them that is.
+fn whole_letters(bytes: &[u8]) -> (String, usize) {
+    let used = match std::str::from_utf8(bytes) {
+        Err(error) if error.error_len().is_none() && error.valid_up_to() > 0 => error.valid_up_to(),
+        Ok(_) | Err(_) => bytes.len(),
+    };
+    (String::from_utf8_lossy(&bytes[..used]).into_owned(), used)
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct ArtifactArgs {
+    task: String,
+    #[serde(default)]
+    name: Option<String>,
+    /// From this byte on; `next` of the answer before.
+    #[serde(default)]
+    offset: usize,
+}
+
+async fn artifact(call: &Call<'_>) -> Result<Answer, Failure> {
+    let ArtifactArgs { task, name, offset } = arguments(call)?;
+    let name = name.unwrap_or_else(|| "output".to_owned());
+    let part = call.faces.desk.read(move |reader| {
+        let task = name::task(reader, &task)?;
+        let result = verb::result(reader, &task)?;
+        let (found, bytes) = verb::artifact(reader, &result, &name)?;
+        let rest = bytes.get(offset..).unwrap_or_default();
+        let (text, used) = whole_letters(&rest[..rest.len().min(TEXT_MAX as usize)]);
+        Ok(json!({ "text": text, "next": offset + used, "bytes": found.bytes }))
+    });
+    Ok(Answer::Document(part.await?))
+}
+
+async fn questions(call: &Call<'_>) -> Result<Answer, Failure> {
+    let NoArgs {} = arguments(call)?;
+    let open = call.faces.desk.read(|reader| Ok(reader.open_questions()?)).await?;
+    Ok(Answer::Document(json!({ "questions": page::questions(&open) })))
+}
+
+async fn agents(call: &Call<'_>) -> Result<Answer, Failure> {
+    let NoArgs {} = arguments(call)?;
+    Ok(Answer::Document(json!({ "agents": call.faces.plans.agents() })))
+}
+
+async fn pause(call: &Call<'_>) -> Result<Answer, Failure> {
+    let WhatArgs { what } = arguments(call)?;
+    let run = call.faces.desk.change(move |truth| verb::pause(truth, &what)).await?;
+    Ok(run_document(&run))
+}
+
+async fn resume(call: &Call<'_>) -> Result<Answer, Failure> {
+    let WhatArgs { what } = arguments(call)?;
+    let run = call.faces.desk.change(move |truth| verb::resume(truth, &what)).await?;
+    Ok(run_document(&run))
+}
+
+fn run_document(run: &wheelhouse_core::store::RunView) -> Answer {
+    Answer::Document(json!({ "run": run.id.to_string(), "state": document::run_state(run.state) }))
+}
+
+async fn retry(call: &Call<'_>) -> Result<Answer, Failure> {
+    let WhatArgs { what } = arguments(call)?;
+    let tried = call.faces.desk.change(move |truth| -> Result<Value, Failure> {
+        let changed = verb::retry(truth, &what)?;
+        in_short(truth.reader, changed)
+    });
+    Ok(Answer::Document(tried.await?))
+}

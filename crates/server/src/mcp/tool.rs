@@ -1,0 +1,238 @@
+//! What a tool is, and which tools there are.
+//!
+//! A toolset is what `tools/list` names. Every tool can be called whatever set is listed; `find_tools` finds the others.
+//! Schemas are made from the argument types and then stripped of what costs tokens and helps nobody.
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::sync::{Arc, LazyLock};
+
+use rmcp::model::{JsonObject, Tool as Listed, ToolAnnotations};
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, Schema};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::call::{Answer, Call};
+use super::{lean, more};
+use crate::face::exit;
+use crate::face::failure::Failure;
+use crate::face::nearest;
+use crate::token::Scope;
+
+/// A set of tools that can be listed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum Toolset {
+    /// About a dozen verbs that cost a model few tokens to know.
+    #[default]
+    Lean,
+    /// Everything.
+    Full,
+}
+
+impl Toolset {
+    /// All of them.
+    pub(crate) const ALL: [Toolset; 2] = [Toolset::Lean, Toolset::Full];
+
+    /// Its name.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Toolset::Lean => "lean",
+            Toolset::Full => "full",
+        }
+    }
+
+    /// The set of that name.
+    pub(crate) fn named(name: &str) -> Result<Toolset, Failure> {
+        if let Some(found) = Toolset::ALL.into_iter().find(|set| set.name() == name) {
+            return Ok(found);
+        }
+        let exist = Toolset::ALL.map(|set| set.name().to_owned());
+        let mut failure = Failure::not_found("toolset", name, &exist);
+        failure.exit = exit::USAGE;
+        Err(failure)
+    }
+}
+
+/// What a tool does to the world.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Effect {
+    /// Looks.
+    Reads,
+    /// Starts or adds.
+    Adds,
+    /// Stops or discards.
+    Ends,
+}
+
+type Working<'c> = Pin<Box<dyn Future<Output = Result<Answer, Failure>> + Send + 'c>>;
+
+/// One tool.
+pub(crate) struct Tool {
+    /// Its name, unique over all sets.
+    pub(crate) name: &'static str,
+    /// What it does; the first sentence stands alone.
+    pub(crate) about: &'static str,
+    /// What it does to the world.
+    pub(crate) effect: Effect,
+    /// Whether the default set lists it.
+    pub(crate) is_lean: bool,
+    /// Further words that people use for it.
+    pub(crate) also: &'static str,
+    /// What it takes.
+    pub(crate) input: fn() -> Schema,
+    /// What it answers.
+    pub(crate) output: fn() -> Schema,
+    /// Does it.
+    pub(crate) work: for<'c> fn(&'c Call<'c>) -> Working<'c>,
+}
+
+impl Tool {
+    /// What a caller must be allowed.
+    pub(crate) fn scope(&self) -> Scope {
+        match self.effect {
+            Effect::Reads => Scope::Read,
+            Effect::Adds | Effect::Ends => Scope::Operate,
+        }
+    }
+
+    fn listed(&self) -> Listed {
+        let read_only = self.effect == Effect::Reads;
+        // What a hint says by default is not said.
+        let annotations = match self.effect {
+            Effect::Reads => ToolAnnotations::new().read_only(read_only),
+            Effect::Adds => ToolAnnotations::new().destructive(false),
+            Effect::Ends => ToolAnnotations::new(),
+        };
+        let tool = Listed::new_with_raw(self.name, Some(self.about.into()), stripped((self.input)()))
+            .with_raw_output_schema(outline((self.output)()));
+        match self.effect {
+            Effect::Ends => tool,
+            Effect::Reads | Effect::Adds => tool.with_annotations(annotations),
+        }
+    }
+}
+
+/// Every tool, in the order in which they are listed.
+pub(crate) static TOOLS: LazyLock<Vec<Tool>> = LazyLock::new(|| {
+    let mut tools = lean::tools();
+    tools.extend(more::tools());
+    tools
+});
+
+static BY_NAME: LazyLock<BTreeMap<&'static str, &'static Tool>> =
+    LazyLock::new(|| TOOLS.iter().map(|tool| (tool.name, tool)).collect());
+
+static LISTED: LazyLock<BTreeMap<&'static str, Listed>> =
+    LazyLock::new(|| TOOLS.iter().map(|tool| (tool.name, tool.listed())).collect());
+
+/// The tools of a set, as they are listed.
+pub(crate) fn listed(set: Toolset) -> Vec<Listed> {
+    TOOLS
+        .iter()
+        .filter(|tool| tool.is_lean || set == Toolset::Full)
+        .filter_map(|tool| LISTED.get(tool.name).cloned())
+        .collect()
+}
+
+/// How a tool of any set is listed.
+pub(crate) fn as_listed(name: &str) -> Option<Listed> {
+    LISTED.get(name).cloned()
+}
+
+/// The tool of that name, of whatever set.
+pub(crate) fn named(name: &str) -> Result<&'static Tool, Failure> {
+    if let Some(tool) = BY_NAME.get(name) {
+        return Ok(tool);
+    }
+    let exist: Vec<String> = TOOLS.iter().map(|tool| tool.name.to_owned()).collect();
+    let near = match nearest::name(name, &exist) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => "`find_tools` finds one by what it should do".to_owned(),
+    };
+    Err(Failure::new(
+        exit::NOT_FOUND,
+        format!("there is no tool `{name}`; {near}"),
+    ))
+}
+
+/// The schema of arguments.
+pub(crate) fn schema<T: JsonSchema>() -> Schema {
+    schemars::schema_for!(T)
+}
+
+/// The schema of an answer: what may be left out of it is not required.
+pub(crate) fn answers<T: JsonSchema>() -> Schema {
+    SchemaSettings::draft2020_12()
+        .for_serialize()
+        .into_generator()
+        .into_root_schema_for::<T>()
+}
+
+/// The members of an answer and their types. What is inside them a model sees when it gets there; told beforehand it
+/// would cost more than all the rest of the list.
+fn outline(schema: Schema) -> Arc<JsonObject> {
+    let whole = stripped(schema);
+    let mut outline = JsonObject::new();
+    outline.insert("type".to_owned(), "object".into());
+    if let Some(Value::Object(members)) = whole.get("properties") {
+        let types = members.iter().map(|(name, schema)| {
+            let kind = schema
+                .get("type")
+                .map_or_else(|| json!({}), |kind| json!({ "type": kind }));
+            (name.clone(), kind)
+        });
+        outline.insert("properties".to_owned(), Value::Object(types.collect()));
+    }
+    if let Some(required) = whole.get("required") {
+        outline.insert("required".to_owned(), required.clone());
+    }
+    Arc::new(outline)
+}
+
+/// A schema without what a model has no use for; numbers lose their formats, and what may be absent its null.
+fn stripped(schema: Schema) -> Arc<JsonObject> {
+    let mut value = wheelhouse_context::schema::prune(&schema.to_value());
+    strip(&mut value);
+    match value {
+        Value::Object(mut members) => {
+            // What the whole is for is said beside it.
+            members.remove("description");
+            Arc::new(members)
+        }
+        _ => Arc::new(JsonObject::new()),
+    }
+}
+
+fn strip(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            for name in ["format", "minimum", "maximum", "default"] {
+                // A property may be called so too, and then it is a schema.
+                if !members.get(name).is_some_and(Value::is_object) {
+                    members.remove(name);
+                }
+            }
+            if let Some(Value::Array(types)) = members.get("type")
+                && let [one, null] = types.as_slice()
+                && null == "null"
+            {
+                let one = one.clone();
+                members.insert("type".to_owned(), one);
+            }
+            members.values_mut().for_each(strip);
+        }
+        Value::Array(items) => items.iter_mut().for_each(strip),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// Reads the arguments of a call; what is wrong with them is said to the model, so that it can mend it.
+pub(crate) fn arguments<T: DeserializeOwned>(call: &Call<'_>) -> Result<T, Failure> {
+    T::deserialize(Value::Object(call.arguments.clone())).map_err(|error| {
+        Failure::usage(format!(
+            "the arguments of `{}` are not what it takes: {error}",
+            call.tool
+        ))
+    })
+}
