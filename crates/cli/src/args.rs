@@ -162,6 +162,8 @@ pub(crate) enum Command {
     Deny(Decision),
     /// Run the engine in the foreground, with the HTTP API
     Serve(Serve),
+    /// Speak MCP on stdin and stdout, carried to the server of the project, which is started when none runs
+    Mcp(Mcp),
     /// Print the token that programs show to `serve`
     Token(Token),
     /// Remove old finished runs and what belongs to them
@@ -464,6 +466,22 @@ pub(crate) struct Serve {
     /// Only the engine, no HTTP
     #[arg(long)]
     pub(crate) no_http: bool,
+    /// Serve also while another process has the engine, take it over when that ends, and end when nobody has called for a
+    /// while and nothing is left to do (what `mcp` starts asks for it)
+    #[arg(long, hide = true)]
+    pub(crate) beside: bool,
+}
+
+/// `mcp`
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  claude mcp add wheelhouse -- wheelhouse mcp
+  codex mcp add wheelhouse -- wheelhouse mcp --toolset full")]
+pub(crate) struct Mcp {
+    /// Which tools are listed: lean or full; every one can be called
+    #[arg(long, value_name = "NAME")]
+    pub(crate) toolset: Option<String>,
 }
 
 /// `token`

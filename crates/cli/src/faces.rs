@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
@@ -18,6 +19,7 @@ use crate::command::add;
 use crate::config::Settings;
 use crate::exit;
 use crate::failure::{Failure, with_sources};
+use crate::host;
 use crate::place;
 use crate::plans::{self, CheckFailure, Text};
 use crate::roster;
@@ -57,6 +59,57 @@ pub(crate) fn announce(state_dir: &Path, address: SocketAddr) -> Result<Announce
         .map_err(|error| Failure::new(exit::STATE_FAILED, format!("cannot say where the server is: {error}")))?;
     place::write_private(&path, &text).map_err(|error| Failure::io("say where the server is in", &path, &error))?;
     Ok(Announced(path))
+}
+
+/// Where the server says it is, if it said so.
+pub(crate) fn whereabouts(state_dir: &Path) -> Option<Whereabouts> {
+    serde_json::from_slice(&std::fs::read(state_dir.join(WHERE)).ok()?).ok()
+}
+
+/// How long a server has to come up.
+const SERVER_DEADLINE: Duration = Duration::from_secs(15);
+/// How often it is looked whether it did.
+const SERVER_LOOK: Duration = Duration::from_millis(20);
+
+/// The server of the project; one is started in the background when none answers.
+pub(crate) async fn ensure(app: &App) -> Result<Whereabouts, Failure> {
+    if let Some(place) = answering(&app.place.state_dir).await {
+        return Ok(place);
+    }
+    app.place.create()?;
+    // One that finds another at it ends at once; whichever comes up first is as good.
+    let mut child = host::launch(app, &["serve", "--own-session", "--beside"])?;
+    let deadline = tokio::time::Instant::now() + SERVER_DEADLINE;
+    while tokio::time::Instant::now() < deadline {
+        if let Some(place) = answering(&app.place.state_dir).await {
+            return Ok(place);
+        }
+        if let Ok(Some(status)) = child.try_wait()
+            && status.code() != Some(i32::from(exit::BUSY.code))
+        {
+            break;
+        }
+        tokio::time::sleep(SERVER_LOOK).await;
+    }
+    Err(
+        Failure::new(exit::STATE_FAILED, "the server in the background did not come up").hint(format!(
+            "its log: {}; `wheelhouse serve` starts it in the foreground",
+            app.place.state_dir.join("engine.log").display()
+        )),
+    )
+}
+
+/// The server that said where it is, when it takes a connection there. A dead one leaves its word behind.
+async fn answering(state_dir: &Path) -> Option<Whereabouts> {
+    let place = whereabouts(state_dir)?;
+    let address = place.url.strip_prefix("http://")?;
+    let connected = tokio::net::TcpStream::connect(address).await.is_ok();
+    // Whoever has its port now is not it when its process is gone.
+    (connected && is_alive(place.pid)).then_some(place)
+}
+
+fn is_alive(pid: u32) -> bool {
+    i32::try_from(pid).is_ok_and(|pid| nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), None).is_ok())
 }
 
 /// The secret of the state directory; made when there is none.

@@ -218,32 +218,10 @@ pub(crate) fn detach(app: &App, max_parallel: Option<u32>) -> Result<Detached, F
         return Ok(Detached::Running);
     }
     let log_path = app.place.state_dir.join("engine.log");
-    let failed =
-        |error: &std::io::Error| Failure::io("start an engine in the background, with its log", &log_path, error);
-    if std::fs::metadata(&log_path).is_ok_and(|meta| meta.len() > ENGINE_LOG_MAX) {
-        std::fs::rename(&log_path, log_path.with_extension("log.1")).map_err(|error| failed(&error))?;
-    }
-    let log = {
-        use std::os::unix::fs::OpenOptionsExt;
-        let mut options = std::fs::OpenOptions::new();
-        options.create(true).append(true).mode(0o600);
-        options.open(&log_path).map_err(|error| failed(&error))?
-    };
-    let mut command = Command::new(&app.exe);
-    command.current_dir(&app.place.project);
-    command.arg("--state-dir").arg(&app.place.state_dir);
-    command.args(["serve", "--until-idle", "--own-session"]);
-    if let Some(number) = max_parallel {
-        command.args(["--max-parallel", &number.to_string()]);
-    }
-    command.args(app.set_arguments());
-    let errors = log.try_clone().map_err(|error| failed(&error))?;
-    let mut child = command
-        .stdin(Stdio::null())
-        .stdout(log)
-        .stderr(errors)
-        .spawn()
-        .map_err(|error| failed(&error))?;
+    let number = max_parallel.map(|number| format!("--max-parallel={number}"));
+    let mut words = vec!["serve", "--until-idle", "--own-session"];
+    words.extend(number.as_deref());
+    let mut child = launch(app, &words)?;
     let deadline = Instant::now() + DETACHED_DEADLINE;
     while Instant::now() < deadline {
         if nudge::notify(&app.place.state_dir) {
@@ -267,6 +245,34 @@ pub(crate) fn detach(app: &App, max_parallel: Option<u32>) -> Result<Detached, F
         "the engine in the background did not come up in time",
     )
     .hint(format!("its log: {}", log_path.display())))
+}
+
+/// Starts this program in the background for the same project, with its output in the engine's log.
+pub(crate) fn launch(app: &App, words: &[&str]) -> Result<std::process::Child, Failure> {
+    let log_path = app.place.state_dir.join("engine.log");
+    let failed =
+        |error: &std::io::Error| Failure::io("start an engine in the background, with its log", &log_path, error);
+    if std::fs::metadata(&log_path).is_ok_and(|meta| meta.len() > ENGINE_LOG_MAX) {
+        std::fs::rename(&log_path, log_path.with_extension("log.1")).map_err(|error| failed(&error))?;
+    }
+    let log = {
+        use std::os::unix::fs::OpenOptionsExt;
+        let mut options = std::fs::OpenOptions::new();
+        options.create(true).append(true).mode(0o600);
+        options.open(&log_path).map_err(|error| failed(&error))?
+    };
+    let errors = log.try_clone().map_err(|error| failed(&error))?;
+    Command::new(&app.exe)
+        .current_dir(&app.place.project)
+        .arg("--state-dir")
+        .arg(&app.place.state_dir)
+        .args(words)
+        .args(app.set_arguments())
+        .stdin(Stdio::null())
+        .stdout(log)
+        .stderr(errors)
+        .spawn()
+        .map_err(|error| failed(&error))
 }
 
 /// Leaves the terminal's session, so that its end is not ours.

@@ -17,6 +17,7 @@ mod place;
 mod plans;
 mod pricelist;
 mod probe;
+mod proxy;
 mod region;
 mod roster;
 mod routing;

@@ -34,7 +34,12 @@ pub enum Error {
 impl StateLock {
     /// Takes the lock, or says who has it.
     pub fn acquire(state_dir: &Path) -> Result<StateLock, Error> {
-        let path = state_dir.join("engine.lock");
+        StateLock::acquire_as(state_dir, "engine.lock")
+    }
+
+    /// Takes another lock of the state directory, by the name of its file.
+    pub fn acquire_as(state_dir: &Path, name: &str) -> Result<StateLock, Error> {
+        let path = state_dir.join(name);
         let failed = |source| Error::Io {
             path: path.clone(),
             source,

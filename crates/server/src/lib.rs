@@ -16,6 +16,7 @@ pub mod token;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -33,6 +34,7 @@ pub struct Server {
     faces: Faces,
     listener: TcpListener,
     limits: Limits,
+    open: Arc<AtomicUsize>,
 }
 
 impl Server {
@@ -56,6 +58,7 @@ impl Server {
             faces,
             listener,
             limits: Limits::default(),
+            open: Arc::default(),
         })
     }
 
@@ -76,18 +79,24 @@ impl Server {
         self.faces.stop.clone()
     }
 
+    /// How many connections are open.
+    pub fn connections(&self) -> Arc<AtomicUsize> {
+        Arc::clone(&self.open)
+    }
+
     /// Serves until told to stop.
     pub async fn serve(self) {
         let Server {
             faces,
             listener,
             limits,
+            open,
         } = self;
         let (mcp, watchers) = mcp::service(&faces);
         let router = api::router(&faces, mcp);
         let desk = Arc::clone(&faces.desk);
         tokio::select! {
-            () = listen::serve(listener, router, limits, faces.stop.clone()) => {}
+            () = listen::serve(listener, router, limits, open, faces.stop.clone()) => {}
             () = desk.carry_news() => {}
             () = watchers.carry(&faces) => {}
         }

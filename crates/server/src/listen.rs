@@ -1,6 +1,7 @@
 //! Accepts connections and serves them, within limits; ends them when the server ends.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -41,7 +42,13 @@ const GRACE: Duration = Duration::from_secs(2);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Serves until told to stop.
-pub(crate) async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: CancellationToken) {
+pub(crate) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    limits: Limits,
+    open: Arc<AtomicUsize>,
+    stop: CancellationToken,
+) {
     let places = Arc::new(Semaphore::new(limits.connections));
     let mut connections = JoinSet::new();
     loop {
@@ -59,8 +66,11 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, limits: Limits,
             continue;
         };
         let (router, stop) = (router.clone(), stop.clone());
+        let open = Arc::clone(&open);
         connections.spawn(async move {
+            open.fetch_add(1, Ordering::Relaxed);
             connection(stream, router, limits, stop).await;
+            open.fetch_sub(1, Ordering::Relaxed);
             drop(place);
         });
         while connections.try_join_next().is_some() {}

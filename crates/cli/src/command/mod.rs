@@ -72,6 +72,7 @@ pub(crate) fn dispatch(app: &App, command: &Command) -> Outcome {
         Command::Approve(args) => answer::decide(app, &args.id, "approve"),
         Command::Deny(args) => answer::decide(app, &args.id, "deny"),
         Command::Serve(args) => serve::serve(app, args),
+        Command::Mcp(args) => crate::proxy::run(app, args),
         Command::Token(args) => token::token(app, args),
         Command::Gc(args) => gc::gc(app, args),
         Command::Fsck => fsck::fsck(app),

@@ -11,6 +11,7 @@ mod install;
 mod instances;
 mod interrupt;
 mod isolation;
+mod mcp;
 mod merging;
 mod models;
 mod money;
