@@ -10,12 +10,13 @@ use wheelhouse_core::ids::TaskKey;
 use wheelhouse_core::plan::Checked;
 use wheelhouse_core::spec::TaskSpec;
 use wheelhouse_server::Server;
+use wheelhouse_server::face::spawn::Defaults;
 use wheelhouse_server::ports::{AgentDoc, NewTask, PlanText, Plans, Ports};
 use wheelhouse_server::token::{self, Secret};
 
 use crate::app::App;
 use crate::args;
-use crate::command::add;
+use crate::command::{add, crew};
 use crate::config::Settings;
 use crate::exit;
 use crate::failure::{Failure, with_sources};
@@ -203,6 +204,10 @@ impl Plans for Reader {
 
     fn task(&self, wanted: &NewTask, existing: &[TaskKey]) -> Result<TaskSpec, Failure> {
         add::check(&self.app, &self.settings, wanted, existing)
+    }
+
+    fn crew(&self) -> Defaults {
+        crew::defaults(&self.app, &self.settings)
     }
 
     fn agents(&self) -> Vec<AgentDoc> {

@@ -11,7 +11,12 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, Uri, header};
 
+use wheelhouse_core::caller::TOKEN_PREFIX;
+use wheelhouse_core::message::Party;
+
+use crate::api::Faces;
 use crate::api::problem::{Code, Problem};
+use crate::face::crew;
 use crate::token::{Scope, Secret};
 
 /// The names a loopback address is called by.
@@ -33,6 +38,8 @@ pub(crate) struct Guard {
 pub(crate) struct Caller {
     /// What it may do.
     pub(crate) scope: Scope,
+    /// Who it is to the store: a person, or the instance whose token it showed.
+    pub(crate) party: Party,
 }
 
 impl Guard {
@@ -93,22 +100,16 @@ impl Guard {
 
     fn caller(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
         let Some(secret) = &self.secret else {
-            return Ok(Caller { scope: Scope::Admin });
+            return Ok(Caller::person(Scope::Admin));
         };
-        let shown = headers
-            .get(header::AUTHORIZATION)
-            .and_then(|value| value.to_str().ok())
-            .and_then(|value| value.split_once(' '))
-            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-            .map(|(_, token)| token.trim());
-        let Some(shown) = shown else {
+        let Some(shown) = shown(headers) else {
             return Err(
                 Problem::new(Code::NoToken, "no token was shown; send `Authorization: Bearer TOKEN`")
                     .hint("`wheelhouse token` prints it, in the project that is served"),
             );
         };
         match secret.scope(shown) {
-            Some(scope) => Ok(Caller { scope }),
+            Some(scope) => Ok(Caller::person(scope)),
             None => Err(
                 Problem::new(Code::NoToken, "the token that was shown is not one of this server")
                     .hint("`wheelhouse token` prints it, in the project that is served"),
@@ -141,9 +142,43 @@ pub(crate) async fn address(State(guard): State<Arc<Guard>>, request: Request, n
     }
 }
 
+/// The token that a request shows.
+fn shown(headers: &HeaderMap) -> Option<&str> {
+    headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .map(|(_, token)| token.trim())
+}
+
+/// The instance whose token a request shows, if it shows one.
+async fn instance(faces: &Faces, headers: &HeaderMap) -> Option<Result<Caller, Problem>> {
+    let token = shown(headers)
+        .filter(|token| token.starts_with(TOKEN_PREFIX))?
+        .to_owned();
+    let state_dir = faces.desk.state_dir().to_owned();
+    let caller = faces
+        .desk
+        .read(move |reader| crew::caller(&state_dir, reader, Some(&token)))
+        .await;
+    Some(match caller {
+        // An instance looks, and does to its own crew what the store lets it; all else is a person's.
+        Ok(caller) => Ok(Caller {
+            scope: Scope::Read,
+            party: caller.0,
+        }),
+        Err(failure) => Err(Problem::new(Code::NoToken, failure.message)),
+    })
+}
+
 /// Lets in who shows a token, and marks the request with what it may do.
-pub(crate) async fn token(State(guard): State<Arc<Guard>>, mut request: Request, next: Next) -> Response {
-    match guard.caller(request.headers()) {
+pub(crate) async fn token(State(faces): State<Faces>, mut request: Request, next: Next) -> Response {
+    let caller = match instance(&faces, request.headers()).await {
+        Some(caller) => caller,
+        None => faces.guard.caller(request.headers()),
+    };
+    match caller {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
             next.run(request).await
@@ -153,6 +188,24 @@ pub(crate) async fn token(State(guard): State<Arc<Guard>>, mut request: Request,
 }
 
 impl Caller {
+    /// A person with a token of that scope.
+    pub(crate) fn person(scope: Scope) -> Caller {
+        Caller {
+            scope,
+            party: Party::Person,
+        }
+    }
+
+    /// Who may do nothing but look.
+    pub(crate) fn reader() -> Caller {
+        Caller::person(Scope::Read)
+    }
+
+    /// Whether it is a person.
+    pub(crate) fn is_person(self) -> bool {
+        self.party == Party::Person
+    }
+
     /// Whether the caller may do what needs `scope`.
     pub(crate) fn may(self, scope: Scope) -> Result<(), Problem> {
         if self.scope >= scope {
@@ -233,7 +286,7 @@ mod tests {
 
     #[test]
     fn a_scope_includes_the_narrower_ones() {
-        let operate = Caller { scope: Scope::Operate };
+        let operate = Caller::person(Scope::Operate);
         assert!(operate.may(Scope::Read).is_ok());
         assert!(operate.may(Scope::Operate).is_ok());
         assert!(operate.may(Scope::Admin).is_err());

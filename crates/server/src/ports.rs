@@ -11,6 +11,7 @@ use wheelhouse_core::spec::TaskSpec;
 use wheelhouse_core::store::Store;
 
 use crate::face::failure::Failure;
+use crate::face::spawn::Defaults;
 use crate::token::Secret;
 
 /// Who does the work of a plan.
@@ -78,6 +79,8 @@ pub trait Plans: Send + Sync {
     fn task(&self, wanted: &NewTask, existing: &[TaskKey]) -> Result<TaskSpec, Failure>;
     /// The agents there are.
     fn agents(&self) -> Vec<AgentDoc>;
+    /// What wishes for instances leave open.
+    fn crew(&self) -> Defaults;
 }
 
 /// What the faces work with.

@@ -4,7 +4,7 @@ pub(crate) mod add;
 mod answer;
 mod change;
 mod config;
-mod crew;
+pub(crate) mod crew;
 mod docs;
 mod doctor;
 mod doctor_probe;

@@ -16,6 +16,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
+use wheelhouse_core::caller::{TOKEN_PREFIX, TOKEN_VARIABLE};
 use wheelhouse_server::token::Scope;
 
 use crate::app::App;
@@ -137,7 +138,15 @@ impl Line {
         Ok(Line {
             base: place.url,
             path: format!("{}{}", wheelhouse_server::MCP_PATH, toolset.unwrap_or_default()),
-            token: faces::secret(app)?.token(Scope::Operate),
+            // An instance acts as itself, not as the person whose files it can read.
+            token: match app
+                .env
+                .get(TOKEN_VARIABLE)
+                .filter(|token| token.starts_with(TOKEN_PREFIX))
+            {
+                Some(token) => token.clone(),
+                None => faces::secret(app)?.token(Scope::Operate),
+            },
         })
     }
 }

@@ -81,7 +81,7 @@ pub(crate) fn router(faces: &Faces, more: Router) -> Router {
         .with_state(faces.clone());
     let behind_token = api
         .merge(more)
-        .layer(middleware::from_fn_with_state(Arc::clone(&faces.guard), guard::token));
+        .layer(middleware::from_fn_with_state(faces.clone(), guard::token));
     Router::new()
         .route("/health", get(health))
         .route(&format!("{BASE}/health"), get(health))

@@ -14,6 +14,7 @@ use rmcp::model::{
 use rmcp::service::{RequestContext, RoleServer, SubscriptionContext};
 use rmcp::{ErrorData, ServerHandler};
 use serde_json::{Value, json};
+use wheelhouse_core::message::Party;
 
 use super::call::{Answer, Call};
 use super::resource::{self, Watched, Watchers};
@@ -49,13 +50,18 @@ fn caller(context: &RequestContext<RoleServer>) -> Caller {
     parts(context)
         .and_then(|parts| parts.extensions.get::<Caller>().copied())
         // Without a check of the token in front of it nobody may do anything but look.
-        .unwrap_or(Caller { scope: Scope::Read })
+        .unwrap_or(Caller::reader())
 }
 
 impl Call<'_> {
     /// Who calls.
     pub(crate) fn caller(&self) -> Caller {
         caller(self.context)
+    }
+
+    /// Who calls, to the store.
+    pub(crate) fn party(&self) -> Party {
+        self.caller().party
     }
 
     /// The caller's own name for this very call, when it may send it again (`Idempotency-Key`, as over HTTP).
@@ -148,7 +154,10 @@ impl ServerHandler for Handler {
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let tool = tool::named(&request.name).map_err(|failure| ErrorData::invalid_params(failure.message, None))?;
-        may(&context, tool.scope())?;
+        // What an instance may do to others is the store's to say; everything else is a person's.
+        if !(tool.is_crew && !caller(&context).is_person()) {
+            may(&context, tool.scope())?;
+        }
         let call = Call {
             tool: tool.name,
             arguments: request.arguments.unwrap_or_default(),

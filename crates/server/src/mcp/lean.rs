@@ -29,6 +29,7 @@ macro_rules! lean {
             about: $about,
             effect: Effect::$effect,
             is_lean: true,
+            is_crew: false,
             also: $also,
             input: schema::<$takes>,
             output: answers::<$answers>,

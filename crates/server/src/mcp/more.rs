@@ -31,6 +31,7 @@ macro_rules! more {
             about: $about,
             effect: Effect::$effect,
             is_lean: false,
+            is_crew: false,
             also: $also,
             input: schema::<$takes>,
             output: answers::<AnyDocument>,

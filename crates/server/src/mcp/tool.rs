@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::call::{Answer, Call};
-use super::{lean, more};
+use super::{crew, lean, more};
 use crate::face::exit;
 use crate::face::failure::Failure;
 use crate::face::nearest;
@@ -77,6 +77,8 @@ pub(crate) struct Tool {
     pub(crate) effect: Effect,
     /// Whether the default set lists it.
     pub(crate) is_lean: bool,
+    /// Whether it is about instances: then an instance may use it too, within its rights.
+    pub(crate) is_crew: bool,
     /// Further words that people use for it.
     pub(crate) also: &'static str,
     /// What it takes.
@@ -116,6 +118,7 @@ impl Tool {
 /// Every tool, in the order in which they are listed.
 pub(crate) static TOOLS: LazyLock<Vec<Tool>> = LazyLock::new(|| {
     let mut tools = lean::tools();
+    tools.extend(crew::tools());
     tools.extend(more::tools());
     tools
 });

@@ -1,6 +1,7 @@
 //! MCP from outside: both ages of the protocol, every tool, what a model is told and what it costs.
 
 use serde_json::{Value, json};
+use wheelhouse_core::store::Store;
 use wheelhouse_server::token::Scope;
 
 use crate::rig::{Answer, Rig};
@@ -426,4 +427,52 @@ fn answers_are_what_their_schemas_promise() {
         let problems = wheelhouse_context::schema::check(&promised(tool), &answer);
         assert_eq!(problems, Ok(()), "{tool}: {answer}");
     }
+}
+
+#[test]
+fn an_instance_is_known_by_its_token_and_may_do_what_is_its_own() {
+    let rig = Rig::new();
+    let client = Client::new(&rig, "2025-11-25");
+    let spawned = client.call("spawn", json!({ "name": "lead", "prompt": "lead them" }));
+    assert_eq!((&spawned["instance"], &spawned["name"]), (&json!("i1"), &json!("lead")));
+    assert_eq!(client.call("spawn", json!({ "name": "uncle" }))["instance"], "i2");
+    let sent = client.call("send", json!({ "to": "lead", "message": "hurry" }));
+    assert_eq!(sent["state"], "queued", "{sent}");
+    let store = rig.store().reader().unwrap().store_id().unwrap();
+    let key = wheelhouse_engine::token::Key::open(rig.dir.path()).unwrap();
+    let token = key.token(&store, wheelhouse_core::ids::InstanceId(1));
+    let as_lead = |token: &str, tool: &str, arguments: Value| {
+        let line = format!("Authorization: Bearer {token}");
+        let session = format!("Mcp-Session-Id: {}", client.session);
+        let message = json!({ "jsonrpc": "2.0", "id": 9, "method": "tools/call",
+            "params": { "name": tool, "arguments": arguments } });
+        let lines = [
+            "Accept: application/json, text/event-stream",
+            "Content-Type: application/json",
+            line.as_str(),
+            session.as_str(),
+        ];
+        rig.bare("POST", "/../../mcp", &lines, &message.to_string())
+    };
+    let result = |answer: Answer| messages(&answer).pop().unwrap();
+    let child = result(as_lead(&token, "spawn", json!({ "name": "child" })));
+    assert_eq!(child["result"]["structuredContent"]["instance"], "i3", "{child}");
+    let listed = client.call("instances", json!({}));
+    let of = |id: &str| {
+        let all = listed["instances"].as_array().unwrap();
+        all.iter().find(|one| one["instance"] == id).unwrap()["parent"].clone()
+    };
+    assert_eq!(
+        (of("i3"), of("i2")),
+        (json!("i1"), Value::Null),
+        "the parent is known, not said"
+    );
+    let uncle = result(as_lead(&token, "terminate", json!({ "instances": ["uncle"] })));
+    assert_eq!(uncle["result"]["isError"], true, "{uncle}");
+    let run = result(as_lead(&token, "run", json!({ "plan": PLAN })));
+    assert!(run["error"].is_object(), "runs are a person's: {run}");
+    as_lead(&format!("{token}x"), "status", json!({})).is_problem(401, "unauthorized");
+    let ended = client.call("terminate", json!({ "instances": ["lead"] }));
+    assert_eq!(ended["ended"], json!(["i3", "i1"]), "deepest first");
+    as_lead(&token, "status", json!({})).is_problem(401, "unauthorized");
 }

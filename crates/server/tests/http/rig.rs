@@ -13,6 +13,8 @@ use wheelhouse_core::plan::{self, Checked, Context, Defaults, Source};
 use wheelhouse_core::spec::TaskSpec;
 use wheelhouse_core::store::Store;
 use wheelhouse_server::face::failure::Failure;
+use wheelhouse_server::face::role::Roles;
+use wheelhouse_server::face::spawn;
 use wheelhouse_server::ports::{AgentDoc, NewTask, PlanText, Plans, Ports};
 use wheelhouse_server::token::{Scope, Secret};
 use wheelhouse_server::{Limits, Server};
@@ -69,6 +71,17 @@ impl Plans for PlainPlans {
 
     fn agents(&self) -> Vec<AgentDoc> {
         Vec::new()
+    }
+
+    fn crew(&self) -> spawn::Defaults {
+        spawn::Defaults {
+            agents: vec![("rehearsal".into(), "rehearsal".to_owned())],
+            agent: "rehearsal".into(),
+            timeout_ms: 60_000,
+            idle_timeout_ms: 60_000,
+            retry_max: 0,
+            roles: Roles::of(std::path::Path::new("/nonexistent")),
+        }
     }
 }
 

@@ -58,7 +58,7 @@ fn engine(app: &App, caller: Caller) -> Result<(), Failure> {
 }
 
 /// What wishes leave open.
-fn defaults(app: &App, settings: &Settings) -> Defaults {
+pub(crate) fn defaults(app: &App, settings: &Settings) -> Defaults {
     let ms = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
     let agents = roster::agent_names(settings);
     Defaults {
