@@ -120,3 +120,49 @@ fn real_agents_of_four_vendors_are_checked_and_merged() {
     }
     assert!(api.violations().is_empty(), "{:#?}", api.violations());
 }
+
+/// What Claude Code is told by its prompt: run a plan through the tools it was given, and read what came of it.
+const LEAD: &str = r#"[[tool:mcp__wheelhouse__run {"plan":"{name: led, tasks: [{id: a, exec: echo crew}]}"}]][[tool:mcp__wheelhouse__wait {"what":"r1"}]][[tool:mcp__wheelhouse__result {"task":"r1/a"}]][[say:All done.]]"#;
+
+#[test]
+#[ignore = "needs the real agents: WHEELHOUSE_REAL_AGENTS=DIR"]
+fn real_agents_claude_leads_a_run_over_mcp() {
+    let tools = std::env::var_os("WHEELHOUSE_REAL_AGENTS").map(std::path::PathBuf::from);
+    let tools = tools.unwrap_or_else(|| Path::new("WHEELHOUSE_REAL_AGENTS is not set").to_owned());
+    let api = ModelApi::start(Script::new()).unwrap();
+    let root = tempfile::tempdir().unwrap();
+    let (home, project) = (root.path().join("home"), root.path().join("project"));
+    fs::create_dir_all(&project).unwrap();
+    fs::create_dir_all(&home).unwrap();
+    let path = format!(
+        "{}:/usr/local/bin:/usr/bin:/bin",
+        tools.join("node_modules/.bin").display()
+    );
+    let start = |program: &str, args: &[&str]| {
+        let done = Command::new(program)
+            .args(args)
+            .current_dir(&project)
+            .env_clear()
+            .envs(environment(&api))
+            .envs([("PATH", path.as_str()), ("HOME", home.to_str().unwrap())])
+            .output()
+            .unwrap();
+        assert!(done.status.success(), "{program} {args:?}: {done:#?}");
+        String::from_utf8_lossy(&done.stdout).into_owned()
+    };
+    let wheelhouse = env!("CARGO_BIN_EXE_wheelhouse");
+    let servers = serde_json::json!({ "mcpServers": { "wheelhouse": { "command": wheelhouse, "args": ["mcp"] } } });
+    let config = root.path().join("mcp.json");
+    fs::write(&config, servers.to_string()).unwrap();
+    let config = format!("--mcp-config={}", config.display());
+    let allowed = "mcp__wheelhouse__run,mcp__wheelhouse__wait,mcp__wheelhouse__result";
+    let claude = ["-p", LEAD, "--strict-mcp-config", &config, "--allowedTools", allowed];
+    let said = start("claude", &claude);
+    let told: serde_json::Value =
+        serde_json::from_slice(&fs::read(project.join(".wheelhouse/serve.json")).unwrap()).unwrap();
+    let pid = told["pid"].as_i64().unwrap().to_string();
+    let result = start(wheelhouse, &["result", "r1/a", "--full"]);
+    start("kill", &[&pid]);
+    assert_eq!((said.trim(), result.as_str()), ("All done.", "crew\n"));
+    assert!(api.violations().is_empty(), "{:#?}", api.violations());
+}

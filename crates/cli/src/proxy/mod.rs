@@ -70,13 +70,15 @@ async fn carry(app: &App, args: &args::Mcp) -> Outcome {
         session: Session::default(),
         under_way: HashMap::new(),
         sent: 0,
+        greets: false,
     };
     let mut input = lines();
     let mut work = FuturesUnordered::new();
     let mut ears: Option<Pin<Box<dyn Future<Output = ()> + '_>>> = None;
     loop {
         tokio::select! {
-            line = input.recv() => match line {
+            // What a client says after its greeting belongs to the session that the greeting begins.
+            line = input.recv(), if !proxy.greets => match line {
                 Some(line) => {
                     if let Some(message) = proxy.read(&line).await {
                         proxy.note(&message);
@@ -168,6 +170,8 @@ struct Proxy {
     under_way: HashMap<String, oneshot::Sender<()>>,
     /// Counts messages, for their keys.
     sent: u64,
+    /// Whether a greeting is under way.
+    greets: bool,
 }
 
 /// What became of a message.
@@ -179,6 +183,8 @@ struct Done {
     line: Line,
     /// Whether the client said that it is ready.
     begins: bool,
+    /// Whether it was a greeting.
+    greets: bool,
 }
 
 impl Proxy {
@@ -212,6 +218,7 @@ impl Proxy {
     fn take(&mut self, done: Done) -> bool {
         self.under_way.remove(&done.key);
         self.line = done.line;
+        self.greets &= !done.greets;
         if let Some(session) = done.session {
             self.session = session;
         }
@@ -227,6 +234,8 @@ impl Proxy {
         if !key.is_empty() && message.method.is_some() {
             self.under_way.insert(key.clone(), give_up);
         }
+        let greets = message.method.as_deref() == Some("initialize");
+        self.greets |= greets;
         let (line, session, outbox) = (self.line.clone(), self.session.clone(), self.outbox.clone());
         async move {
             let begins = message.method.as_deref() == Some("notifications/initialized");
@@ -240,6 +249,7 @@ impl Proxy {
                 session: begun,
                 line,
                 begins,
+                greets,
             }
         }
     }

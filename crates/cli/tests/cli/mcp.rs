@@ -124,6 +124,20 @@ fn it_just_works_and_the_death_of_the_server_is_a_pause() {
 }
 
 #[test]
+fn a_client_may_say_everything_at_once() {
+    let house = House::new();
+    let _server = Server(&house);
+    let mut client = Client::new(&house);
+    let able = json!({ "protocolVersion": "2025-06-18", "capabilities": {},
+        "clientInfo": { "name": "test", "version": "1" } });
+    client.say(&json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": able }));
+    client.say(&json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }));
+    client.say(&json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list" }));
+    assert_eq!(client.hear()["id"], 0);
+    assert!(client.hear()["result"]["tools"].is_array());
+}
+
+#[test]
 fn what_is_no_message_is_answered_and_a_killed_proxy_leaves_nothing_undone() {
     let house = House::new();
     let _server = Server(&house);

@@ -155,7 +155,7 @@ impl ServerHandler for Handler {
     ) -> Result<CallToolResponse, ErrorData> {
         let tool = tool::named(&request.name).map_err(|failure| ErrorData::invalid_params(failure.message, None))?;
         // What an instance may do to others is the store's to say; everything else is a person's.
-        if !(tool.is_crew && !caller(&context).is_person()) {
+        if !tool.is_crew || caller(&context).is_person() {
             may(&context, tool.scope())?;
         }
         let call = Call {
