@@ -66,6 +66,16 @@ pub(crate) struct Global {
     pub(crate) color: Color,
 }
 
+/// `economy`
+#[derive(Args, Debug)]
+pub(crate) struct Economy {
+    /// The run, such as `r7`
+    pub(crate) run: String,
+    /// Show each receipt
+    #[arg(long)]
+    pub(crate) receipts: bool,
+}
+
 /// When to use colour.
 #[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Color {
@@ -105,6 +115,8 @@ pub(crate) enum Command {
     Result(ResultOf),
     /// Print the history
     Events(Events),
+    /// Show what was left out of a run's prompts, and why
+    Economy(Economy),
     /// Let nothing more of a run start
     Pause(Target),
     /// Go on: with every unfinished run, or with a paused one

@@ -191,6 +191,7 @@ fn engine_settings(app: &App, settings: &Settings, until: Until) -> Result<wheel
         question_timeout_ms: u64::try_from(settings.question_timeout.as_millis()).unwrap_or(u64::MAX),
         instance_mcp: None,
         packet_agents: roster::packet_agents(settings),
+        context: settings.context.clone(),
         fault,
     })
 }

@@ -379,6 +379,7 @@ mod tests {
                 ("b".to_owned(), agent(Some("x"), None)),
                 ("c".to_owned(), agent(None, None)),
             ]),
+            context: Default::default(),
             accounts: BTreeMap::from([("x".to_owned(), 3), ("unused".to_owned(), 9)]),
         }
     }

@@ -7,10 +7,22 @@
 //!
 //! Called by the engine (prompts, results) and by the command line (`wheelhouse economy`).
 
+pub mod account;
+pub mod cache;
 pub mod count;
+pub mod encode;
+pub mod facts;
+pub mod hand_over;
+pub mod indirect;
+pub mod instructions;
+pub mod patch;
 pub mod port;
 pub mod receipt;
+pub mod reduce;
 pub mod retrieval;
 pub mod schema;
+pub mod settings;
+pub mod skills;
+pub mod slice;
 pub mod tools;
 mod words;

@@ -173,6 +173,7 @@ async fn measure(directory: &Path, shape: Shape, size: usize, parallel_max: u32)
         question_timeout_ms: 60_000,
         instance_mcp: None,
         packet_agents: Default::default(),
+        context: Default::default(),
         fault: None,
     };
     let ports = Ports {

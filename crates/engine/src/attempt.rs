@@ -77,7 +77,7 @@ async fn attempt_inner(
         true => Some(isolate::enter(world, claimed).await?),
         false => None,
     };
-    let mut assignment = prepare::assignment(world, claimed, tree.as_ref()).await?;
+    let (mut assignment, receipts) = prepare::assignment(world, claimed, tree.as_ref()).await?;
     if let Some(tree) = &tree {
         isolate::set_up(world, claimed, tree, &assignment).await?;
     }
@@ -116,7 +116,7 @@ async fn attempt_inner(
     for notice in tree.iter().flat_map(|tree| &tree.notices) {
         line.report("notice", notice.clone()).await;
     }
-    if let Some(receipt) = packet {
+    for receipt in receipts.into_iter().chain(packet) {
         line.report(REPORT_KIND, receipt.line()).await;
     }
     let work = watch(agent.as_ref(), assignment.clone(), limits, orders, line);

@@ -8,6 +8,7 @@ mod attempt;
 pub mod codebase;
 pub mod dispatch;
 pub mod fault;
+mod given;
 mod isolate;
 pub mod lock;
 mod merging;
@@ -80,6 +81,8 @@ pub struct Settings {
     pub instance_mcp: Option<McpServer>,
     /// The agents whose first turn is given a packet: excerpts of the project that the task may need.
     pub packet_agents: BTreeSet<AgentName>,
+    /// Which layers shorten what each agent is given, and within which limits.
+    pub context: wheelhouse_context::settings::Settings,
     /// Where the process kills itself, for tests of bad days.
     pub fault: Option<fault::Fault>,
 }

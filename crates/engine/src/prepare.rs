@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::OnceCell;
+use wheelhouse_context::receipt::Receipt;
 use wheelhouse_core::agent::{Assignment, Ended, Input, Roster};
 use wheelhouse_core::caller::{INSTANCE_VARIABLE, TOKEN_VARIABLE};
 use wheelhouse_core::ids::ArtifactHash;
@@ -13,12 +14,12 @@ use wheelhouse_core::ids::{RunId, TaskId, TaskKey};
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::plan::template::{self, Mode};
 use wheelhouse_core::spec::{RunSpec, TaskSpec, Work};
-use wheelhouse_core::store::{Claimed, Failure, Reader, TaskResult};
+use wheelhouse_core::store::{Claimed, Failure, Reader};
 
 use crate::attempt::failed;
 use crate::token::Key;
 use crate::worktree::{Tree, Workplace};
-use crate::{Settings, merging, packet, supervise, touching, turn};
+use crate::{Settings, given, merging, packet, supervise, touching, turn};
 
 /// The longest summary that flows into another task, in bytes.
 pub const SUMMARY_MAX: usize = 4_000;
@@ -107,21 +108,23 @@ impl World {
     }
 }
 
-/// Everything the agent is given, or why the try ends before it began.
+/// Everything the agent is given with the receipts of what was left out, or why the try ends before it began.
 pub(crate) async fn assignment(
     world: &World,
     claimed: &Claimed,
     tree: Option<&Tree>,
-) -> Result<Assignment, Box<Ended>> {
+) -> Result<(Assignment, Vec<Receipt>), Box<Ended>> {
     let spec = &claimed.spec;
     let settings = &world.settings;
-    let input = input(world, claimed).await?;
+    let mut receipts = Vec::new();
+    let project = tree.map_or(&settings.project, |tree| &tree.project);
+    let input = input(world, claimed, project, &mut receipts).await?;
     let log = log_path(&settings.state_dir, claimed.run, &spec.key, claimed.attempt);
     if let Some(directory) = log.parent() {
         // Without it the backend notices that it cannot write the log, and says so; the try goes on.
         let _ = std::fs::create_dir_all(directory);
     }
-    Ok(Assignment {
+    let assignment = Assignment {
         run: claimed.run,
         task: claimed.lease.task,
         key: spec.key.clone(),
@@ -130,14 +133,15 @@ pub(crate) async fn assignment(
         input,
         model: spec.model.clone(),
         role: spec.role.clone(),
-        cwd: directory(tree.map_or(&settings.project, |tree| &tree.project), spec)?,
+        cwd: directory(project, spec)?,
         env: environment(world, claimed, tree),
         session: claimed.session.clone(),
         mcp_servers: turn::mcp_servers(world, claimed).await?,
         log: Some(log),
         output_max: settings.output_max,
         grace_ms: settings.grace_ms,
-    })
+    };
+    Ok((assignment, receipts))
 }
 
 /// Where the raw output of a try goes: `logs/r7/draft.1.log` in the state directory.
@@ -187,39 +191,65 @@ fn environment(world: &World, claimed: &Claimed, tree: Option<&Tree>) -> BTreeMa
     env
 }
 
-async fn input(world: &World, claimed: &Claimed) -> Result<Input, Box<Ended>> {
+async fn input(
+    world: &World,
+    claimed: &Claimed,
+    project: &Path,
+    receipts: &mut Vec<Receipt>,
+) -> Result<Input, Box<Ended>> {
     let (text, mode) = match &claimed.spec.work {
         Work::Turn(turn) => return turn::input(world, claimed, *turn).await,
         Work::Exec(text) => (text, Mode::Shell),
         Work::Prompt(text) => (text, Mode::Prompt),
     };
     let mut filled = if text.contains("{{") {
-        fill(world, claimed, text.clone(), mode).await?
+        let (filled, left_out) = fill(world, claimed, text.clone(), mode).await?;
+        receipts.extend(left_out);
+        filled
     } else {
         text.clone()
     };
     match mode {
         Mode::Shell => Ok(Input::Command(filled)),
         Mode::Prompt => {
+            let limits = world.settings.context.of(&claimed.agent);
+            let below = claimed.spec.cwd.as_deref().unwrap_or_default();
+            filled.insert_str(0, &given::before(project, below, limits, receipts));
             if claimed.attempt > 1 {
                 filled.push_str(&handover(world, claimed.lease.task).await?);
             }
-            Ok(Input::Prompt(filled))
+            let place = (claimed.run, &claimed.spec.key);
+            let told = given::or_reference(&world.settings.state_dir, place, filled, limits, receipts);
+            told.map(Input::Prompt).map_err(|error| {
+                failed(
+                    Outcome::Crashed,
+                    format!("its prompt could not be put into a file: {error}"),
+                )
+            })
         }
     }
 }
 
-async fn fill(world: &World, claimed: &Claimed, text: String, mode: Mode) -> Result<String, Box<Ended>> {
+async fn fill(
+    world: &World,
+    claimed: &Claimed,
+    text: String,
+    mode: Mode,
+) -> Result<(String, Vec<Receipt>), Box<Ended>> {
     let run = world.run_spec(claimed.run).await?;
     let run_id = claimed.run;
     let state_dir = world.settings.state_dir.clone();
+    let limits = world.settings.context.of(&claimed.agent).clone();
     let filled = world
         .read(move |reader| {
             // The first failure of the store ends the rendering; the template sees a missing value until then.
             let failure = std::cell::RefCell::new(None);
             let reader = std::cell::RefCell::new(reader);
+            let receipts = std::cell::RefCell::new(Vec::new());
             let lookup = |task: &str, field: &str| {
-                let fetched = fetch(&mut **reader.borrow_mut(), &state_dir, run_id, task, field);
+                let (mut reader, mut receipts) = (reader.borrow_mut(), receipts.borrow_mut());
+                let wanted = (run_id, task, field);
+                let fetched = given::field(&mut **reader, &state_dir, wanted, (mode, &limits), &mut receipts);
                 fetched.unwrap_or_else(|error| {
                     failure.borrow_mut().get_or_insert(error);
                     None
@@ -228,55 +258,11 @@ async fn fill(world: &World, claimed: &Claimed, text: String, mode: Mode) -> Res
             let rendered = template::render(&text, &run.vars, &lookup, mode);
             match failure.into_inner() {
                 Some(error) => Err(error),
-                None => Ok(rendered),
+                None => Ok(rendered.map(|text| (text, receipts.into_inner()))),
             }
         })
         .await?;
     filled.map_err(|error| failed(Outcome::Malformed, format!("its text cannot be filled in: {error}")))
-}
-
-/// One field of another task's result, bounded.
-fn fetch(
-    reader: &mut dyn Reader,
-    state_dir: &Path,
-    run: RunId,
-    task: &str,
-    field: &str,
-) -> Result<Option<String>, Failure> {
-    let Some(view) = reader.task_by_key(run, &TaskKey(task.to_owned()))? else {
-        return Ok(None);
-    };
-    let Some(result) = reader.result(view.id)? else {
-        return Ok(None);
-    };
-    let TaskResult {
-        summary,
-        verdict,
-        files,
-        artifacts,
-        rehearsed,
-        ..
-    } = result;
-    let output = artifacts.first();
-    let text = match field {
-        "verdict" => verdict,
-        "files" => Some(files.join("\n")),
-        "artifact" => match output {
-            Some(artifact) => materialise(reader, state_dir, &artifact.hash)?,
-            None => None,
-        },
-        "result" => match output {
-            Some(artifact) => reader
-                .artifact(&artifact.hash)?
-                .map(|bytes| bounded(&String::from_utf8_lossy(&bytes), RESULT_MAX)),
-            None => Some(bounded(&summary, SUMMARY_MAX)),
-        },
-        _ => Some(bounded(&summary, SUMMARY_MAX)),
-    };
-    Ok(text.map(|text| match (rehearsed, field) {
-        (true, "summary" | "result") if !text.starts_with("[rehearsed]") => format!("[rehearsed] {text}"),
-        _ => text,
-    }))
 }
 
 /// Puts an artifact where an agent can read it, and says where. Content-addressed, so a file that is there is right.

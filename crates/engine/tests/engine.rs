@@ -209,6 +209,7 @@ impl Stage {
             question_timeout_ms: 60_000,
             instance_mcp: None,
             packet_agents: Default::default(),
+            context: Default::default(),
             fault: None,
         }
     }

@@ -8,6 +8,7 @@ pub(crate) mod crew;
 mod docs;
 mod doctor;
 mod doctor_probe;
+mod economy;
 mod events;
 mod find;
 mod fsck;
@@ -44,6 +45,7 @@ pub(crate) fn dispatch(app: &App, command: &Command) -> Outcome {
         Command::Find(args) => find::find(app, args),
         Command::Logs(args) => logs::logs(app, args),
         Command::Result(args) => result::result(app, args),
+        Command::Economy(args) => economy::economy(app, args),
         Command::Events(args) => events::events(app, args),
         Command::Pause(args) => change::pause(app, &args.what),
         Command::Resume(args) => resume::resume(app, args),

@@ -206,6 +206,39 @@ pub(crate) const KEYS: &[Key] = &[
         about: "How long `wheelhouse gc` keeps finished runs, in days.",
     },
     Key {
+        pattern: "context.off",
+        kind: Kind::Names,
+        default: Some("[]"),
+        about: "Layers of context that are switched off, such as `hand_over`; docs/economy.md lists them.",
+    },
+    Key {
+        pattern: "context.hand_over_tokens",
+        kind: Kind::Count {
+            min: 100,
+            max: 10_000_000,
+        },
+        default: Some("4000"),
+        about: "How much of another task's result a prompt is given; a path leads to the whole.",
+    },
+    Key {
+        pattern: "context.summary_tokens",
+        kind: Kind::Count {
+            min: 100,
+            max: 10_000_000,
+        },
+        default: Some("400"),
+        about: "How long another task's summary may be before its own words give way to facts.",
+    },
+    Key {
+        pattern: "context.prompt_tokens",
+        kind: Kind::Count {
+            min: 100,
+            max: 10_000_000,
+        },
+        default: Some("60000"),
+        about: "A prompt longer than this goes by a file, which the agent is told to read.",
+    },
+    Key {
         pattern: "agents.*.backend",
         kind: Kind::Text,
         default: None,
@@ -323,6 +356,45 @@ pub(crate) const KEYS: &[Key] = &[
         kind: Kind::Text,
         default: None,
         about: "The account this agent works on; agents of one account share its limit.",
+    },
+    Key {
+        pattern: "agents.*.context.off",
+        kind: Kind::Names,
+        default: None,
+        about: "Layers that are switched off for this agent, in place of `context.off`.",
+    },
+    Key {
+        pattern: "agents.*.context.hand_over_tokens",
+        kind: Kind::Count {
+            min: 100,
+            max: 10_000_000,
+        },
+        default: None,
+        about: "The same as `context.hand_over_tokens`, for this agent.",
+    },
+    Key {
+        pattern: "agents.*.context.skills",
+        kind: Kind::Names,
+        default: None,
+        about: "Files of the project that this agent is given before its task, within 16,000 characters.",
+    },
+    Key {
+        pattern: "agents.*.context.instructions",
+        kind: Kind::Names,
+        default: None,
+        about: "Names of instruction files, such as `AGENTS.md`, for an agent that does not look for them by itself.",
+    },
+    Key {
+        pattern: "agents.*.context.reads",
+        kind: Kind::Names,
+        default: None,
+        about: "What this agent reads for, as words and paths: a long document or diff is cut for it.",
+    },
+    Key {
+        pattern: "agents.*.context.files",
+        kind: Kind::Text,
+        default: None,
+        about: "`on` or `off`: whether this agent can open a file that it is told of; one that cannot is given more text.",
     },
     Key {
         pattern: "agents.*.env.*",

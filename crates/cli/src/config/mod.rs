@@ -5,6 +5,7 @@
 //! reported all at once, each with its file and line. Read once by `main`; nothing else reads configuration.
 
 mod api;
+mod context;
 pub(crate) mod keys;
 pub(crate) mod layer;
 mod settings;

@@ -46,6 +46,8 @@ pub(crate) struct Settings {
     pub(crate) routing_file: String,
     /// `retention.days`
     pub(crate) retention: Duration,
+    /// `context.*` and `agents.*.context.*`
+    pub(crate) context: wheelhouse_context::settings::Settings,
     /// `agents.*`
     pub(crate) agents: BTreeMap<String, AgentSettings>,
     /// `accounts.*.parallel_max`
@@ -85,6 +87,7 @@ impl Merged {
         let agents = self.agents(backends, &mut problems);
         let policy = self.policy(&mut problems);
         let serve_listen = self.address("serve.listen", &mut problems);
+        let context = self.context(&mut problems);
         let settings = Settings {
             parallel_max: narrow(self.count("parallel_max")),
             default_agent: self.text("default_agent"),
@@ -110,6 +113,7 @@ impl Merged {
             routing_file: self.text("routing.file"),
             retention: Duration::from_secs(self.count("retention.days").saturating_mul(86_400)),
             accounts: self.accounts(),
+            context,
             agents,
         };
         self.check(&settings, &mut problems);
@@ -361,6 +365,16 @@ pub(super) mod tests {
                 "agents.*.backend" => "agents.b.backend = \"exec\"",
                 "agents.*.command" => "agents.exec.command = \"/bin/dash\"",
                 "serve.listen" => "serve.listen = \"127.0.0.1:7\"",
+                "context.off" => "context.off = [\"encoding\"]",
+                "context.hand_over_tokens" => "context.hand_over_tokens = 700",
+                "context.summary_tokens" => "context.summary_tokens = 70",
+                "context.prompt_tokens" => "context.prompt_tokens = 7000",
+                "agents.*.context.off" => "agents.exec.context.off = [\"summary\"]",
+                "agents.*.context.hand_over_tokens" => "agents.exec.context.hand_over_tokens = 700",
+                "agents.*.context.skills" => "agents.exec.context.skills = [\"s.md\"]",
+                "agents.*.context.instructions" => "agents.exec.context.instructions = [\"AGENTS.md\"]",
+                "agents.*.context.reads" => "agents.exec.context.reads = [\"sql\"]",
+                "agents.*.context.files" => "agents.exec.context.files = \"off\"",
                 "agents.*.packet" => "agents.exec.packet = \"on\"",
                 "agents.*.parallel_max" => "agents.exec.parallel_max = 7",
                 "agents.*.account" => "agents.exec.account = \"x\"",

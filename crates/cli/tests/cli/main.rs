@@ -5,6 +5,7 @@
 mod compat;
 mod config;
 mod documents;
+mod economy;
 mod find;
 mod house;
 mod install;

@@ -1,0 +1,84 @@
+//! Which layers are on and within which limits, for all agents or for one.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use wheelhouse_core::ids::AgentName;
+
+use crate::receipt::Layer;
+use crate::slice::Reader;
+
+/// What of another task's result flows into a prompt, in tokens, where nothing else is set. Four thousand tokens are
+/// about 250 lines: a verdict with its evidence, or a long answer, but no log.
+pub const HAND_OVER_TOKENS: u64 = 4_000;
+/// What a summary may take, in tokens.
+pub const SUMMARY_TOKENS: u64 = 400;
+/// A prompt longer than this goes by a file, in tokens.
+pub const PROMPT_TOKENS: u64 = 60_000;
+/// All skills of one agent together, in characters.
+pub const SKILLS_CHARS: usize = 16_000;
+
+/// The settings of one agent.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Layers that are switched off.
+    pub off: BTreeSet<Layer>,
+    /// See [`HAND_OVER_TOKENS`].
+    pub hand_over_tokens: u64,
+    /// See [`SUMMARY_TOKENS`].
+    pub summary_tokens: u64,
+    /// See [`PROMPT_TOKENS`].
+    pub prompt_tokens: u64,
+    /// See [`SKILLS_CHARS`].
+    pub skills_chars: usize,
+    /// Files with skills that this agent is given before its task.
+    pub skills: Vec<String>,
+    /// Names of instruction files that this agent is given; for agents that do not look for them by themselves.
+    pub instructions: Vec<String>,
+    /// What the agent reads for, when it does not read everything.
+    pub reader: Option<Reader>,
+    /// Whether it can open a file that it is told of. One that cannot is given texts whole, within
+    /// [`BLIND_FACTOR`] times the limits.
+    pub opens_files: bool,
+}
+
+/// How much more an agent is given that cannot open files: a reference is worth nothing to it.
+pub const BLIND_FACTOR: u64 = 4;
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            off: BTreeSet::new(),
+            hand_over_tokens: HAND_OVER_TOKENS,
+            summary_tokens: SUMMARY_TOKENS,
+            prompt_tokens: PROMPT_TOKENS,
+            skills_chars: SKILLS_CHARS,
+            skills: Vec::new(),
+            instructions: Vec::new(),
+            reader: None,
+            opens_files: true,
+        }
+    }
+}
+
+impl Limits {
+    /// Whether a layer is on.
+    pub fn is_on(&self, layer: Layer) -> bool {
+        !self.off.contains(&layer)
+    }
+}
+
+/// The settings of all agents.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Settings {
+    /// For agents that have none of their own.
+    pub all: Limits,
+    /// By agent; each is complete.
+    pub agents: BTreeMap<AgentName, Limits>,
+}
+
+impl Settings {
+    /// The settings of that agent.
+    pub fn of(&self, agent: &AgentName) -> &Limits {
+        self.agents.get(agent).unwrap_or(&self.all)
+    }
+}

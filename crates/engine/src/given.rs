@@ -1,0 +1,249 @@
+//! What a prompt is given besides its own words: other tasks' results made short, skills, instruction files; and the
+//! file by which a very long prompt goes. How much and what, `context` decides; this fetches and writes.
+
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Component, Path};
+
+use wheelhouse_context::instructions;
+use wheelhouse_context::port::{Files, Unreadable};
+use wheelhouse_context::receipt::{Layer, Receipt};
+use wheelhouse_context::settings::Limits;
+use wheelhouse_context::skills::{self, Skill};
+use wheelhouse_context::{count, facts, hand_over, indirect};
+use wheelhouse_core::ids::{RunId, TaskKey};
+use wheelhouse_core::plan::template::Mode;
+use wheelhouse_core::store::{Failure, Reader, TaskResult};
+
+use crate::prepare::{RESULT_MAX, SUMMARY_MAX, bounded, materialise};
+
+/// The largest skill or instruction file that is read, in bytes.
+const FILE_MAX: u64 = 1 << 20;
+/// Where long prompts lie, below the state directory.
+pub(crate) const PROMPTS: &str = "prompts";
+
+/// One field of another task's result, as this agent may have it. What was left out is put on `receipts`.
+pub(crate) fn field(
+    reader: &mut dyn Reader,
+    state_dir: &Path,
+    (run, task, field): (RunId, &str, &str),
+    (mode, limits): (Mode, &Limits),
+    receipts: &mut Vec<Receipt>,
+) -> Result<Option<String>, Failure> {
+    let Some(view) = reader.task_by_key(run, &TaskKey(task.to_owned()))? else {
+        return Ok(None);
+    };
+    let Some(result) = reader.result(view.id)? else {
+        return Ok(None);
+    };
+    // A command gets what is there: a shell is no model.
+    let for_model = mode == Mode::Prompt;
+    let output = result.artifacts.first().map(|artifact| artifact.hash.clone());
+    let whole = |reader: &mut dyn Reader| match &output {
+        Some(hash) => materialise(reader, state_dir, hash),
+        None => Ok(None),
+    };
+    let text = match field {
+        "files" => Some(result.files.join("\n")),
+        "artifact" => whole(reader)?,
+        "verdict" => match &result.verdict {
+            Some(block) if for_model && limits.is_on(Layer::VerdictFilter) => {
+                let place = whole(reader)?;
+                let (text, receipt) = facts::filter(task, block, place.as_deref());
+                receipts.extend(receipt);
+                Some(text)
+            }
+            Some(block) => Some(block.clone()),
+            None if for_model && limits.is_on(Layer::VerdictFilter) => Some(facts::NO_VERDICT.to_owned()),
+            None => None,
+        },
+        "result" => match &output {
+            Some(hash) => match reader.artifact(hash)? {
+                Some(bytes) if for_model => {
+                    let text = String::from_utf8_lossy(&bytes);
+                    let mut failure = None;
+                    let handed = hand_over::result(task, &text, limits, || {
+                        whole(reader).unwrap_or_else(|error| {
+                            failure = Some(error);
+                            None
+                        })
+                    });
+                    if let Some(failure) = failure {
+                        return Err(failure);
+                    }
+                    receipts.extend(handed.receipts);
+                    match limits.is_on(Layer::HandOver) {
+                        true => Some(handed.text),
+                        false => Some(bounded(&handed.text, RESULT_MAX)),
+                    }
+                }
+                Some(bytes) => Some(bounded(&String::from_utf8_lossy(&bytes), RESULT_MAX)),
+                None => None,
+            },
+            None => Some(bounded(&result.summary, SUMMARY_MAX)),
+        },
+        _ if for_model && limits.is_on(Layer::Summary) => {
+            let long = !count::fits(&result.summary, limits.summary_tokens);
+            let place = if long { whole(reader)? } else { None };
+            let (text, receipt) = facts::summary(task, &result, limits, place.as_deref());
+            receipts.extend(receipt);
+            Some(bounded(&text, SUMMARY_MAX))
+        }
+        _ => Some(bounded(&result.summary, SUMMARY_MAX)),
+    };
+    Ok(text.map(|text| said_by(&result, field, text)))
+}
+
+fn said_by(result: &TaskResult, field: &str, text: String) -> String {
+    let words = matches!(field, "summary" | "result") && !text.starts_with("[rehearsed]");
+    if result.rehearsed && words {
+        format!("[rehearsed] {text}")
+    } else {
+        text
+    }
+}
+
+/// What stands before the agent's own prompt: instruction files and skills, where the configuration names some.
+pub(crate) fn before(project: &Path, below: &str, limits: &Limits, receipts: &mut Vec<Receipt>) -> String {
+    let tree = Tree(project);
+    let mut text = String::new();
+    if limits.is_on(Layer::Instructions) && !limits.instructions.is_empty() {
+        let (chain, receipt) = instructions::chain(&tree, below, &limits.instructions, instructions::BYTES_MAX);
+        text.push_str(&chain);
+        receipts.extend(receipt);
+    }
+    if !limits.skills.is_empty() {
+        let skill = |path: &String| Skill {
+            name: path.clone(),
+            text: tree
+                .read(path)
+                .ok()
+                .map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
+        };
+        let all: Vec<Skill> = limits.skills.iter().map(skill).collect();
+        let chars_max = match limits.is_on(Layer::Skills) {
+            true => limits.skills_chars,
+            false => usize::MAX,
+        };
+        let (packed, receipt) = skills::pack(&all, chars_max);
+        text.push_str(&packed);
+        receipts.extend(receipt);
+    }
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    text
+}
+
+/// The prompt, or the reference in its place when it is very long and the agent can open files.
+pub(crate) fn or_reference(
+    state_dir: &Path,
+    (run, key): (RunId, &TaskKey),
+    prompt: String,
+    limits: &Limits,
+    receipts: &mut Vec<Receipt>,
+) -> std::io::Result<String> {
+    let by_file = limits.is_on(Layer::FileIndirection) && limits.opens_files;
+    if !by_file || count::fits(&prompt, limits.prompt_tokens) {
+        return Ok(prompt);
+    }
+    let hash = blake3::hash(prompt.as_bytes()).to_hex();
+    let directory = state_dir.join(PROMPTS).join(run.to_string());
+    let path = directory.join(format!("{hash}.md"));
+    std::fs::create_dir_all(&directory)?;
+    let half = directory.join(format!("{hash}.{}.part", std::process::id()));
+    // Prompts may hold what others must not read.
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&half)?;
+    file.write_all(prompt.as_bytes())?;
+    std::fs::rename(&half, &path)?;
+    let referred = indirect::refer(&key.to_string(), &prompt, &path.display().to_string(), &hash);
+    receipts.push(referred.receipt);
+    Ok(referred.reference)
+}
+
+/// The project's files, for reading.
+struct Tree<'a>(&'a Path);
+
+impl Files for Tree<'_> {
+    fn read(&self, path: &str) -> Result<Vec<u8>, Unreadable> {
+        let below = Path::new(path);
+        if !below
+            .components()
+            .all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
+        {
+            return Err(Unreadable::Outside(path.to_owned()));
+        }
+        let failed = |error: std::io::Error| match error.kind() {
+            std::io::ErrorKind::NotFound => Unreadable::Missing(path.to_owned()),
+            _ => Unreadable::Failed {
+                path: path.to_owned(),
+                why: error.to_string(),
+            },
+        };
+        let real = self.0.join(below).canonicalize().map_err(failed)?;
+        if !self.0.canonicalize().is_ok_and(|top| real.starts_with(top)) {
+            return Err(Unreadable::Outside(path.to_owned()));
+        }
+        let bytes = std::fs::metadata(&real).map_err(failed)?.len();
+        if bytes > FILE_MAX {
+            return Err(Unreadable::TooLarge {
+                path: path.to_owned(),
+                bytes,
+                limit: FILE_MAX,
+            });
+        }
+        std::fs::read(&real).map_err(failed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_outside_are_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let project = dir.path().join("p");
+        std::fs::create_dir(&project).unwrap();
+        std::fs::write(dir.path().join("secret"), "s").unwrap();
+        std::fs::write(project.join("a"), "a").unwrap();
+        std::os::unix::fs::symlink("../secret", project.join("link")).unwrap();
+        let tree = Tree(&project);
+        assert_eq!(tree.read("a").unwrap(), b"a");
+        for path in ["../secret", "/etc/passwd", "link"] {
+            assert!(matches!(tree.read(path), Err(Unreadable::Outside(_))), "{path}");
+        }
+        assert!(matches!(tree.read("b"), Err(Unreadable::Missing(_))));
+    }
+
+    #[test]
+    fn a_very_long_prompt_goes_by_a_file_of_its_owner() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let limits = Limits {
+            prompt_tokens: 100,
+            ..Limits::default()
+        };
+        let prompt = "Do this.\n".repeat(200);
+        let mut receipts = Vec::new();
+        let key = TaskKey("t".to_owned());
+        let told = or_reference(dir.path(), (RunId(1), &key), prompt.clone(), &limits, &mut receipts).unwrap();
+        let path = told.split_whitespace().find(|word| word.ends_with(".md")).unwrap();
+        assert_eq!(std::fs::read_to_string(path).unwrap(), prompt);
+        assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(receipts[0].layer, Layer::FileIndirection);
+        let off = Limits {
+            off: [Layer::FileIndirection].into(),
+            ..limits
+        };
+        assert_eq!(
+            or_reference(dir.path(), (RunId(1), &key), prompt.clone(), &off, &mut receipts).unwrap(),
+            prompt
+        );
+    }
+}
