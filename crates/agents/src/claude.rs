@@ -38,7 +38,7 @@ pub(crate) const VENDOR: Vendor = Vendor {
 /// The release line that this backend was tested with.
 pub const TESTED_LINE: &str = "2.1";
 /// The version that the last test ran with.
-pub const TESTED: &str = "2.1.329";
+pub const TESTED: &str = "2.1.332";
 
 /// How this agent is set up.
 #[derive(Clone, Debug)]

@@ -32,9 +32,9 @@ pub(crate) const VENDOR: Vendor = Vendor {
 };
 
 /// The release line that this backend was tested with.
-pub const TESTED_LINE: &str = "0.169";
+pub const TESTED_LINE: &str = "0.171";
 /// The version that the last test ran with.
-pub const TESTED: &str = "0.169.0";
+pub const TESTED: &str = "0.171.0";
 
 /// How often Codex itself may try a failed request again before the turn is ended with that failure: waiting is the
 /// engine's, which can fall back meanwhile. Codex's own limits are per provider, and for a refused connection none.

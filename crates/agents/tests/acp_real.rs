@@ -54,6 +54,36 @@ fn opencode(place: &Place) -> Acp {
     Acp::new(keeper(), opencode)
 }
 
+fn claude_adapter(place: &Place) -> Acp {
+    let mut adapter = set_up("claude-acp", place);
+    set(&mut adapter, "ANTHROPIC_BASE_URL", &place.api.base_url());
+    set(&mut adapter, "ANTHROPIC_API_KEY", "test-key");
+    for name in [
+        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC",
+        "DISABLE_TELEMETRY",
+        "DISABLE_ERROR_REPORTING",
+        "DISABLE_AUTOUPDATER",
+    ] {
+        set(&mut adapter, name, "1");
+    }
+    Acp::new(keeper(), adapter)
+}
+
+fn codex_adapter(place: &Place) -> Acp {
+    let home = place.work().with_file_name("home");
+    std::fs::create_dir_all(home.join(".codex")).expect("created");
+    let settings = format!(
+        "model = \"gpt-5.5\"\nmodel_provider = \"fake\"\ncheck_for_update_on_startup = false\n[analytics]\nenabled = false\n\
+         [features]\nplugins = false\n[model_providers.fake]\nname = \"fake\"\nbase_url = \"{}\"\n\
+         env_key = \"OPENAI_API_KEY\"\nwire_api = \"responses\"\n",
+        place.api.openai_url()
+    );
+    std::fs::write(home.join(".codex/config.toml"), settings).expect("written");
+    let mut adapter = set_up("codex-acp", place);
+    set(&mut adapter, "OPENAI_API_KEY", "test-key");
+    Acp::new(keeper(), adapter)
+}
+
 fn set_up(name: &str, place: &Place) -> Recipe {
     let mut recipe = recipe(name).expect("a recipe");
     recipe.state_dir = Some(place.state());
@@ -513,4 +543,25 @@ async fn real_agents_opencode_takes_a_model_and_says_which_there_are() {
         "{}",
         ended.detail
     );
+}
+
+/// A turn of an adapter. The Claude adapter may put a notice of its vendor's behind the answer, as text.
+async fn adapter_turn(agent: fn(&Place) -> Acp) {
+    let place = Place::new();
+    let (ended, _) = run(&agent(&place), place.assignment("[[say:Hello there.]]")).await;
+    assert_eq!(ended.outcome, Outcome::Succeeded, "{}", ended.detail);
+    assert!(ended.outputs[0].starts_with(b"Hello there."), "{:?}", ended.outputs);
+    assert!(ended.session.is_some());
+}
+
+#[tokio::test]
+#[ignore = "needs the real Claude adapter"]
+async fn real_agents_claude_adapter_simple_turn() {
+    adapter_turn(claude_adapter).await;
+}
+
+#[tokio::test]
+#[ignore = "needs the real Codex adapter"]
+async fn real_agents_codex_adapter_simple_turn() {
+    adapter_turn(codex_adapter).await;
 }

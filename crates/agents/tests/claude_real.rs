@@ -223,9 +223,17 @@ async fn real_agents_claude_redirect_in_the_middle() {
 async fn real_agents_claude_resume_after_kill() {
     let place = Place::new();
     let claude = claude(&place, None);
+    // A session whose first turn is killed within a moment of its first word may not be on disk yet; then Claude Code
+    // does not know it and the next try begins anew. One that has a turn behind it is.
+    let (ended, _) = run(&claude, place.assignment("[[say:Remembered.]]")).await;
+    let session = ended.session.expect("a session");
     let running = Try::begin(
         &claude,
-        place.assignment("[[hold:never]] [[say:A long story that is held back.]]"),
+        resumed(
+            &place,
+            &session,
+            "[[hold:never]] [[say:A long story that is held back.]]",
+        ),
     );
     first_text(&running).await;
     let warden = running
