@@ -166,7 +166,13 @@ impl Here<'_> {
         let program = match (&own.command, backend.program) {
             (Some(command), _) => command.split_whitespace().next().unwrap_or_default(),
             (None, Some(program)) => program,
-            (None, None) if kind == "acp" => return Some("it has no `command`".to_owned()),
+            (None, None) if kind == roster::REHEARSAL => return None,
+            // What needs to be told what it drives is there once somebody has told it.
+            (None, None) if own.backend.is_empty() => {
+                return Some(format!(
+                    "it is not configured; `[agents.NAME]` with `backend = \"{kind}\"` makes one"
+                ));
+            }
             (None, None) => return None,
         };
         let there = program.contains('/') && self.app.place.project.join(program).exists();

@@ -311,6 +311,7 @@ fn every_code_has_a_test() {
         "agent-as-role",
         "ignored-key",
         "no-tasks",
+        "nobody",
         "repeated-agent",
         "template-statement",
         "cycle",
