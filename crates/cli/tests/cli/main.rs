@@ -6,6 +6,7 @@ mod compat;
 mod config;
 mod documents;
 mod economy;
+mod faults;
 mod find;
 mod house;
 mod install;
