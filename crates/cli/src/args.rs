@@ -184,6 +184,8 @@ pub(crate) enum Command {
     Fsck,
     /// Say who would do a task, and why: what it is, who is left out, scores, cost, what would change it
     Route(Route),
+    /// Show budgets and allowances, or change a limit
+    Budget(Budget),
     /// Show what models cost, or read a newer table
     Prices(Prices),
     /// Install Wheelhouse into your agents: MCP server, skill, slash commands, instructions, hooks
@@ -535,6 +537,33 @@ pub(crate) struct Gc {
     /// Only say what would be removed
     #[arg(short = 'n', long)]
     pub(crate) dry_run: bool,
+}
+
+/// `budget`
+#[derive(Args, Debug)]
+pub(crate) struct Budget {
+    /// What to do; without it the budgets are shown
+    #[command(subcommand)]
+    pub(crate) change: Option<BudgetChange>,
+}
+
+/// `budget …`
+#[derive(Subcommand, Debug)]
+pub(crate) enum BudgetChange {
+    /// Add to a budget in its present window; what waits for it goes on
+    Raise {
+        /// `day`, `hour`, `session`, a run (`r7`) or a task (`r7/draft`)
+        scope: String,
+        /// By how much, in dollars
+        usd: String,
+    },
+    /// Set a limit of your own, which wins over configuration and plan; `none` takes it away
+    Set {
+        /// `day`, `hour`, `session`, a run (`r7`) or a task (`r7/draft`)
+        scope: String,
+        /// The limit in dollars, or `none`
+        usd: String,
+    },
 }
 
 /// `prices`

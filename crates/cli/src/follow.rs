@@ -450,10 +450,12 @@ pub(crate) fn needs_person(reader: &mut dyn Reader, run: &RunView) -> Result<boo
                 Held::Approval { .. }
                 | Held::Question { .. }
                 | Held::MergeConflict { .. }
-                | Held::Budget
+                | Held::Budget { until: None, .. }
                 | Held::Paused,
             ) => true,
-            TaskState::Held(Held::Quota { .. } | Held::Retry { .. } | Held::Conflict { .. })
+            TaskState::Held(
+                Held::Quota { .. } | Held::Retry { .. } | Held::Conflict { .. } | Held::Budget { until: Some(_), .. },
+            )
             | TaskState::Waiting { .. }
             | TaskState::Ready
             | TaskState::Running

@@ -23,6 +23,7 @@ use crate::config::Settings;
 use crate::exit;
 use crate::failure::{Failure, with_sources};
 use crate::follow::Hosted;
+use crate::pricelist;
 use crate::roster::{self, Crew, Hands};
 use crate::routing;
 use crate::state::State;
@@ -192,6 +193,7 @@ fn engine_settings(app: &App, settings: &Settings, until: Until) -> Result<wheel
         instance_mcp: None,
         packet_agents: roster::packet_agents(settings),
         context: settings.context.clone(),
+        money: roster::money(settings, pricelist::table(&app.place)?),
         fault,
     })
 }

@@ -17,8 +17,11 @@ use wheelhouse_agents::exec::Exec;
 use wheelhouse_agents::keep::Keeper;
 use wheelhouse_agents::rehearsal::Rehearsal;
 use wheelhouse_core::agent::{Agent, Assignment, BoxFuture, Capabilities, Ended, Inbox, Roster, Sink};
+use wheelhouse_core::budget::{Payer, Terms};
 use wheelhouse_core::ids::AgentName;
+use wheelhouse_core::price::{Billing, Table};
 use wheelhouse_core::store::Cap;
+use wheelhouse_engine::Money;
 
 use crate::config::{self, AgentSettings, Settings};
 
@@ -271,6 +274,40 @@ pub(crate) fn caps(settings: &Settings) -> Vec<Cap> {
     single.chain(shared).filter(|cap| !cap.agents.is_empty()).collect()
 }
 
+/// What the engine needs to know about money: limits, prices, and who pays for which agent.
+pub(crate) fn money(settings: &Settings, prices: Table) -> Money {
+    let none = AgentSettings::default();
+    let payer = |name: AgentName| {
+        let own = settings.agents.get(name.as_str()).unwrap_or(&none);
+        let kind = if own.backend.is_empty() {
+            name.as_str()
+        } else {
+            own.backend.as_str()
+        };
+        let asks_no_model = [EXEC, REHEARSAL].contains(&kind);
+        let billing = own.billing.unwrap_or(if asks_no_model {
+            Billing::Free
+        } else {
+            Billing::Reported
+        });
+        let payer = Payer {
+            model: own.model.clone(),
+            account: own.account.clone(),
+            billing,
+        };
+        (name, payer)
+    };
+    Money {
+        terms: Arc::new(Terms {
+            limits: settings.budgets.clone(),
+            payers: agent_names(settings).into_iter().map(payer).collect(),
+            ..Terms::default()
+        }),
+        prices: Arc::new(prices),
+        ..Money::default()
+    }
+}
+
 /// The environment that agents are given: what the allowlist names and the environment has.
 pub(crate) fn passed_env(settings: &Settings, env: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     let passed = settings
@@ -380,6 +417,7 @@ mod tests {
                 ("c".to_owned(), agent(None, None)),
             ]),
             context: Default::default(),
+            budgets: Vec::new(),
             accounts: BTreeMap::from([("x".to_owned(), 3), ("unused".to_owned(), 9)]),
         }
     }

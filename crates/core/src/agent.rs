@@ -158,6 +158,8 @@ pub enum AgentEvent {
         /// What it does, or how it ended.
         detail: String,
     },
+    /// The model that works, by its provider's name, once it is known or changed.
+    Model(String),
     /// Consumption so far in this try (absolute, not a difference).
     Usage(Usage),
     /// The provider's limit came into sight.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::budget::Scope;
 use crate::ids::{AgentName, AttemptNumber, Cursor, Fence, InstanceId, MessageId, QuestionId, RunId, TaskId};
 use crate::instance::End;
 use crate::message::{MessageKind, Party};
@@ -100,6 +101,31 @@ pub enum Happened {
         usage: Usage,
         /// What it cost.
         cost: Cost,
+    },
+    /// A try that was given back or lost had consumed this.
+    SpendingBooked {
+        /// The try.
+        attempt: AttemptNumber,
+        /// What it consumed.
+        usage: Usage,
+        /// What it cost.
+        cost: Cost,
+    },
+    /// Most of a budget is used.
+    BudgetWarned {
+        /// Which.
+        scope: Scope,
+        /// What is used, assumptions included.
+        used_nano: u64,
+        /// Of how much.
+        limit_nano: u64,
+    },
+    /// A person said what they think of the work.
+    TaskRated {
+        /// From 1 to 5.
+        stars: u8,
+        /// Their words.
+        words: String,
     },
     /// The task cannot go on now.
     TaskHeld {
@@ -206,6 +232,9 @@ impl Happened {
             Happened::AttemptStarted { .. } => "attempt_started",
             Happened::AttemptReported { .. } => "attempt_reported",
             Happened::AttemptEnded { .. } => "attempt_ended",
+            Happened::SpendingBooked { .. } => "spending_booked",
+            Happened::BudgetWarned { .. } => "budget_warned",
+            Happened::TaskRated { .. } => "task_rated",
             Happened::TaskHeld { .. } => "task_held",
             Happened::TaskReleased => "task_released",
             Happened::TaskReturned { .. } => "task_returned",

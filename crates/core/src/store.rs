@@ -11,16 +11,22 @@
 //!   `lease_until > now` by the store's own clock. Otherwise [`Refused::LostLease`].
 //! - Times come from the store's clock, never from a caller.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::analysis::Kind;
+use crate::budget::{Budget, Experience, Scope, Terms};
 use crate::crew;
+use crate::day::Day;
 use crate::event::Event;
 use crate::ids::{
     AgentName, ArtifactHash, AttemptNumber, Cursor, Fence, Lease, OwnerId, QuestionId, RunId, TaskId, TaskKey,
 };
+use crate::ledger::{Entry, Reading, Spending, Tally, TallyKey};
 use crate::outcome::Outcome;
 use crate::question::{QuestionKind, Resolution};
+use crate::quota::Allowance;
 use crate::route::past::{PastTask, Sketch};
 use crate::spec::{RunSpec, TaskSpec};
 use crate::task::TaskState;
@@ -108,6 +114,43 @@ pub enum Command {
         lease: Lease,
         /// Why, for the history.
         why: String,
+        /// What it has consumed; when it says nothing, the last reading counts.
+        spending: Spending,
+    },
+    /// Keep what a running try has consumed so far, and reserve more for it where there is more. → [`Reply::Metered`]
+    Meter {
+        /// The right to say so.
+        lease: Lease,
+        /// So far.
+        reading: Box<Reading>,
+    },
+    /// A provider's limit on an account came into sight or was reached; `seen_at` is the store's. → [`Reply::Done`]
+    NoteAllowance(Allowance),
+    /// Set a person's own limit, or with none go back to the configured one. What waits for it looks again.
+    /// → [`Reply::Done`]
+    SetBudget {
+        /// What it limits.
+        scope: Scope,
+        /// The limit.
+        limit_nano: Option<u64>,
+    },
+    /// Raise a budget in its present window. What waits for it looks again. Refused when there is none.
+    /// → [`Reply::Done`]
+    RaiseBudget {
+        /// What it limits.
+        scope: Scope,
+        /// By how much.
+        by_nano: u64,
+    },
+    /// Keep what a person thinks of a done task's work; a later rating takes the place of an earlier one.
+    /// → [`Reply::Done`]
+    Rate {
+        /// The task.
+        task: TaskId,
+        /// From 1 to 5.
+        stars: u8,
+        /// Their words.
+        words: String,
     },
     /// Return every running task whose lease ran out. → [`Reply::Returned`]
     ExpireLeases,
@@ -199,6 +242,8 @@ pub struct ClaimRequest {
     pub borrowed: u32,
     /// Limits over sets of agents, counted over all owners. An agent that no cap names is only bound by `limit`.
     pub caps: Vec<Cap>,
+    /// What there is to know about money: limits, estimates, who pays.
+    pub terms: Arc<Terms>,
 }
 
 /// At most so many running tasks over these agents together (one agent, or all that share an account).
@@ -245,6 +290,8 @@ pub struct Settlement {
     pub artifacts: Vec<ArtifactBytes>,
     /// Tasks that a planner returned.
     pub new_tasks: Vec<TaskSpec>,
+    /// What is booked for it.
+    pub spending: Spending,
     /// What routing is to remember of the task, when it ends with this.
     pub learned: Option<Learned>,
 }
@@ -276,6 +323,8 @@ pub enum Next {
         /// Held as quota (true) or as retry (false) until then.
         quota: bool,
     },
+    /// Its budget is used up: it waits until there is more, and goes on with the same try.
+    AwaitBudget,
     /// A person is asked.
     Ask {
         /// What kind of question.
@@ -382,6 +431,13 @@ pub enum Reply {
         /// What their tries are to be told, in the order in which it was said.
         mail: Vec<Mail>,
     },
+    /// How much a running try may consume.
+    Metered {
+        /// Which.
+        lease: Lease,
+        /// In all; none when no budget concerns it.
+        granted_nano: Option<u64>,
+    },
     /// The question that was opened.
     Asked {
         /// Its id.
@@ -459,6 +515,10 @@ pub struct Claimed {
     pub session: Option<String>,
     /// Everything about it.
     pub spec: TaskSpec,
+    /// When it was claimed, by the store's clock.
+    pub at: Millis,
+    /// How much it may consume; none when no budget concerns it.
+    pub granted_nano: Option<u64>,
 }
 
 /// A command that was not applied; the others of its batch were.
@@ -575,6 +635,16 @@ pub trait Reader: crew::CrewReader + Send {
     fn past(&mut self, limit: u32) -> Result<Vec<PastTask>, Failure>;
     /// How many tasks each agent has under way or ready before it; agents without any are left out.
     fn busy(&mut self) -> Result<Vec<(AgentName, u32)>, Failure>;
+    /// Entries of the ledger after this one, oldest first, at most `limit`.
+    fn ledger(&mut self, after: u64, limit: u32) -> Result<Vec<Entry>, Failure>;
+    /// The sums of these days, both included.
+    fn tallies(&mut self, first: Day, last: Day) -> Result<Vec<(TallyKey, Tally)>, Failure>;
+    /// Every budget with a limit, by scope, in the window of `now`.
+    fn budgets(&mut self, now: Millis) -> Result<Vec<Budget>, Failure>;
+    /// What is known of the allowances of accounts.
+    fn allowances(&mut self) -> Result<Vec<Allowance>, Failure>;
+    /// What past tries of an agent cost, by model (all together when none is named) and kind of work.
+    fn experience(&mut self, agent: &AgentName, model: Option<&str>, kind: &str) -> Result<Experience, Failure>;
     /// The unique name of this store, made at its birth.
     fn store_id(&mut self) -> Result<String, Failure>;
 }

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::budget::Scope;
 use crate::ids::{QuestionId, TaskKey};
 use crate::outcome::Outcome;
 use crate::time::Millis;
@@ -25,8 +26,13 @@ pub enum Held {
         /// The open question.
         question: QuestionId,
     },
-    /// The money is used up.
-    Budget,
+    /// There is no money for it now.
+    Budget {
+        /// The budget that stands in the way.
+        scope: Scope,
+        /// When that budget's window ends; absent when only tries that end, or a person, can make room.
+        until: Option<Millis>,
+    },
     /// The provider's allowance returns then.
     Quota {
         /// The end of the wait.
@@ -56,7 +62,7 @@ impl Held {
             Held::Paused => "paused",
             Held::Approval { .. } => "approval",
             Held::Question { .. } => "question",
-            Held::Budget => "budget",
+            Held::Budget { .. } => "budget",
             Held::Quota { .. } => "quota",
             Held::Retry { .. } => "retry",
             Held::Conflict { .. } => "conflict",
@@ -70,7 +76,9 @@ impl Held {
             Held::Approval { question } | Held::Question { question } | Held::MergeConflict { question } => {
                 Some(*question)
             }
-            Held::Paused | Held::Budget | Held::Quota { .. } | Held::Retry { .. } | Held::Conflict { .. } => None,
+            Held::Paused | Held::Budget { .. } | Held::Quota { .. } | Held::Retry { .. } | Held::Conflict { .. } => {
+                None
+            }
         }
     }
 
@@ -78,10 +86,10 @@ impl Held {
     pub fn until(&self) -> Option<Millis> {
         match self {
             Held::Quota { until } | Held::Retry { until } => Some(*until),
+            Held::Budget { until, .. } => *until,
             Held::Paused
             | Held::Approval { .. }
             | Held::Question { .. }
-            | Held::Budget
             | Held::Conflict { .. }
             | Held::MergeConflict { .. } => None,
         }
@@ -219,7 +227,9 @@ impl TaskState {
             }),
             // A question may also be answered with "give up" or "go on without it".
             (
-                S::Held(Held::Approval { .. } | Held::Question { .. } | Held::MergeConflict { .. } | Held::Budget),
+                S::Held(
+                    Held::Approval { .. } | Held::Question { .. } | Held::MergeConflict { .. } | Held::Budget { .. },
+                ),
                 E::Settled { outcome },
             ) => Ok(S::Done {
                 outcome: outcome.clone(),
@@ -274,6 +284,13 @@ impl TaskState {
 mod tests {
     use super::*;
 
+    fn budget() -> Held {
+        Held::Budget {
+            scope: Scope::Day,
+            until: None,
+        }
+    }
+
     fn states() -> Vec<TaskState> {
         let held = |reason| TaskState::Held(reason);
         vec![
@@ -288,7 +305,7 @@ mod tests {
             held(Held::Question {
                 question: QuestionId(1),
             }),
-            held(Held::Budget),
+            held(budget()),
             held(Held::Quota { until: Millis(9) }),
             held(Held::Retry { until: Millis(9) }),
             held(Held::Conflict { with: "a".into() }),
@@ -310,7 +327,7 @@ mod tests {
             TaskEvent::Settled {
                 outcome: Outcome::Succeeded,
             },
-            TaskEvent::Held(Held::Budget),
+            TaskEvent::Held(budget()),
             TaskEvent::Released,
             TaskEvent::Cancelled,
             TaskEvent::Retried { pending: 0 },

@@ -65,7 +65,7 @@ impl Usage {
 
 /// Money in integer nano-dollars (1 USD = 1,000,000,000), with its provenance. Unknown is a value of its own and is
 /// never added up as zero.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(tag = "provenance", content = "cost_nano", rename_all = "snake_case")]
 pub enum Cost {
     /// The vendor's own figure.
@@ -77,5 +77,17 @@ pub enum Cost {
     /// No model was asked (`exec`, `rehearsal`).
     Free,
     /// Something was consumed and nobody can say what it cost.
+    #[default]
     Unknown,
+}
+
+impl Cost {
+    /// The money, where somebody knows it.
+    pub fn nano(self) -> Option<u64> {
+        match self {
+            Cost::Actual(nano) | Cost::Priced(nano) => Some(nano),
+            Cost::Included | Cost::Free => Some(0),
+            Cost::Unknown => None,
+        }
+    }
 }

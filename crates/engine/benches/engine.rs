@@ -174,6 +174,7 @@ async fn measure(directory: &Path, shape: Shape, size: usize, parallel_max: u32)
         instance_mcp: None,
         packet_agents: Default::default(),
         context: Default::default(),
+        money: wheelhouse_engine::Money::default(),
         fault: None,
     };
     let ports = Ports {

@@ -12,18 +12,22 @@ use tokio::time::Instant;
 use wheelhouse_context::receipt::REPORT_KIND;
 use wheelhouse_core::agent::{AgentEvent, Assignment, BoxFuture, Ended, Inbox, Order, Reply, Sink, ToolStatus};
 use wheelhouse_core::ids::{AgentName, Lease, TaskKey};
+use wheelhouse_core::ledger::Spending;
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::plan;
 use wheelhouse_core::policy::{self, Decision, Rule};
 use wheelhouse_core::question::QuestionKind;
+use wheelhouse_core::quota::{self, Allowance};
 use wheelhouse_core::route::Router;
 use wheelhouse_core::spec::TaskSpec;
 use wheelhouse_core::store::{AttemptStart, Check, Claimed, TaskResult};
 use wheelhouse_core::supervise::{Move, Watch};
+use wheelhouse_core::time::Millis;
 use wheelhouse_core::usage::{Cost, Usage};
 use wheelhouse_core::verdict;
 
 use crate::dispatch::Input;
+use crate::meter::{Meter, Standing};
 use crate::prepare::{self, World, bounded};
 use crate::touching::Watched;
 use crate::{PLANNED_MAX, REPORT_MAX, REPORTS_MAX, fault, isolate, packet, turn, verify};
@@ -36,6 +40,8 @@ const NOT_OBEYED: &str = "it did not end its turn when told to and was stopped; 
 const NOBODY: &str = "nobody answered in time: do without it, or decide yourself and say what you assumed";
 /// How long an agent that was told to interrupt its turn has to say so before it is told to stop.
 const INTERRUPT_PATIENCE: Duration = Duration::from_secs(10);
+/// How often a try with a budget is looked at although it says nothing.
+const METER_TICK: Duration = Duration::from_secs(1);
 /// How long beyond its grace an agent that was told to stop may take before its future is dropped, which kills it.
 const STOP_EXTRA: Duration = Duration::from_secs(10);
 
@@ -52,24 +58,49 @@ pub(crate) fn failed(outcome: Outcome, detail: String) -> Box<Ended> {
     })
 }
 
+/// What a running try is told.
+#[derive(Debug)]
+pub(crate) enum Word {
+    /// Something for the agent.
+    Order(Order),
+    /// How much it may consume.
+    Granted(Option<u64>),
+}
+
+/// What a try came to.
+pub(crate) struct Tried {
+    pub(crate) ended: Box<Ended>,
+    /// The tasks a planner returned.
+    pub(crate) new_tasks: Vec<TaskSpec>,
+    /// What is booked for it.
+    pub(crate) spending: Spending,
+}
+
 /// Does the try. Every way out is an [`Ended`].
 pub(crate) async fn attempt(
     world: Arc<World>,
     claimed: Arc<Claimed>,
-    orders: mpsc::Receiver<Order>,
+    orders: mpsc::Receiver<Word>,
     inputs: mpsc::Sender<Input>,
-) -> (Box<Ended>, Vec<TaskSpec>) {
-    match attempt_inner(&world, &claimed, orders, &inputs).await {
+) -> Tried {
+    let mut spending = Spending::default();
+    let (ended, new_tasks) = match attempt_inner(&world, &claimed, orders, &inputs, &mut spending).await {
         Ok(work) => work,
         Err(ended) => (ended, Vec::new()),
+    };
+    Tried {
+        ended,
+        new_tasks,
+        spending,
     }
 }
 
 async fn attempt_inner(
     world: &Arc<World>,
     claimed: &Arc<Claimed>,
-    orders: mpsc::Receiver<Order>,
+    orders: mpsc::Receiver<Word>,
     inputs: &mpsc::Sender<Input>,
+    spending: &mut Spending,
 ) -> Result<(Box<Ended>, Vec<TaskSpec>), Box<Ended>> {
     let fault = world.settings.fault.as_ref();
     let spec = &claimed.spec;
@@ -109,6 +140,9 @@ async fn attempt_inner(
         watch: turn::watch(world, claimed, agent.capabilities()).await?,
         is_stuck: false,
         interrupt_end: None,
+        meter: Meter::new(&world.settings.money, claimed),
+        account: world.settings.money.terms.account(&claimed.agent),
+        birth: Instant::now(),
     };
     if let Some(why) = spec.routed.as_ref().filter(|_| claimed.attempt == 1) {
         line.report("route", why.clone()).await;
@@ -119,7 +153,7 @@ async fn attempt_inner(
     for receipt in receipts.into_iter().chain(packet) {
         line.report(REPORT_KIND, receipt.line()).await;
     }
-    let work = watch(agent.as_ref(), assignment.clone(), limits, orders, line);
+    let work = watch(agent.as_ref(), assignment.clone(), limits, orders, &mut line);
     let watched = match &tree {
         Some(_) => Some(isolate::watched(world, claimed, inputs).await?),
         None => None,
@@ -128,6 +162,8 @@ async fn attempt_inner(
         Some(watched) => watched.beside(work).await,
         None => work.await,
     };
+    *spending = line.meter.close(&mut ended, line.elapsed_ms());
+    fault::pass(fault, "before-settle");
     let new_tasks = match conclude(world, claimed, &assignment, &mut ended, watched.as_ref()).await {
         Ok(new_tasks) => new_tasks,
         Err(failure) => {
@@ -272,8 +308,8 @@ async fn watch(
     agent: &dyn wheelhouse_core::agent::Agent,
     assignment: Assignment,
     limits: Limits,
-    mut orders: mpsc::Receiver<Order>,
-    mut line: Line,
+    mut orders: mpsc::Receiver<Word>,
+    line: &mut Line,
 ) -> Ended {
     let birth = Instant::now();
     let can_interrupt = agent.capabilities().interrupt;
@@ -299,6 +335,11 @@ async fn watch(
             .min(line.interrupt_end.unwrap_or(wall_end))
             .min(look_end);
         let deadline = cut.as_ref().map_or(patience_end, |(_, end)| *end);
+        let tick = if line.meter.has_line() && cut.is_none() {
+            Instant::now() + METER_TICK
+        } else {
+            deadline
+        };
         tokio::select! {
             biased;
             ended = &mut work => {
@@ -306,11 +347,20 @@ async fn watch(
                 while let Ok(event) = reports.try_recv() {
                     line.tell(event, birth.elapsed()).await;
                 }
-                let ended = classify(ended, cut.map(|(outcome, _)| outcome), limits, line.interrupt_end.is_some());
+                let why = line.meter.why_over(line.elapsed_ms());
+                let interrupted = line.interrupt_end.is_some();
+                let ended = classify(ended, cut.map(|(outcome, _)| outcome), limits, interrupted, why);
                 return line.stalled(ended);
             }
             order = orders.recv(), if ordered => match order {
-                Some(order) => {
+                Some(Word::Granted(granted_nano)) => {
+                    if line.granted(granted_nano) && cut.is_none() {
+                        let order = if can_interrupt { Order::Interrupt } else { Order::Stop };
+                        let _ = to_agent.send(order);
+                        cut = Some((Outcome::BudgetExhausted, Instant::now() + limits.grace + STOP_EXTRA));
+                    }
+                }
+                Some(Word::Order(order)) => {
                     if order == Order::Interrupt {
                         let patience = if can_interrupt { INTERRUPT_PATIENCE } else { Duration::ZERO };
                         line.interrupt_end.get_or_insert(Instant::now() + patience);
@@ -332,11 +382,18 @@ async fn watch(
                     let _ = to_agent.send(order);
                 }
             }
-            () = tokio::time::sleep_until(deadline) => {
+            () = tokio::time::sleep_until(deadline.min(tick)) => {
+                if tick < deadline && Instant::now() < deadline {
+                    line.look_at_line().await;
+                    continue;
+                }
                 if let Some((outcome, _)) = cut {
                     // It was told to stop and did not: dropping the future kills what it started.
                     drop(work);
-                    return *failed(outcome, "it ignored the order to stop and was killed".to_owned());
+                    let mut ended = failed(outcome, "it ignored the order to stop and was killed".to_owned());
+                    // It was at work: what it cost is not nothing because it told nobody.
+                    ended.cost = Cost::Unknown;
+                    return *ended;
                 }
                 let now = Instant::now();
                 if let Some(order) = line.look(pulse.last(), birth.elapsed()).await {
@@ -369,8 +426,13 @@ fn millis(span: Duration) -> u64 {
 }
 
 /// What we cut short did not end by itself; whatever else it says about its end, the reason is ours.
-fn classify(mut ended: Ended, cut: Option<Outcome>, limits: Limits, interrupted: bool) -> Ended {
+fn classify(mut ended: Ended, cut: Option<Outcome>, limits: Limits, interrupted: bool, why_over: String) -> Ended {
     match cut {
+        Some(Outcome::BudgetExhausted) if !ended.outcome.is_success() => {
+            ended.outcome = Outcome::BudgetExhausted;
+            ended.detail = why_over;
+            ended
+        }
         Some(outcome @ (Outcome::TimedOut | Outcome::Stalled)) if !ended.outcome.is_success() => {
             let (what, limit) = match outcome {
                 Outcome::TimedOut => ("was not done", limits.wall),
@@ -447,6 +509,10 @@ struct Line {
     is_stuck: bool,
     /// When an agent that was told to interrupt its turn is out of time.
     interrupt_end: Option<Instant>,
+    meter: Meter,
+    /// The account the agent works on.
+    account: String,
+    birth: Instant,
 }
 
 impl Line {
@@ -483,10 +549,22 @@ impl Line {
             }
             AgentEvent::Notice(text) => Some(("notice", text)),
             AgentEvent::Child { id, detail } => Some(("child", format!("{id} {detail}"))),
-            AgentEvent::Limit { what, .. } => Some(("limit", what)),
+            AgentEvent::Limit { what, resets_at } => {
+                self.limited(&what, resets_at).await;
+                Some(("limit", what))
+            }
+            AgentEvent::Model(model) => {
+                self.meter.model(model);
+                None
+            }
+            AgentEvent::Usage(usage) => {
+                self.meter.usage(usage);
+                self.look_at_line().await;
+                None
+            }
             AgentEvent::Plan(items) => Some(("plan", items.join("; "))),
             AgentEvent::Raw(text) => Some(("unknown", text)),
-            AgentEvent::Usage(_) | AgentEvent::Alive | AgentEvent::Text(_) | AgentEvent::Thought(_) => None,
+            AgentEvent::Alive | AgentEvent::Text(_) | AgentEvent::Thought(_) => None,
         };
         if let Some((kind, text)) = report {
             self.report(kind, text).await;
@@ -554,6 +632,36 @@ impl Line {
             "it made no progress, and its turn was interrupted".clone_into(&mut ended.detail);
         }
         ended
+    }
+
+    fn elapsed_ms(&self) -> u64 {
+        u64::try_from(self.birth.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Tells the store what was consumed, and asks for more, when it is time.
+    async fn look_at_line(&mut self) {
+        if let Standing::Asks(reading) = self.meter.standing(self.elapsed_ms()) {
+            let lease = self.lease;
+            let _ = self.inputs.send(Input::AttemptMetered { lease, reading }).await;
+        }
+    }
+
+    /// Takes the store's answer. True: there is no more, and it is at its line.
+    fn granted(&mut self, granted_nano: Option<u64>) -> bool {
+        self.meter.granted(granted_nano);
+        self.meter.standing_after_answer(self.elapsed_ms()) == Standing::Over
+    }
+
+    async fn limited(&self, what: &str, resets_at: Option<Millis>) {
+        let allowance = Allowance {
+            account: self.account.clone(),
+            window: quota::window(what),
+            what: bounded(what, REPORT_MAX),
+            exhausted: false,
+            resets_at,
+            seen_at: Millis(0),
+        };
+        let _ = self.inputs.send(Input::Limited(allowance)).await;
     }
 
     /// Policy first, then a person.

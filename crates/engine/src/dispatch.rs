@@ -13,10 +13,13 @@ use std::time::Duration;
 
 use wheelhouse_core::agent::{Ended, Order};
 use wheelhouse_core::analysis::{Facts, analyse};
+use wheelhouse_core::budget::Terms;
 use wheelhouse_core::disposition::{Disposition, Tries, dispose};
-use wheelhouse_core::ids::{Lease, OwnerId, QuestionId, TaskId};
+use wheelhouse_core::ids::{AgentName, Lease, OwnerId, QuestionId, TaskId};
+use wheelhouse_core::ledger::{Reading, Spending};
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::question::{QuestionKind, Resolution};
+use wheelhouse_core::quota::{Allowance, Policy};
 use wheelhouse_core::route::past::Sketch;
 use wheelhouse_core::spec::{TaskSpec, Work};
 use wheelhouse_core::store::{
@@ -50,6 +53,10 @@ pub struct Limits {
     pub go_on: bool,
     /// When to end.
     pub until: Until,
+    /// What claims need to know about money.
+    pub terms: Arc<Terms>,
+    /// What happens to a task whose account is used up.
+    pub quota: Policy,
 }
 
 /// When an engine ends by itself.
@@ -124,7 +131,18 @@ pub enum Input {
         ended: Box<Ended>,
         /// The tasks a planner returned.
         new_tasks: Vec<TaskSpec>,
+        /// What is booked for it.
+        spending: Spending,
     },
+    /// What a try has consumed so far, and how much it would like to have.
+    AttemptMetered {
+        /// Its lease.
+        lease: Lease,
+        /// So far.
+        reading: Box<Reading>,
+    },
+    /// A provider's limit came into sight.
+    Limited(Allowance),
     /// Somebody else changed the store.
     Nudged,
     /// Somebody wants the engine to end.
@@ -140,6 +158,8 @@ pub enum Effect {
     Begin(Arc<Claimed>),
     /// Tell the try of that lease.
     Order(Lease, Order),
+    /// Tell the try of that lease how much it may consume; nothing when no budget concerns it.
+    Grant(Lease, Option<u64>),
     /// Something worth a line for people.
     Notice(String),
     /// The store changed: wake those who follow.
@@ -275,7 +295,10 @@ impl Dispatcher {
                 lease,
                 ended,
                 new_tasks,
-            } => self.attempt_ended(lease, *ended, new_tasks, now),
+                spending,
+            } => self.attempt_ended(lease, *ended, new_tasks, spending, now),
+            Input::AttemptMetered { lease, reading } => self.queue.push_back(Command::Meter { lease, reading }),
+            Input::Limited(allowance) => self.queue.push_back(Command::NoteAllowance(allowance)),
             Input::Nudged => {
                 self.claim_wanted = true;
                 self.nudged = true;
@@ -347,6 +370,7 @@ impl Dispatcher {
                     .unwrap_or(u32::MAX)
                     .saturating_sub(self.limits.parallel_max),
                 caps: self.limits.caps.clone(),
+                terms: Arc::clone(&self.limits.terms),
             }));
             self.claim_wanted = false;
         }
@@ -446,6 +470,7 @@ impl Dispatcher {
                     self.cut(task, Cut::Interrupted, Order::Interrupt);
                 }
             }
+            Reply::Metered { lease, granted_nano } => self.effects.push(Effect::Grant(lease, granted_nano)),
             Reply::Returned { tasks } => self.claim_wanted |= !tasks.is_empty(),
             Reply::Done
             | Reply::Asked { .. }
@@ -458,7 +483,7 @@ impl Dispatcher {
 
     fn begin(&mut self, claimed: Claimed, now: Millis) {
         if self.stopping.is_some() {
-            self.give_back(claimed.lease);
+            self.give_back(claimed.lease, Spending::default());
             return;
         }
         let claimed = Arc::new(claimed);
@@ -556,7 +581,7 @@ impl Dispatcher {
         }
     }
 
-    fn attempt_ended(&mut self, lease: Lease, ended: Ended, new_tasks: Vec<TaskSpec>, now: Millis) {
+    fn attempt_ended(&mut self, lease: Lease, ended: Ended, new_tasks: Vec<TaskSpec>, spending: Spending, now: Millis) {
         let Some(active) = self.running.remove(&lease.task) else {
             return;
         };
@@ -566,7 +591,7 @@ impl Dispatcher {
         }
         match active.cut {
             Some(Cut::Lost) => {}
-            Some(Cut::Stopping) if !ended.outcome.is_success() => self.give_back(lease),
+            Some(Cut::Stopping) if !ended.outcome.is_success() => self.give_back(lease, spending),
             Some(Cut::Cancelled) => self.settle(
                 lease,
                 Ended {
@@ -576,13 +601,23 @@ impl Dispatcher {
                 Next::Done { continues: false },
                 Vec::new(),
                 None,
+                spending,
             ),
             // How it obeyed is its outcome: `cancelled` when it said so, `killed` when it had to be ended.
-            Some(Cut::Interrupted) => self.settle(lease, ended, Next::Done { continues: false }, Vec::new(), None),
+            Some(Cut::Interrupted) => {
+                self.settle(
+                    lease,
+                    ended,
+                    Next::Done { continues: false },
+                    Vec::new(),
+                    None,
+                    spending,
+                );
+            }
             Some(Cut::Stopping) | None => {
                 let next = self.decide(&active.claimed, &ended, now);
                 let learned = learned(&active.claimed, &next);
-                self.settle(lease, ended, next, new_tasks, learned);
+                self.settle(lease, ended, next, new_tasks, learned, spending);
             }
         }
     }
@@ -594,6 +629,16 @@ impl Dispatcher {
         };
         let jitter = self.draw();
         let quota = matches!(ended.outcome, Outcome::Quota { .. });
+        if quota
+            && self.limits.quota == Policy::Reroute
+            && let Some(agent) = other_account(claimed, &self.limits.terms)
+        {
+            return Next::TryAt {
+                at: self.store_time(now),
+                agent,
+                quota: false,
+            };
+        }
         match dispose(&claimed.spec, &ended.outcome, &tries, self.store_time(now), jitter) {
             Disposition::Done => Next::Done { continues: false },
             Disposition::DoneAndContinue => Next::Done { continues: true },
@@ -607,6 +652,8 @@ impl Dispatcher {
                 agent: claimed.agent.clone(),
                 quota,
             },
+            // Not a person's judgement is missing, but money: it goes on when there is some.
+            Disposition::Ask if ended.outcome == Outcome::BudgetExhausted => Next::AwaitBudget,
             Disposition::Ask => Next::Ask {
                 kind: match ended.outcome {
                     Outcome::Conflict => QuestionKind::Conflict,
@@ -617,7 +664,15 @@ impl Dispatcher {
         }
     }
 
-    fn settle(&mut self, lease: Lease, ended: Ended, next: Next, new_tasks: Vec<TaskSpec>, learned: Option<Learned>) {
+    fn settle(
+        &mut self,
+        lease: Lease,
+        ended: Ended,
+        next: Next,
+        new_tasks: Vec<TaskSpec>,
+        learned: Option<Learned>,
+        spending: Spending,
+    ) {
         let Ended {
             outcome,
             detail,
@@ -655,15 +710,17 @@ impl Dispatcher {
             artifacts,
             new_tasks,
             learned,
+            spending,
         });
         self.queue.push_back(Command::Settle { lease, settlement });
     }
 
-    fn give_back(&mut self, lease: Lease) {
+    fn give_back(&mut self, lease: Lease, spending: Spending) {
         self.returned += 1;
         self.queue.push_back(Command::Return {
             lease,
             why: "the engine was stopped".to_owned(),
+            spending,
         });
     }
 
@@ -749,6 +806,15 @@ fn learned(claimed: &Claimed, next: &Next) -> Option<Learned> {
         kind: analyse(&facts).kind.value,
         sketch: Sketch::of(text),
     })
+}
+
+/// The next agent of the task's chain that works on another account.
+fn other_account(claimed: &Claimed, terms: &Terms) -> Option<AgentName> {
+    let chain = &claimed.spec.fallback;
+    let place = chain.iter().position(|agent| *agent == claimed.agent);
+    let used_up = terms.account(&claimed.agent);
+    let rest = chain.iter().skip(place.map_or(0, |place| place + 1));
+    rest.into_iter().find(|agent| terms.account(agent) != used_up).cloned()
 }
 
 fn question(claimed: &Claimed, ended: &Ended) -> String {

@@ -12,6 +12,7 @@ mod given;
 mod isolate;
 pub mod lock;
 mod merging;
+mod meter;
 pub mod nudge;
 mod packet;
 mod prepare;
@@ -28,8 +29,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use wheelhouse_core::agent::{McpServer, Roster};
+use wheelhouse_core::budget::{Assumption, Terms};
 use wheelhouse_core::ids::AgentName;
 use wheelhouse_core::policy::Rule;
+use wheelhouse_core::price::Table;
+use wheelhouse_core::quota::Policy;
 use wheelhouse_core::route::Router;
 use wheelhouse_core::spec::EnvTemplate;
 use wheelhouse_core::store::{Cap, Failure, Store};
@@ -83,8 +87,23 @@ pub struct Settings {
     pub packet_agents: BTreeSet<AgentName>,
     /// Which layers shorten what each agent is given, and within which limits.
     pub context: wheelhouse_context::settings::Settings,
+    /// What there is to know about money.
+    pub money: Money,
     /// Where the process kills itself, for tests of bad days.
     pub fault: Option<fault::Fault>,
+}
+
+/// Prices, limits and who pays.
+#[derive(Clone, Debug, Default)]
+pub struct Money {
+    /// Limits, estimates and who pays, for claims.
+    pub terms: Arc<Terms>,
+    /// What models cost.
+    pub prices: Arc<Table>,
+    /// What is counted where nobody can price.
+    pub assumption: Assumption,
+    /// What happens to a task whose account is used up.
+    pub quota: Policy,
 }
 
 /// The world as the engine sees it.

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
-use wheelhouse_core::agent::Order;
 use wheelhouse_core::ids::{Lease, OwnerId};
 use wheelhouse_core::time::Millis;
 
+use crate::attempt::Word;
 use crate::dispatch::{Dispatcher, Effect, Ending, Input, Limits, StopSignal};
 use crate::fault;
 use crate::lock::StateLock;
@@ -53,6 +53,8 @@ pub async fn run(
         caps: settings.caps.clone(),
         go_on: settings.go_on,
         until: settings.until,
+        terms: Arc::clone(&settings.money.terms),
+        quota: settings.money.quota,
     };
     let writer = supervise::writer(ports.store, inputs.clone(), settings.fault.clone());
     let mut hands = Hands {
@@ -118,7 +120,7 @@ struct Hands {
     world: Arc<World>,
     writer: Writer,
     inputs: mpsc::Sender<Input>,
-    orders: HashMap<Lease, mpsc::Sender<Order>>,
+    orders: HashMap<Lease, mpsc::Sender<Word>>,
     news: watch::Sender<()>,
     notice: Arc<dyn Fn(String) + Send + Sync>,
     fault: Option<fault::Fault>,
@@ -143,7 +145,12 @@ impl Hands {
             Effect::Order(lease, order) => {
                 if let Some(orders) = self.orders.get(&lease) {
                     // A full or closed queue means that the try is being ended already.
-                    let _ = orders.try_send(order);
+                    let _ = orders.try_send(Word::Order(order));
+                }
+            }
+            Effect::Grant(lease, granted_nano) => {
+                if let Some(orders) = self.orders.get(&lease) {
+                    let _ = orders.try_send(Word::Granted(granted_nano));
                 }
             }
             Effect::Notice(line) => (self.notice)(line),

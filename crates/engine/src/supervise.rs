@@ -15,10 +15,12 @@ use tokio::io::AsyncReadExt;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
-use wheelhouse_core::agent::{Ended, Order};
+use wheelhouse_core::agent::Ended;
+use wheelhouse_core::ledger::Spending;
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::store::{Claimed, Command, Store};
 
+use crate::attempt::{Tried, Word};
 use crate::dispatch::Input;
 use crate::fault::{self, Fault};
 use crate::prepare::World;
@@ -71,21 +73,27 @@ pub(crate) fn writer(mut store: Box<dyn Store>, inputs: mpsc::Sender<Input>, fau
 }
 
 /// Starts a try; gives back where its orders go.
-pub(crate) fn attempt(world: Arc<World>, claimed: Arc<Claimed>, inputs: mpsc::Sender<Input>) -> mpsc::Sender<Order> {
+pub(crate) fn attempt(world: Arc<World>, claimed: Arc<Claimed>, inputs: mpsc::Sender<Input>) -> mpsc::Sender<Word> {
     let (orders, queue) = mpsc::channel(ORDERS_MAX);
     tokio::spawn(async move {
         let lease = claimed.lease;
         // A task of its own inside, so that a panic of a backend arrives here as an error.
         let work = tokio::spawn(attempt::attempt(world, claimed, queue, inputs.clone()));
-        let (ended, new_tasks) = AbortOnDrop(work)
-            .join()
-            .await
-            .unwrap_or_else(|panic| (crashed(panic), Vec::new()));
+        let Tried {
+            ended,
+            new_tasks,
+            spending,
+        } = AbortOnDrop(work).join().await.unwrap_or_else(|panic| Tried {
+            ended: crashed(panic),
+            new_tasks: Vec::new(),
+            spending: Spending::default(),
+        });
         let _ = inputs
             .send(Input::AttemptEnded {
                 lease,
                 ended,
                 new_tasks,
+                spending,
             })
             .await;
     });

@@ -210,6 +210,7 @@ impl Stage {
             instance_mcp: None,
             packet_agents: Default::default(),
             context: Default::default(),
+            money: wheelhouse_engine::Money::default(),
             fault: None,
         }
     }

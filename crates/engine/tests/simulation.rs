@@ -179,6 +179,8 @@ impl World {
             }],
             go_on: true,
             until: Until::NothingLeft,
+            terms: Default::default(),
+            quota: Default::default(),
         };
         let mut dispatcher = Dispatcher::new(limits, self.random.next());
         let mut coming: BinaryHeap<Reverse<(u64, u64)>> = BinaryHeap::new();
@@ -251,7 +253,8 @@ impl World {
                             );
                         }
                     }
-                    Effect::News | Effect::Notice(_) => {}
+                    // No try of this world has a budget: nothing is granted.
+                    Effect::News | Effect::Notice(_) | Effect::Grant(..) => {}
                     Effect::End(ending) => {
                         assert!(alive.is_empty(), "it ended with tries under way");
                         return Some(ending);
@@ -322,6 +325,7 @@ impl World {
                             lease,
                             ended: Box::new(ended(outcome)),
                             new_tasks: Vec::new(),
+                            spending: Default::default(),
                         };
                         dispatcher.handle(input, now);
                     }

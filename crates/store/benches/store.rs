@@ -195,6 +195,7 @@ fn claim(store: &mut SqliteStore, running: Vec<Claimed>, commits: &mut Vec<Durat
         lease_ms: 60_000,
         borrowed: 0,
         caps: Vec::new(),
+        terms: Default::default(),
     }));
     let begun = Instant::now();
     let mut answers = store.commit(&batch).unwrap();
@@ -219,6 +220,7 @@ fn settle(claimed: &Claimed) -> Command {
         artifacts: Vec::new(),
         new_tasks: Vec::new(),
         learned: None,
+        spending: Default::default(),
     };
     Command::Settle {
         lease: claimed.lease,

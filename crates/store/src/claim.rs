@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use rusqlite::{OptionalExtension, params};
+use wheelhouse_core::budget::Terms;
 use wheelhouse_core::crew;
 use wheelhouse_core::event::Happened;
 use wheelhouse_core::ids::{AgentName, Lease, RunId, TaskId, TaskKey};
@@ -19,6 +20,7 @@ use wheelhouse_core::write_set::overlap;
 
 use crate::encode::{State, bits, int};
 use crate::failure::{Answer, Stop};
+use crate::money::Reserved;
 use crate::rows::{LeaseRow, REPEATS, TURN, TaskRow, WRITES, process};
 use crate::settle::End;
 use crate::shape;
@@ -27,6 +29,9 @@ use crate::work::Work;
 
 /// How many tasks one claim holds because of write sets at the most, so that a claim stays short.
 pub const CONFLICT_HOLDS_MAX: usize = 256;
+
+/// How many tasks one claim holds because there is no money for them at the most.
+pub(crate) const MONEY_HOLDS_MAX: usize = 256;
 
 /// How many ready tasks of a lane are read at a time when there are several lanes.
 const PAGE: u32 = 16;
@@ -58,8 +63,12 @@ impl Work<'_> {
             .prepare_cached(sql::LEASES_LENT)?
             .query_row([owner], |row| row.get(0))?;
         let limit = request.limit.saturating_add(lent.saturating_sub(request.borrowed));
+        self.configure_budgets(&request.terms, owner)?;
+        self.follow_money()?;
         let mut lanes = self.lanes()?;
-        let mut caps = Room::new(self, &request.caps)?;
+        let (used_up, returns_at) = self.used_up(&lanes, &request.terms)?;
+        let mut caps = Room::new(self, &request.caps, used_up)?;
+        let mut short = 0;
         let mut writers: Option<BTreeMap<u64, Writer>> = None;
         let mut conflicts = 0;
         let mut tasks = Vec::new();
@@ -77,6 +86,14 @@ impl Work<'_> {
                 }
                 Err(stop) => return Err(stop),
             };
+            if short == MONEY_HOLDS_MAX {
+                break;
+            }
+            let reserved = self.reserve(id, &spec, &request.terms)?;
+            if matches!(reserved, Reserved::Held) {
+                short += 1;
+                continue;
+            }
             if self.task(id)?.is(WRITES) {
                 if writers.is_none() {
                     writers = Some(self.running_writers()?);
@@ -101,7 +118,9 @@ impl Work<'_> {
                 let files = spec.files.clone();
                 writers.insert(id, Writer { files, blocks: false });
             }
-            let claimed = self.claim_one(id, spec, owner, request.lease_ms)?;
+            let granted_nano = self.hold_reserved(id, &spec, &reserved)?;
+            let mut claimed = self.claim_one(id, spec, owner, request.lease_ms)?;
+            claimed.granted_nano = granted_nano;
             caps.take(self.task(id)?.agent);
             tasks.push(claimed);
         }
@@ -111,10 +130,27 @@ impl Work<'_> {
             .query_row([], |row| row.get(0))?;
         Ok(Reply::Claimed {
             tasks,
-            wake_at: wake_at.map(Millis),
+            wake_at: [wake_at.map(Millis), returns_at].into_iter().flatten().min(),
             now: self.now,
             expire_at,
         })
+    }
+
+    /// Agents with ready tasks whose account is used up, and when the first of these returns.
+    fn used_up(&mut self, lanes: &[Lane], terms: &Terms) -> Answer<(BTreeSet<i64>, Option<Millis>)> {
+        let exhausted = self.exhausted()?;
+        let (mut agents, mut returns_at) = (BTreeSet::new(), None);
+        if exhausted.is_empty() {
+            return Ok((agents, returns_at));
+        }
+        for lane in lanes {
+            let name = AgentName(self.names.text(self.connection, lane.agent)?);
+            if let Some(at) = exhausted.get(&terms.account(&name)) {
+                agents.insert(lane.agent);
+                returns_at = [returns_at, Some(*at)].into_iter().flatten().min();
+            }
+        }
+        Ok((agents, returns_at))
     }
 
     fn wake(&mut self) -> Answer<()> {
@@ -304,6 +340,8 @@ impl Work<'_> {
             agent,
             session,
             spec,
+            at: now,
+            granted_nano: None,
         })
     }
 
@@ -390,13 +428,16 @@ struct Begun {
 /// How many more tasks may run under each cap.
 struct Room {
     caps: Vec<(BTreeSet<i64>, u32)>,
+    /// Agents whose account is used up.
+    used_up: BTreeSet<i64>,
 }
 
 impl Room {
     /// Counts only when there is something to compare the count with.
-    fn new(work: &mut Work<'_>, caps: &[Cap]) -> Answer<Room> {
+    fn new(work: &mut Work<'_>, caps: &[Cap], used_up: BTreeSet<i64>) -> Answer<Room> {
         if caps.is_empty() {
-            return Ok(Room { caps: Vec::new() });
+            let caps = Vec::new();
+            return Ok(Room { caps, used_up });
         }
         let mut running: HashMap<i64, u32> = HashMap::new();
         let mut statement = work.connection.prepare_cached(sql::LEASES_PER_AGENT)?;
@@ -423,13 +464,12 @@ impl Room {
             let used: u32 = agents.iter().filter_map(|agent| running.get(agent)).sum();
             room.push((agents, cap.running_max.saturating_sub(used)));
         }
-        Ok(Room { caps: room })
+        Ok(Room { caps: room, used_up })
     }
 
     fn closed(&self, agent: i64) -> bool {
-        self.caps
-            .iter()
-            .any(|(agents, room)| *room == 0 && agents.contains(&agent))
+        let full = |(agents, room): &(BTreeSet<i64>, u32)| *room == 0 && agents.contains(&agent);
+        self.used_up.contains(&agent) || self.caps.iter().any(full)
     }
 
     fn take(&mut self, agent: i64) {

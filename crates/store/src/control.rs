@@ -207,6 +207,8 @@ impl Work<'_> {
             sql::PRUNE_ARTIFACT_USES,
             sql::PRUNE_ATTEMPTS,
             sql::PRUNE_DEPS,
+            sql::PRUNE_RATINGS,
+            sql::PRUNE_BUDGETS,
             sql::PRUNE_SPECS,
             sql::PRUNE_TASKS,
         ] {

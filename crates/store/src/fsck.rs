@@ -220,6 +220,49 @@ pub(crate) const RULES: &[(&str, &str)] = &[
          GROUP BY artifact) u ON u.artifact = artifact.id) a WHERE a.uses <> n LIMIT ?1",
     ),
     (
+        "the ledger and the totals of a run are one number",
+        "SELECT printf('r%d consumed %d/%d/%d/%d/%d and %d n$ (%d unknown), its ledger says %d/%d/%d/%d/%d and %d (%d)', \
+         r.id, r.input, r.cache_read, r.cache_write, r.output, r.reasoning, r.cost_nano, r.cost_unknown, \
+         ifnull(i, 0), ifnull(cr, 0), ifnull(cw, 0), ifnull(o, 0), ifnull(re, 0), ifnull(nano, 0), ifnull(u, 0)) \
+         FROM run r LEFT JOIN (SELECT run, sum(input) AS i, sum(cache_read) AS cr, sum(cache_write) AS cw, \
+         sum(output) AS o, sum(reasoning) AS re, sum(CASE WHEN cost IN (1, 2) THEN cost_nano ELSE 0 END) AS nano, \
+         sum(cost = 5) AS u FROM ledger GROUP BY run) l ON l.run = r.id WHERE (r.input, r.cache_read, r.cache_write, \
+         r.output, r.reasoning, r.cost_nano, r.cost_unknown) IS NOT (ifnull(i, 0), ifnull(cr, 0), ifnull(cw, 0), \
+         ifnull(o, 0), ifnull(re, 0), ifnull(nano, 0), ifnull(u, 0)) LIMIT ?1",
+    ),
+    (
+        "the ledger and its sums by day are one number",
+        "SELECT printf('%s on day %d: the ledger has %d entries, %d tokens, %d n$, the sum says %d, %d, %d', n.text, x.day, \
+         x.n1, x.t1, x.c1, x.n2, x.t2, x.c2) FROM (SELECT agent, day, sum(n1) AS n1, sum(t1) AS t1, sum(c1) AS c1, \
+         sum(n2) AS n2, sum(t2) AS t2, sum(c2) AS c2 FROM (SELECT agent, at / 86400000 AS day, 1 AS n1, \
+         input + cache_read + cache_write + output + reasoning AS t1, \
+         CASE WHEN cost IN (1, 2) THEN cost_nano ELSE 0 END + assumed_nano AS c1, 0 AS n2, 0 AS t2, 0 AS c2 FROM ledger \
+         UNION ALL SELECT agent, day, 0, 0, 0, entries, input + cache_read + cache_write + output + reasoning, \
+         actual_nano + priced_nano + assumed_nano FROM tally) GROUP BY agent, day) x JOIN name n ON n.id = x.agent \
+         WHERE (n1, t1, c1) <> (n2, t2, c2) LIMIT ?1",
+    ),
+    (
+        "a budget holds what its tries hold",
+        "SELECT printf('%s has %d n$ reserved, its tries hold %d', b.scope, b.reserved_nano, ifnull(sum(m.reserved_nano), 0)) \
+         FROM budget b LEFT JOIN meter_on o ON o.budget = b.id LEFT JOIN meter m ON m.task = o.task GROUP BY b.id \
+         HAVING b.reserved_nano <> ifnull(sum(m.reserved_nano), 0) LIMIT ?1",
+    ),
+    (
+        "only a running task holds money",
+        "SELECT printf('t%d holds %d n$ and does not run', m.task, m.reserved_nano) FROM meter m \
+         LEFT JOIN lease l ON l.task = m.task WHERE l.task IS NULL LIMIT ?1",
+    ),
+    (
+        "a budget has spent what its ledger says",
+        "SELECT printf('%s has spent %d n$ and assumed %d, its ledger says %d and %d', b.scope, b.spent_nano, b.assumed_nano, \
+         s, a) FROM (SELECT b.*, (SELECT ifnull(sum(CASE WHEN cost IN (1, 2) THEN cost_nano END), 0) FROM ledger l \
+         WHERE CASE b.scope WHEN 'r' || l.run THEN 1 WHEN 't' || l.task THEN 1 WHEN 'day' THEN l.at / 86400000 = b.window \
+         WHEN 'hour' THEN l.at / 3600000 = b.window END) AS s, (SELECT ifnull(sum(assumed_nano), 0) FROM ledger l \
+         WHERE CASE b.scope WHEN 'r' || l.run THEN 1 WHEN 't' || l.task THEN 1 WHEN 'day' THEN l.at / 86400000 = b.window \
+         WHEN 'hour' THEN l.at / 3600000 = b.window END) AS a FROM budget b WHERE b.scope NOT LIKE 'instance:%' \
+         AND b.scope <> 'session') b WHERE b.spent_nano <> s OR b.assumed_nano <> a LIMIT ?1",
+    ),
+    (
         "numbers are given out in order",
         "SELECT 'the counters are behind' FROM counter c WHERE c.run < (SELECT ifnull(max(id), 0) FROM run) OR \
          c.task < (SELECT ifnull(max(id), 0) FROM task) OR c.question < (SELECT ifnull(max(id), 0) FROM question) OR \

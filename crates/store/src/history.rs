@@ -4,6 +4,7 @@
 
 use rusqlite::Row;
 use serde::{Deserialize, Serialize};
+use wheelhouse_core::budget::Scope;
 use wheelhouse_core::event::{Event, Happened};
 use wheelhouse_core::ids::{AgentName, Cursor, InstanceId, MessageId, QuestionId, RunId, TaskId, TaskKey};
 use wheelhouse_core::message::MessageKind;
@@ -34,6 +35,18 @@ pub(crate) const ATTEMPT_ENDED: i64 = 12;
 pub(crate) const TASK_RETURNED: i64 = 15;
 pub(crate) const TASK_DONE: i64 = 16;
 pub(crate) const TASK_RETRIED: i64 = 17;
+
+/// Kinds about money; numbers from forty on, so that others can go on counting.
+const SPENDING_BOOKED: i64 = 40;
+const BUDGET_WARNED: i64 = 41;
+const TASK_RATED: i64 = 42;
+
+/// What a try consumed that was given back.
+#[derive(Serialize, Deserialize)]
+struct BookedShape {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    usage: Option<String>,
+}
 
 /// What does not fit three numbers about the end of a try. Left out when it used nothing, cost nothing and its outcome
 /// is no more than its class.
@@ -163,6 +176,24 @@ fn columns(happened: &Happened, name: &mut dyn FnMut(&str) -> Answer<i64>) -> An
             (kind, parties, None)
         }
         Happened::InterruptRequested => (36, none, None),
+        Happened::SpendingBooked { attempt, usage, cost } => {
+            let (cost, cost_nano) = encode::cost_codes(*cost);
+            let booked = BookedShape {
+                usage: encode::usage_text(*usage),
+            };
+            let body = serde_json::to_string(&booked).ok();
+            (SPENDING_BOOKED, [Some((*attempt).into()), Some(cost), cost_nano], body)
+        }
+        Happened::BudgetWarned {
+            scope,
+            used_nano,
+            limit_nano,
+        } => (
+            BUDGET_WARNED,
+            two(bits(*used_nano), bits(*limit_nano)),
+            Some(scope.to_string()),
+        ),
+        Happened::TaskRated { stars, words } => (TASK_RATED, one((*stars).into()), Some(words.clone())),
         Happened::QuestionAnswered { question, answer } => (20, one(int(question.0)), Some(answer.clone())),
     })
 }
@@ -205,7 +236,11 @@ fn held_columns(held: &Held) -> (i64, Option<i64>, Option<String>) {
         Held::Paused => (Reason::Paused as i64, None, None),
         Held::Approval { question } => (Reason::Approval as i64, Some(int(question.0)), None),
         Held::Question { question } => (Reason::Question as i64, Some(int(question.0)), None),
-        Held::Budget => (Reason::Budget as i64, None, None),
+        Held::Budget { scope, until } => (
+            Reason::Budget as i64,
+            until.map(|until| bits(until.0)),
+            Some(scope.to_string()),
+        ),
         Held::Quota { until } => (Reason::Quota as i64, Some(bits(until.0)), None),
         Held::Retry { until } => (Reason::Retry as i64, Some(bits(until.0)), None),
         Held::Conflict { with } => (Reason::Conflict as i64, None, Some(with.0.clone())),
@@ -327,6 +362,26 @@ impl Read {
                 },
             },
             36 => Happened::InterruptRequested,
+            SPENDING_BOOKED => {
+                let booked: BookedShape = match serde_json::from_str(self.body.as_deref().unwrap_or("{}")) {
+                    Ok(booked) => booked,
+                    Err(error) => return damaged("what was booked", error),
+                };
+                Happened::SpendingBooked {
+                    attempt: self.small(self.a)?,
+                    usage: encode::usage(booked.usage.as_deref())?,
+                    cost: encode::cost(self.signed(self.b)?, self.c)?,
+                }
+            }
+            BUDGET_WARNED => Happened::BudgetWarned {
+                scope: self.scope()?,
+                used_nano: from_bits(self.signed(self.a)?),
+                limit_nano: from_bits(self.signed(self.b)?),
+            },
+            TASK_RATED => Happened::TaskRated {
+                stars: u8::try_from(self.small(self.a)?).or_else(|_| damaged("a number of stars", "a large number"))?,
+                words: self.body.unwrap_or_default(),
+            },
             other => return damaged("the kind of an event", other),
         })
     }
@@ -356,7 +411,10 @@ impl Read {
             Reason::Paused => Held::Paused,
             Reason::Approval => Held::Approval { question: question()? },
             Reason::Question => Held::Question { question: question()? },
-            Reason::Budget => Held::Budget,
+            Reason::Budget => Held::Budget {
+                scope: self.scope()?,
+                until: self.b.map(from_bits).map(Millis),
+            },
             Reason::Quota => Held::Quota { until: until()? },
             Reason::Retry => Held::Retry { until: until()? },
             Reason::Conflict => Held::Conflict {
@@ -364,6 +422,11 @@ impl Read {
             },
             Reason::MergeConflict => Held::MergeConflict { question: question()? },
         })
+    }
+
+    fn scope(&self) -> Answer<Scope> {
+        let text = self.text()?;
+        text.parse().or_else(|_| damaged("the scope of a budget", text))
     }
 
     fn detail(&self) -> Detail {
@@ -499,7 +562,10 @@ mod tests {
             held(Held::Paused),
             held(Held::Approval { question }),
             held(Held::Question { question }),
-            held(Held::Budget),
+            held(Held::Budget {
+                scope: Scope::Run(RunId(3)),
+                until: Some(Millis(9)),
+            }),
             held(Held::Quota {
                 until: Millis(u64::MAX),
             }),

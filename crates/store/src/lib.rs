@@ -16,6 +16,7 @@ mod failure;
 mod fsck;
 mod history;
 mod migrate;
+mod money;
 mod moves;
 mod once;
 mod question;

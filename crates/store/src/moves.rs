@@ -319,6 +319,7 @@ impl Work<'_> {
             };
             crew::turn_closed(self, TaskId(task), &outcome)?;
         }
+        self.follow_money()?;
         while let Some(run) = self.touched.pop_first() {
             let now = self.now.0;
             let row = self.run(run)?;

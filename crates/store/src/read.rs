@@ -4,21 +4,29 @@
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Params, Row, Transaction, params};
+use wheelhouse_core::budget::{Budget, Experience};
+use wheelhouse_core::day::Day;
 use wheelhouse_core::event::Event;
 use wheelhouse_core::ids::{AgentName, ArtifactHash, Cursor, QuestionId, RunId, TaskId, TaskKey};
+use wheelhouse_core::ledger::{Entry, Tally, TallyKey};
+use wheelhouse_core::quota::Allowance;
 use wheelhouse_core::route::past::PastTask;
 use wheelhouse_core::spec::{RunSpec, TaskSpec};
 use wheelhouse_core::store::{AttemptView, Failure, QuestionView, Reader, RunView, TaskResult, TaskView};
+use wheelhouse_core::time::Millis;
 
 use crate::encode::{State, StoredHash, int};
 use crate::failure::{Answer, failure};
 use crate::history;
 use crate::migrate::check_readable;
+use crate::money::{BudgetRow, experience};
 use crate::rows::{Names, RunRow};
 use crate::shape;
 use crate::sqlite::BUSY_TIMEOUT;
 use crate::statements as sql;
-use crate::view::{attempt_under_way, attempt_view, past_task, question_view, run_view, task_view};
+use crate::view::{
+    allowance, attempt_under_way, attempt_view, ledger_entry, past_task, question_view, run_view, tally, task_view,
+};
 
 /// A view of a store for reading.
 pub struct SqliteReader {
@@ -276,6 +284,47 @@ impl Reader for SqliteReader {
                 busy.push((AgentName(names.text(transaction, row.get(0)?)?), row.get(1)?));
             }
             Ok(busy)
+        })
+    }
+
+    fn ledger(&mut self, after: u64, limit: u32) -> Result<Vec<Entry>, Failure> {
+        self.read(|snapshot| snapshot.all(sql::VIEW_LEDGER, [int(after), limit.into()], ledger_entry))
+    }
+
+    fn tallies(&mut self, first: Day, last: Day) -> Result<Vec<(TallyKey, Tally)>, Failure> {
+        self.read(|snapshot| snapshot.all(sql::VIEW_TALLIES, [first.0, last.0], tally))
+    }
+
+    fn budgets(&mut self, now: Millis) -> Result<Vec<Budget>, Failure> {
+        self.read(|snapshot| {
+            let rows = snapshot.all(sql::VIEW_BUDGETS, [], BudgetRow::read)?;
+            let shown = rows.into_iter().filter_map(|mut row| {
+                row.kept.roll(now);
+                row.kept.view()
+            });
+            let mut shown: Vec<Budget> = shown.collect();
+            shown.sort_by(|one, other| one.scope.cmp(&other.scope));
+            Ok(shown)
+        })
+    }
+
+    fn allowances(&mut self) -> Result<Vec<Allowance>, Failure> {
+        self.read(|snapshot| snapshot.all(sql::VIEW_ALLOWANCES, [], allowance))
+    }
+
+    fn experience(&mut self, agent: &AgentName, model: Option<&str>, kind: &str) -> Result<Experience, Failure> {
+        self.read(|snapshot| {
+            let Snapshot { transaction, names } = snapshot;
+            let agent = names.find(transaction, agent.as_str())?;
+            let kind = names.find(transaction, kind)?;
+            let model = match model {
+                Some(model) => Some(names.find(transaction, model)?.unwrap_or(-1)),
+                None => None,
+            };
+            match agent.zip(kind) {
+                Some((agent, kind)) => experience(transaction, agent, model, kind),
+                None => Ok(Experience::default()),
+            }
         })
     }
 

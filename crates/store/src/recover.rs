@@ -3,6 +3,7 @@
 use rusqlite::{Params, params};
 use wheelhouse_core::event::Happened;
 use wheelhouse_core::ids::{Lease, OwnerId, TaskId};
+use wheelhouse_core::ledger::Spending;
 use wheelhouse_core::store::{Reply, ReturnedTask, RunState};
 use wheelhouse_core::task::TaskEvent;
 
@@ -13,9 +14,9 @@ use crate::statements as sql;
 use crate::work::Work;
 
 impl Work<'_> {
-    pub(crate) fn give_back_leased(&mut self, lease: Lease, why: &str) -> Answer<Reply> {
+    pub(crate) fn give_back_leased(&mut self, lease: Lease, why: &str, spending: &Spending) -> Answer<Reply> {
         let row = self.leased(lease)?;
-        self.give_back(&row, why)?;
+        self.give_back(&row, why, spending)?;
         Ok(Reply::Done)
     }
 
@@ -46,14 +47,15 @@ impl Work<'_> {
     fn give_all_back(&mut self, leases: &[LeaseRow], why: &str) -> Answer<Reply> {
         let mut tasks = Vec::with_capacity(leases.len());
         for lease in leases {
-            tasks.push(self.give_back(lease, why)?);
+            tasks.push(self.give_back(lease, why, &Spending::default())?);
         }
         Ok(Reply::Returned { tasks })
     }
 
     /// A running task loses its worker; the try will be repeated, unless somebody wanted it stopped anyway.
-    fn give_back(&mut self, lease: &LeaseRow, why: &str) -> Answer<ReturnedTask> {
+    fn give_back(&mut self, lease: &LeaseRow, why: &str, spending: &Spending) -> Answer<ReturnedTask> {
         let id = lease.task;
+        self.book_return(lease, spending)?;
         self.execute(
             sql::ATTEMPT_INTERRUPTED,
             params![

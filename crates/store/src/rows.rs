@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension, Row};
+use wheelhouse_core::budget::Scope;
 use wheelhouse_core::ids::{QuestionId, TaskKey};
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::store::{Counts, ProcessMark, RunState};
@@ -129,7 +130,10 @@ fn unnamed(reason: Reason) -> Held {
         Reason::Paused => Held::Paused,
         Reason::Approval => Held::Approval { question },
         Reason::Question => Held::Question { question },
-        Reason::Budget => Held::Budget,
+        Reason::Budget => Held::Budget {
+            scope: Scope::Day,
+            until: None,
+        },
         Reason::Quota => Held::Quota { until },
         Reason::Retry => Held::Retry { until },
         Reason::Conflict => Held::Conflict {
@@ -144,7 +148,7 @@ pub(crate) fn reason(held: &Held) -> Reason {
         Held::Paused => Reason::Paused,
         Held::Approval { .. } => Reason::Approval,
         Held::Question { .. } => Reason::Question,
-        Held::Budget => Reason::Budget,
+        Held::Budget { .. } => Reason::Budget,
         Held::Quota { .. } => Reason::Quota,
         Held::Retry { .. } => Reason::Retry,
         Held::Conflict { .. } => Reason::Conflict,

@@ -4,9 +4,11 @@ use rusqlite::{OptionalExtension, params};
 use wheelhouse_core::crew;
 use wheelhouse_core::event::Happened;
 use wheelhouse_core::ids::{ArtifactHash, Lease, TaskId};
+use wheelhouse_core::ledger::Spending;
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::store::{ArtifactBytes, AttemptStart, Learned, Next, Refused, Reply, Settlement, TaskResult};
 use wheelhouse_core::task::{Held, TaskEvent};
+use wheelhouse_core::time::Millis;
 use wheelhouse_core::usage::{Cost, Usage};
 
 use crate::encode::{self, StoredHash, bits, int};
@@ -104,6 +106,7 @@ impl Work<'_> {
             artifacts,
             new_tasks,
             learned,
+            spending,
         } = settlement;
         let lease = self.leased(lease)?;
         let (id, stop, interrupt) = (lease.task, lease.cancel, lease.interrupt);
@@ -124,16 +127,27 @@ impl Work<'_> {
             result,
         };
         self.record_end(&lease, &end)?;
+        self.book_end(&lease, spending, *usage, *cost)?;
         self.close_lease(&lease)?;
+        if let (Outcome::Quota { resets_at }, Next::TryAt { at, .. }) = (outcome, next) {
+            self.exhaust_account(&lease, spending, resets_at.unwrap_or(*at))?;
+        }
         match next {
             Next::Done { continues } => {
                 if let Some(learned) = learned {
                     self.remember(&lease, outcome, learned)?;
                 }
+                self.tally_outcome(&lease, spending, outcome, result)?;
                 self.end_settled(id, outcome, *continues)?;
             }
             // Somebody wants it stopped, and it is: nothing more is tried or asked.
-            Next::TryAt { .. } | Next::Ask { .. } if stop || interrupt => self.end_settled(id, outcome, false)?,
+            Next::TryAt { .. } | Next::Ask { .. } | Next::AwaitBudget if stop || interrupt => {
+                self.end_settled(id, outcome, false)?;
+            }
+            Next::AwaitBudget => {
+                self.await_budget(id)?;
+                self.task_mut(id)?.put(REPEATS, true);
+            }
             Next::TryAt { at, agent, quota } => {
                 let until = *at;
                 let held = if *quota {
@@ -178,6 +192,15 @@ impl Work<'_> {
         Ok(())
     }
 
+    /// What one agent of an account ran into holds them all.
+    fn exhaust_account(&mut self, lease: &LeaseRow, spending: &Spending, until: Millis) -> Answer<()> {
+        let account = match &spending.account {
+            Some(account) => account.clone(),
+            None => self.names.text(self.connection, lease.agent)?,
+        };
+        self.exhaust(account, until)
+    }
+
     fn end_settled(&mut self, id: u64, outcome: &Outcome, continues: bool) -> Answer<()> {
         let outcome = outcome.clone();
         self.end(id, TaskEvent::Settled { outcome }, continues)
@@ -213,13 +236,6 @@ impl Work<'_> {
         let row = self.task_mut(lease.task)?;
         row.put(REPEATS, false);
         let (run, turn) = (row.run, row.is(TURN));
-        let row = self.run_mut(run)?;
-        row.usage = Some(row.usage.map_or(end.usage, |sum| sum.plus(end.usage)));
-        match end.cost {
-            Cost::Actual(nano) | Cost::Priced(nano) => row.cost_nano = row.cost_nano.saturating_add(nano),
-            Cost::Included | Cost::Free => {}
-            Cost::Unknown => row.cost_unknown += 1,
-        }
         if turn {
             crew::spent(self, TaskId(lease.task), end.usage, end.cost)?;
         }

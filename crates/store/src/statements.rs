@@ -40,9 +40,10 @@ macro_rules! task_view {
         concat!(
             "SELECT ",
             task_columns!(),
-            ", n.text, s.key, s.body, h.until, h.question, b.key, l.cancel FROM task t \
+            ", n.text, s.key, s.body, h.until, h.question, b.key, l.cancel, g.scope FROM task t \
              JOIN spec s ON s.task = t.id JOIN name n ON n.id = t.agent LEFT JOIN hold h ON h.task = t.id \
-             LEFT JOIN spec b ON b.task = h.blocker LEFT JOIN lease l ON l.task = t.id "
+             LEFT JOIN spec b ON b.task = h.blocker LEFT JOIN lease l ON l.task = t.id \
+             LEFT JOIN budget g ON g.id = h.budget "
         )
     };
 }
@@ -71,6 +72,13 @@ macro_rules! message_columns {
     () => {
         "id, sender, recipient, trust, kind, correlation, coordination, after, text, key, sent_at, over_at, state, \
          task, outcome, detail"
+    };
+}
+
+/// The columns of a budget as [`crate::money::BudgetRow::read`] takes them.
+macro_rules! budget_columns {
+    () => {
+        "id, scope, configured_nano, own_nano, raised_nano, window, reserved_nano, spent_nano, assumed_nano, warned"
     };
 }
 
@@ -205,6 +213,76 @@ statements! {
         WHERE m.task = ?1 ORDER BY m.id";
     MAIL_REMOVE = "DELETE FROM mail WHERE task = ?1";
 
+    // Money.
+    LEDGER_ADD = "INSERT INTO ledger (at, run, task, attempt, agent, model, account, kind, turn, input, cache_read, \
+        cache_write, output, reasoning, usage_source, cost, cost_nano, assumed_nano) \
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
+    LEDGER_TURN = "SELECT ifnull(sum(input), 0), ifnull(sum(cache_read), 0), ifnull(sum(cache_write), 0), \
+        ifnull(sum(output), 0), ifnull(sum(reasoning), 0), ifnull(sum(cost_nano), 0), ifnull(sum(assumed_nano), 0) \
+        FROM ledger WHERE turn = ?1";
+    LEDGER_SPENT_RUN = "SELECT ifnull(sum(CASE WHEN cost IN (1, 2) THEN cost_nano END), 0), \
+        ifnull(sum(assumed_nano), 0) FROM ledger WHERE run = ?1";
+    LEDGER_SPENT_TASK = "SELECT ifnull(sum(CASE WHEN cost IN (1, 2) THEN cost_nano END), 0), \
+        ifnull(sum(assumed_nano), 0) FROM ledger WHERE task = ?1";
+    LEDGER_SPENT_SINCE = "SELECT ifnull(sum(CASE WHEN cost IN (1, 2) THEN cost_nano END), 0), \
+        ifnull(sum(assumed_nano), 0) FROM ledger WHERE at >= ?1";
+    LEDGER_LAST_OF_TASK = "SELECT agent, ifnull(model, 0), kind, ifnull(account, 0) FROM ledger WHERE task = ?1 \
+        ORDER BY id DESC LIMIT 1";
+    TALLY_ADD = "INSERT INTO tally VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, \
+        ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26) ON CONFLICT DO UPDATE SET \
+        entries = entries + excluded.entries, input = input + excluded.input, \
+        cache_read = cache_read + excluded.cache_read, cache_write = cache_write + excluded.cache_write, \
+        output = output + excluded.output, reasoning = reasoning + excluded.reasoning, \
+        usage_source = min(usage_source, excluded.usage_source), actual_nano = actual_nano + excluded.actual_nano, \
+        priced_nano = priced_nano + excluded.priced_nano, included = included + excluded.included, \
+        unknown = unknown + excluded.unknown, assumed_nano = assumed_nano + excluded.assumed_nano, \
+        tries = tries + excluded.tries, wall_ms = wall_ms + excluded.wall_ms, \
+        first_try = first_try + excluded.first_try, second_try = second_try + excluded.second_try, \
+        reworked = reworked + excluded.reworked, failed = failed + excluded.failed, \
+        verified = verified + excluded.verified, rated = rated + excluded.rated, stars = stars + excluded.stars";
+    TALLY_UNRATE = "UPDATE tally SET rated = rated - 1, stars = stars - ?6 WHERE agent = ?1 AND model = ?2 \
+        AND kind = ?3 AND account = ?4 AND day = ?5";
+    TALLY_EXPERIENCE = "SELECT ifnull(sum(tries), 0), ifnull(sum(actual_nano + priced_nano + assumed_nano), 0), \
+        ifnull(sum(input + cache_read + cache_write + output + reasoning), 0) FROM tally \
+        WHERE agent = ?1 AND (?2 IS NULL OR model = ?2) AND kind = ?3";
+    BUDGET_ANY = "SELECT 1 FROM budget LIMIT 1";
+    BUDGET = concat!("SELECT ", budget_columns!(), " FROM budget WHERE id = ?1");
+    BUDGET_OF = concat!("SELECT ", budget_columns!(), " FROM budget WHERE scope = ?1");
+    BUDGET_ADD = "INSERT INTO budget (scope, raised_nano, window, reserved_nano, spent_nano, assumed_nano, warned) \
+        VALUES (?1, 0, ?2, 0, ?3, ?4, 0)";
+    BUDGET_SET = "UPDATE budget SET configured_nano = ?2, own_nano = ?3, raised_nano = ?4, window = ?5, \
+        reserved_nano = ?6, spent_nano = ?7, assumed_nano = ?8, warned = ?9 WHERE id = ?1";
+    METER = "SELECT reserved_nano, account, kind, model, turn, usage, cost, cost_nano, assumed_nano FROM meter \
+        WHERE task = ?1";
+    METER_ADD = "INSERT OR REPLACE INTO meter (task, reserved_nano, account, kind, model, turn, usage, cost, cost_nano, \
+        assumed_nano) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+    METER_REMOVE = "DELETE FROM meter WHERE task = ?1";
+    METER_ON_ADD = "INSERT INTO meter_on (task, budget) VALUES (?1, ?2)";
+    METER_ON_REMOVE = "DELETE FROM meter_on WHERE task = ?1";
+    METER_BUDGETS = concat!(
+        "SELECT ", budget_columns!(), " FROM meter_on o JOIN budget ON id = o.budget WHERE o.task = ?1"
+    );
+    HOLD_FOR_BUDGET = "UPDATE hold SET budget = ?2 WHERE task = ?1";
+    HOLDS_OF_BUDGET = "SELECT task FROM hold WHERE budget = ?1 ORDER BY task LIMIT ?2";
+    ALLOWANCE_SET = "INSERT INTO allowance (account, window, what, exhausted, resets_at, seen_at) \
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO UPDATE SET what = excluded.what, \
+        exhausted = excluded.exhausted, resets_at = excluded.resets_at, seen_at = excluded.seen_at";
+    ALLOWANCES_EXHAUSTED = "SELECT account, max(resets_at) FROM allowance WHERE exhausted = 1 AND resets_at > ?1 \
+        GROUP BY account";
+    RATING = "SELECT stars, agent, model, kind, account, day FROM rating WHERE task = ?1";
+    RATING_SET = "INSERT OR REPLACE INTO rating (task, stars, words, at, agent, model, kind, account, day) \
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+    VIEW_LEDGER = "SELECT l.id, l.at, l.run, l.task, l.attempt, a.text, m.text, c.text, k.text, l.turn, l.input, \
+        l.cache_read, l.cache_write, l.output, l.reasoning, l.usage_source, l.cost, l.cost_nano, l.assumed_nano \
+        FROM ledger l JOIN name a ON a.id = l.agent LEFT JOIN name m ON m.id = l.model \
+        LEFT JOIN name c ON c.id = l.account JOIN name k ON k.id = l.kind WHERE l.id > ?1 ORDER BY l.id LIMIT ?2";
+    VIEW_TALLIES = "SELECT a.text, m.text, k.text, c.text, t.* FROM tally t JOIN name a ON a.id = t.agent \
+        LEFT JOIN name m ON m.id = t.model JOIN name k ON k.id = t.kind LEFT JOIN name c ON c.id = t.account \
+        WHERE t.day BETWEEN ?1 AND ?2";
+    VIEW_BUDGETS = concat!("SELECT ", budget_columns!(), " FROM budget");
+    VIEW_ALLOWANCES = "SELECT n.text, a.window, a.what, a.exhausted, a.resets_at, a.seen_at FROM allowance a \
+        JOIN name n ON n.id = a.account";
+
     // The history.
     EVENT_ADD = "INSERT INTO event (cursor, at, run, task, kind, a, b, c, body) \
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
@@ -220,6 +298,10 @@ statements! {
         AND (SELECT run FROM task WHERE id = attempt.task) = ?1";
     PRUNE_DEPS = "DELETE FROM dep WHERE parent BETWEEN ?2 AND ?3 AND (SELECT run FROM task WHERE id = dep.parent) = ?1";
     PRUNE_QUESTIONS = "DELETE FROM question WHERE run = ?1";
+    PRUNE_RATINGS = "DELETE FROM rating WHERE task BETWEEN ?2 AND ?3 \
+        AND (SELECT run FROM task WHERE id = rating.task) = ?1";
+    PRUNE_BUDGETS = "DELETE FROM budget WHERE scope IN (SELECT 't' || id FROM task WHERE id BETWEEN ?2 AND ?3 \
+        AND run = ?1 UNION ALL SELECT 'r' || ?1)";
     PRUNE_SPECS = "DELETE FROM spec WHERE task BETWEEN ?2 AND ?3 AND run = ?1";
     PRUNE_TASKS = "DELETE FROM task WHERE id BETWEEN ?2 AND ?3 AND run = ?1";
     PRUNE_RUN_SPEC = "DELETE FROM run_spec WHERE run = ?1";
@@ -429,6 +511,18 @@ mod tests {
             "PRUNE_ARTIFACT_NAMES",
             "PRUNE_USES",
             "VIEW_QUESTIONS_OPEN",
+            // Once in the life of a budget, or when a person asks.
+            "LEDGER_SPENT_RUN",
+            "LEDGER_SPENT_TASK",
+            "LEDGER_SPENT_SINCE",
+            "LEDGER_LAST_OF_TASK",
+            "BUDGET_ANY",
+            "VIEW_TALLIES",
+            "VIEW_BUDGETS",
+            "VIEW_ALLOWANCES",
+            "PRUNE_BUDGETS",
+            // A row an account and window.
+            "ALLOWANCES_EXHAUSTED",
         ];
         for (name, sql) in ALL {
             if scans.contains(name) {

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use rusqlite::{OptionalExtension, params};
+use wheelhouse_core::budget::Scope;
 use wheelhouse_core::event::Happened;
 use wheelhouse_core::ids::{RunId, TaskId, TaskKey};
 use wheelhouse_core::spec::{self, RunSpec, TaskSpec};
@@ -10,6 +11,7 @@ use wheelhouse_core::store::{Refused, Reply, RunState};
 
 use crate::encode::{State, int};
 use crate::failure::Answer;
+use crate::money::Past;
 use crate::rows::{TURN, UNAPPROVED, WRITES};
 use crate::shape;
 use crate::statements as sql;
@@ -55,6 +57,9 @@ impl Work<'_> {
             tasks: tasks.len() as u64,
         };
         self.emit(run, None, &submitted)?;
+        if let Some(limit) = spec.budget {
+            self.limit(Scope::Run(RunId(run)), limit.cost_nano, Past::None)?;
+        }
         let tasks = self.insert_tasks(run, tasks, &checked)?;
         self.touch(run);
         Ok(Reply::Submitted { run: RunId(run), tasks })

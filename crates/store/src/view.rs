@@ -2,15 +2,19 @@
 
 use rusqlite::{Connection, Row, params};
 use wheelhouse_core::analysis::Kind;
+use wheelhouse_core::budget::Scope;
+use wheelhouse_core::day::Day;
 use wheelhouse_core::ids::{AgentName, QuestionId, RunId, TaskId, TaskKey};
+use wheelhouse_core::ledger::{Entry, Tally, TallyKey};
 use wheelhouse_core::outcome::Outcome;
+use wheelhouse_core::quota::{Allowance, Window};
 use wheelhouse_core::route::past::{PastTask, Sketch};
 use wheelhouse_core::store::{AttemptView, QuestionView, RunView, TaskView};
 use wheelhouse_core::task::{Held, TaskState};
 use wheelhouse_core::time::Millis;
-use wheelhouse_core::usage::Usage;
+use wheelhouse_core::usage::{Usage, UsageSource};
 
-use crate::encode::{self, Reason, State, damaged, int};
+use crate::encode::{self, Reason, State, damaged, from_bits, int};
 use crate::failure::Answer;
 use crate::rows::{RunRow, TaskRow};
 use crate::shape;
@@ -93,7 +97,14 @@ fn held(reason: Option<Reason>, row: &Row<'_>) -> Answer<Held> {
     let with = row.get::<_, Option<String>>(20)?.map(TaskKey);
     Ok(match (reason, until, question, with) {
         (Some(Reason::Paused), ..) => Held::Paused,
-        (Some(Reason::Budget), ..) => Held::Budget,
+        (Some(Reason::Budget), ..) => Held::Budget {
+            scope: match row.get::<_, Option<String>>(22)?.map(|scope| scope.parse()) {
+                Some(Ok(scope)) => scope,
+                Some(Err(_)) => return damaged("the scope of a budget", "something else"),
+                None => Scope::Task(TaskId(row.get(0)?)),
+            },
+            until,
+        },
         (Some(Reason::Approval), _, Some(question), _) => Held::Approval { question },
         (Some(Reason::Question), _, Some(question), _) => Held::Question { question },
         (Some(Reason::MergeConflict), _, Some(question), _) => Held::MergeConflict { question },
@@ -149,6 +160,91 @@ fn outcome(row: &Row<'_>, column: usize) -> Answer<Option<Outcome>> {
         Some(code) => Ok(Some(encode::outcome(code, row.get(column + 1)?)?)),
         None => Ok(None),
     }
+}
+
+/// Reads `VIEW_LEDGER`.
+pub(crate) fn ledger_entry(row: &Row<'_>) -> Answer<Entry> {
+    let number = |column: usize| row.get::<_, i64>(column).map(from_bits);
+    Ok(Entry {
+        id: row.get(0)?,
+        at: Millis(row.get(1)?),
+        run: RunId(row.get(2)?),
+        task: TaskId(row.get(3)?),
+        attempt: row.get(4)?,
+        agent: AgentName(row.get(5)?),
+        model: row.get(6)?,
+        account: row.get(7)?,
+        kind: row.get(8)?,
+        turn: row.get(9)?,
+        usage: Usage {
+            input: number(10)?,
+            cache_read: number(11)?,
+            cache_write: number(12)?,
+            output: number(13)?,
+            reasoning: number(14)?,
+            source: encode::usage_source(row.get(15)?)?,
+        },
+        cost: encode::cost(row.get(16)?, row.get(17)?)?,
+        assumed_nano: number(18)?,
+    })
+}
+
+/// Reads `VIEW_TALLIES`: four names, and the row itself behind them.
+pub(crate) fn tally(row: &Row<'_>) -> Answer<(TallyKey, Tally)> {
+    let number = |column: usize| row.get::<_, i64>(column).map(from_bits);
+    let key = TallyKey {
+        agent: AgentName(row.get(0)?),
+        model: row.get(1)?,
+        kind: row.get(2)?,
+        account: row.get(3)?,
+        day: Day(row.get(8)?),
+    };
+    let tally = Tally {
+        entries: number(9)?,
+        usage: Usage {
+            input: number(10)?,
+            cache_read: number(11)?,
+            cache_write: number(12)?,
+            output: number(13)?,
+            reasoning: number(14)?,
+            source: if number(9)? == 0 {
+                UsageSource::default()
+            } else {
+                encode::usage_source(row.get(15)?)?
+            },
+        },
+        actual_nano: number(16)?,
+        priced_nano: number(17)?,
+        included: number(18)?,
+        unknown: number(19)?,
+        assumed_nano: number(20)?,
+        tries: number(21)?,
+        wall_ms: number(22)?,
+        first_try: number(23)?,
+        second_try: number(24)?,
+        reworked: number(25)?,
+        failed: number(26)?,
+        verified: number(27)?,
+        rated: number(28)?,
+        stars: number(29)?,
+    };
+    Ok((key, tally))
+}
+
+/// Reads `VIEW_ALLOWANCES`.
+pub(crate) fn allowance(row: &Row<'_>) -> Answer<Allowance> {
+    let window: String = row.get(1)?;
+    Ok(Allowance {
+        account: row.get(0)?,
+        window: match Window::named(&window) {
+            Some(window) => window,
+            None => return damaged("the window of an allowance", window),
+        },
+        what: row.get(2)?,
+        exhausted: row.get(3)?,
+        resets_at: row.get::<_, Option<u64>>(4)?.map(Millis),
+        seen_at: Millis(row.get(5)?),
+    })
 }
 
 /// Reads `question_view!`.

@@ -22,6 +22,7 @@ use crate::clock::{Clock, Skew};
 use crate::encode::{self, State, bits, int, run_state_code};
 use crate::failure::{Answer, Stop};
 use crate::history::Entry;
+use crate::money::Purse;
 use crate::rows::{Names, RunRow, TaskRow, outcome_columns};
 use crate::statements as sql;
 
@@ -66,6 +67,8 @@ pub(crate) struct Work<'c> {
     pub(crate) touched: BTreeSet<u64>,
     /// Turns that were done within this command, and how.
     pub(crate) closed: VecDeque<(u64, Outcome)>,
+    /// What money there is to do.
+    pub(crate) purse: Purse,
 }
 
 impl<'c> Work<'c> {
@@ -99,6 +102,7 @@ impl<'c> Work<'c> {
             left: BTreeSet::new(),
             touched: BTreeSet::new(),
             closed: VecDeque::new(),
+            purse: Purse::default(),
         })
     }
 
@@ -119,7 +123,12 @@ impl<'c> Work<'c> {
             Command::Steer { task, words } => self.steer(*task, words),
             Command::Heartbeat { leases, lease_ms } => self.heartbeat(leases, *lease_ms),
             Command::Settle { lease, settlement } => self.settle(*lease, settlement),
-            Command::Return { lease, why } => self.give_back_leased(*lease, why),
+            Command::Return { lease, why, spending } => self.give_back_leased(*lease, why, spending),
+            Command::Meter { lease, reading } => self.meter(*lease, reading),
+            Command::NoteAllowance(allowance) => self.note_allowance(allowance),
+            Command::SetBudget { scope, limit_nano } => self.set_budget(scope, *limit_nano),
+            Command::RaiseBudget { scope, by_nano } => self.raise_budget(scope, *by_nano),
+            Command::Rate { task, stars, words } => self.rate(*task, *stars, words),
             Command::ExpireLeases => self.expire_leases(),
             Command::Recover { me, go_on } => self.recover(me, *go_on),
             Command::PauseRun { run } => self.pause_run(*run),
@@ -174,6 +183,7 @@ impl<'c> Work<'c> {
 
     pub(crate) fn flush(&mut self) -> Answer<()> {
         self.flush_tasks()?;
+        self.flush_tallies()?;
         self.flush_entries()?;
         self.flush_runs()
     }

@@ -69,6 +69,7 @@ fn claim(store: &mut dyn Store, limit: u32) -> Vec<Claimed> {
         lease_ms: LEASE_MS,
         borrowed: 0,
         caps: Vec::new(),
+        terms: Default::default(),
     };
     match apply(store, Command::Claim(request)) {
         Reply::Claimed { tasks, .. } => tasks,
@@ -398,6 +399,7 @@ fn writer_to_be_killed() {
             lease_ms: LEASE_MS,
             borrowed: 0,
             caps: Vec::new(),
+            terms: Default::default(),
         };
         let Reply::Claimed { tasks, .. } = apply(&mut store, Command::Claim(request)) else {
             panic!()
@@ -538,6 +540,7 @@ fn a_task_that_changes_hands_within_a_commit_is_listed_once() {
         lease_ms: LEASE_MS,
         borrowed: 0,
         caps: Vec::new(),
+        terms: Default::default(),
     };
     let lease = Lease {
         task: TaskId(1),

@@ -53,6 +53,7 @@ fn furnish(path: &Path) {
             lease_ms: 30_000,
             borrowed: 0,
             caps: Vec::new(),
+            terms: Default::default(),
         })
     };
     let Reply::Claimed { tasks: claimed, .. } = apply(claim(99)) else {

@@ -2,6 +2,7 @@
 
 pub(crate) mod add;
 mod answer;
+mod budget;
 mod change;
 mod config;
 pub(crate) mod crew;
@@ -79,6 +80,7 @@ pub(crate) fn dispatch(app: &App, command: &Command) -> Outcome {
         Command::Gc(args) => gc::gc(app, args),
         Command::Fsck => fsck::fsck(app),
         Command::Route(args) => route::route(app, args),
+        Command::Budget(args) => budget::budget(app, args),
         Command::Prices(args) => prices::prices(app, args),
         Command::Install(args) => install::install(app, args),
         Command::Uninstall(args) => install::uninstall(app, args),

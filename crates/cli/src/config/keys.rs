@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use wheelhouse_core::money::parse_usd;
 use wheelhouse_core::spec::RETRY_MAX;
 use wheelhouse_core::time::parse_duration;
 
@@ -39,6 +40,8 @@ pub(crate) enum Kind {
     Span,
     /// Text.
     Text,
+    /// Money in dollars.
+    Usd,
     /// A list of names.
     Names,
     /// One of these words.
@@ -237,6 +240,31 @@ pub(crate) const KEYS: &[Key] = &[
         },
         default: Some("60000"),
         about: "A prompt longer than this goes by a file, which the agent is told to read.",
+    },
+    Key {
+        pattern: "budget.day",
+        kind: Kind::Usd,
+        default: None,
+        about: "What all tasks together may spend in a UTC day, in dollars; no limit when absent.",
+    },
+    Key {
+        pattern: "budget.hour",
+        kind: Kind::Usd,
+        default: None,
+        about: "What all tasks together may spend in a clock hour, in dollars.",
+    },
+    Key {
+        pattern: "budget.session",
+        kind: Kind::Usd,
+        default: None,
+        about: "What all tasks together may spend in one life of an engine, in dollars.",
+    },
+    Key {
+        pattern: "agents.*.billing",
+        kind: Kind::Text,
+        default: None,
+        about: "Who pays for this agent: `api` (by the token), `subscription` (a flat fee), `free`, or `reported` (what \
+                the agent itself says, the default).",
     },
     Key {
         pattern: "agents.*.backend",
@@ -462,6 +490,18 @@ impl Kind {
                 Raw::Text(text) => Ok(Value::Text(text.clone())),
                 Raw::Integer(_) | Raw::List(_) | Raw::Other(_) => Err(format!("{raw} is not text in quotes")),
             },
+            Kind::Usd => {
+                let text = match raw {
+                    Raw::Text(text) => text.clone(),
+                    Raw::Integer(number) => number.to_string(),
+                    Raw::List(_) => String::new(),
+                    Raw::Other(text) => text.clone(),
+                };
+                match parse_usd(&text) {
+                    Ok(_) => Ok(Value::Text(text)),
+                    Err(_) => Err(format!("{raw} is not an amount in dollars such as \"2.50\"")),
+                }
+            }
             Kind::Names => match raw {
                 Raw::List(names) => Ok(Value::Names(names.clone())),
                 // From the environment or the command line, where there are no brackets.
@@ -490,6 +530,7 @@ impl Kind {
             Kind::Bytes => "size, such as `8MiB`".to_owned(),
             Kind::Span => "duration, such as `90s` or `20m`".to_owned(),
             Kind::Text => "text".to_owned(),
+            Kind::Usd => "dollars, such as `\"2.50\"`".to_owned(),
             Kind::Names => "list of names".to_owned(),
             Kind::Word(words) => format!("`{}`", words.join("` or `")),
         }

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use wheelhouse_core::budget::Scope;
+use wheelhouse_core::money::parse_usd;
 use wheelhouse_core::policy::{Decision, Rule};
+use wheelhouse_core::price::Billing;
 use wheelhouse_core::spec::EnvTemplate;
 
 use super::api::ApiSettings;
@@ -48,6 +51,8 @@ pub(crate) struct Settings {
     pub(crate) retention: Duration,
     /// `context.*` and `agents.*.context.*`
     pub(crate) context: wheelhouse_context::settings::Settings,
+    /// `budget.*`, in nano-dollars
+    pub(crate) budgets: Vec<(Scope, u64)>,
     /// `agents.*`
     pub(crate) agents: BTreeMap<String, AgentSettings>,
     /// `accounts.*.parallel_max`
@@ -71,6 +76,8 @@ pub(crate) struct AgentSettings {
     pub(crate) packet: Option<bool>,
     /// `parallel_max`
     pub(crate) parallel_max: Option<u32>,
+    /// `billing`
+    pub(crate) billing: Option<Billing>,
     /// `account`
     pub(crate) account: Option<String>,
     /// `env`
@@ -112,6 +119,7 @@ impl Merged {
             tree_retention: Duration::from_secs(self.count("isolation.tree_days").saturating_mul(86_400)),
             routing_file: self.text("routing.file"),
             retention: Duration::from_secs(self.count("retention.days").saturating_mul(86_400)),
+            budgets: self.budgets(),
             accounts: self.accounts(),
             context,
             agents,
@@ -169,6 +177,17 @@ impl Merged {
                     }),
                 },
                 (["parallel_max"], Value::Count(number)) => agent.parallel_max = Some(narrow(*number)),
+                (["billing"], Value::Text(billing)) => {
+                    agent.billing = Billing::named(billing);
+                    if agent.billing.is_none() {
+                        problems.push(Problem {
+                            origin: origin.clone(),
+                            message: format!(
+                                "`{billing}` is not a way of billing; there is `api`, `subscription`, `free`, `reported`"
+                            ),
+                        });
+                    }
+                }
                 (["account"], Value::Text(account)) => agent.account = Some(account.clone()),
                 (["env", variable], Value::Text(text)) => {
                     agent.env.insert((*variable).to_owned(), text.clone());
@@ -221,6 +240,21 @@ impl Merged {
             }
         }
         rules
+    }
+
+    fn budgets(&self) -> Vec<(Scope, u64)> {
+        let limit = |(name, scope): (&str, Scope)| match self.value(name) {
+            Some(Value::Text(usd)) => Some((scope, parse_usd(usd).ok()?)),
+            _ => None,
+        };
+        [
+            ("budget.day", Scope::Day),
+            ("budget.hour", Scope::Hour),
+            ("budget.session", Scope::Session),
+        ]
+        .into_iter()
+        .filter_map(limit)
+        .collect()
     }
 
     fn accounts(&self) -> BTreeMap<String, u32> {
@@ -362,6 +396,10 @@ pub(super) mod tests {
                 "routing.file" => "routing.file = \"r.yaml\"",
                 "agents.*.roster" => "agents.exec.roster = \"m\"",
                 "retention.days" => "retention.days = 7",
+                "budget.day" => "budget.day = \"7\"",
+                "budget.hour" => "budget.hour = 7",
+                "budget.session" => "budget.session = 0.5",
+                "agents.*.billing" => "agents.exec.billing = \"api\"",
                 "agents.*.backend" => "agents.b.backend = \"exec\"",
                 "agents.*.command" => "agents.exec.command = \"/bin/dash\"",
                 "serve.listen" => "serve.listen = \"127.0.0.1:7\"",

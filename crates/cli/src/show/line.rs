@@ -72,6 +72,12 @@ fn happened(happened: &Happened, event: &Event) -> String {
             text.push_str(&format!(", {}", words::cost(cost)));
             text
         }
+        Happened::SpendingBooked { attempt, usage, cost } => {
+            let tokens = words::tokens(usage).unwrap_or_else(|| "no tokens".to_owned());
+            format!("try {attempt} had consumed {tokens}, {}", words::cost(cost))
+        }
+        Happened::BudgetWarned { .. } => budget_warned(&event.happened).unwrap_or_default(),
+        Happened::TaskRated { stars, words } => format!("rated {stars} of 5: {}", one_line(words)),
         Happened::TaskHeld { held } => format!("held: {}", words::held_note(held, event.run, event.at)),
         Happened::TaskReleased => "released".to_owned(),
         Happened::TaskReturned { fence, why } => format!("returned (fence {fence} is void): {}", one_line(why)),
@@ -140,6 +146,10 @@ pub(crate) fn progress(
             let text = words::outcome(outcome).text;
             Some(format!("{} {key} try {attempt}: {text}", paint.warm("!")))
         }
+        Happened::BudgetWarned { .. } => {
+            let note = budget_warned(&event.happened)?;
+            Some(format!("{} {note}", paint.warm("!")))
+        }
         Happened::TaskHeld { held } if worth_a_line(held) => {
             let note = words::held_note(held, event.run, event.at);
             Some(format!("{} {key} {note}", paint.warm("?")))
@@ -172,6 +182,8 @@ pub(crate) fn progress(
         | Happened::AttemptStarted { .. }
         | Happened::AttemptReported { .. }
         | Happened::AttemptEnded { .. }
+        | Happened::SpendingBooked { .. }
+        | Happened::TaskRated { .. }
         | Happened::TaskHeld { .. }
         | Happened::TaskReleased
         | Happened::TaskRetried
@@ -186,13 +198,32 @@ pub(crate) fn progress(
     }
 }
 
+/// How much of a budget is used, when that was said.
+fn budget_warned(happened: &Happened) -> Option<String> {
+    let Happened::BudgetWarned {
+        scope,
+        used_nano,
+        limit_nano,
+    } = happened
+    else {
+        return None;
+    };
+    let percent = u128::from(*used_nano) * 100 / u128::from((*limit_nano).max(1));
+    Some(format!(
+        "{percent} % of the budget of {} is used: {} of {}",
+        words::scope_name(scope),
+        words::dollars(*used_nano),
+        words::dollars(*limit_nano)
+    ))
+}
+
 fn worth_a_line(held: &wheelhouse_core::task::Held) -> bool {
     use wheelhouse_core::task::Held;
     match held {
         Held::Approval { .. }
         | Held::Question { .. }
         | Held::MergeConflict { .. }
-        | Held::Budget
+        | Held::Budget { .. }
         | Held::Quota { .. }
         | Held::Retry { .. } => true,
         // A paused run says so once, and conflicts come and go by themselves.

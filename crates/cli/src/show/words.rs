@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use wheelhouse_core::budget::Scope;
 use wheelhouse_core::ids::{RunId, TaskKey};
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::store::{RunState, RunView, TaskView};
@@ -178,7 +179,7 @@ pub(crate) fn held_note(held: &Held, run: RunId, now: Millis) -> String {
         Held::Paused => format!("its run is paused: `wheelhouse resume {run}`"),
         Held::Approval { question } => format!("needs approval: `wheelhouse approve {question}`"),
         Held::Question { question } => format!("asks {question}: `wheelhouse answer {question} …`"),
-        Held::Budget => "its budget is used up".to_owned(),
+        Held::Budget { scope, until } => held_budget(scope, *until, run, now),
         Held::Quota { until } => format!(
             "the provider's allowance returns at {} (in {})",
             clock(*until, now),
@@ -187,6 +188,34 @@ pub(crate) fn held_note(held: &Held, run: RunId, now: Millis) -> String {
         Held::Retry { until } => format!("tried again in {}", human(until.since(now))),
         Held::Conflict { with } => format!("`{with}` writes the same files"),
         Held::MergeConflict { question } => format!("does not merge: `wheelhouse answer` shows {question}"),
+    }
+}
+
+/// Which budget is in the way, and what makes room in it.
+fn held_budget(scope: &Scope, until: Option<Millis>, run: RunId, now: Millis) -> String {
+    let raise = match scope {
+        Scope::Task(_) => format!("`wheelhouse budget raise {run}/… USD`"),
+        scope => format!("`wheelhouse budget raise {scope} USD`"),
+    };
+    match until {
+        Some(until) => format!(
+            "the budget of this {scope} is used up until {} (in {}): {raise}",
+            clock(until, now),
+            human(until.since(now))
+        ),
+        None => format!("there is no room in the budget of {}: {raise}", scope_name(scope)),
+    }
+}
+
+/// What a budget limits, in words.
+pub(crate) fn scope_name(scope: &Scope) -> String {
+    match scope {
+        Scope::Day => "the day".to_owned(),
+        Scope::Hour => "the hour".to_owned(),
+        Scope::Session => "this session of the engine".to_owned(),
+        Scope::Run(run) => run.to_string(),
+        Scope::Task(_) => "the task".to_owned(),
+        Scope::Instance(instance) => format!("instance {instance}"),
     }
 }
 

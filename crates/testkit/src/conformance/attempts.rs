@@ -1,6 +1,7 @@
 //! Cases: how tries are numbered and what is kept of them.
 
 use wheelhouse_core::event::Happened;
+use wheelhouse_core::ledger::Spending;
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::store::{
     ArtifactRef, AttemptStart, Check, Claimed, Command, Next, ProcessMark, Settlement, TaskResult,
@@ -46,7 +47,11 @@ pub(super) fn a_repeated_try_keeps_its_number(t: &mut Trial) {
     let r = t.submit(vec![task("a")]);
     let lease = t.claim_one("a").lease;
     let why = "once".to_owned();
-    t.apply(Command::Return { lease, why });
+    t.apply(Command::Return {
+        lease,
+        why,
+        spending: Spending::default(),
+    });
     assert_eq!(began(&t.claim_one("a")), (1, 1, "exec"));
     t.advance_ms(LEASE_MS);
     t.returned(Command::ExpireLeases);

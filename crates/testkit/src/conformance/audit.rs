@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use wheelhouse_core::day::Day;
 use wheelhouse_core::ids::{AttemptNumber, Cursor, TaskId};
+use wheelhouse_core::ledger::{Entry, Line, Tally, TallyKey};
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::store::{Counts, Reader, RunState, RunView, TaskView};
 use wheelhouse_core::task::TaskState;
@@ -30,9 +32,12 @@ pub fn audit(reader: &mut dyn Reader) -> Vec<String> {
     let events = reader.events(Cursor(0), None, u32::MAX).expect("events can be read");
     let witness = witness(&events, &rules);
     let mut faults = witness.breaches.clone();
+    let ledger = reader.ledger(0, u32::MAX).expect("the ledger can be read");
     for run in &runs {
-        faults.extend(compare_run(run, &tasks, &witness));
+        let sums = sum(ledger.iter().filter(|entry| entry.run == run.id));
+        faults.extend(compare_run(run, &tasks, &witness, &sums));
     }
+    faults.extend(compare_ledger(&ledger, reader));
     for task in tasks.values() {
         faults.extend(compare_task(task, &tasks, &rules, &witness));
         faults.extend(check_attempts(task, reader));
@@ -52,7 +57,80 @@ pub fn audit(reader: &mut dyn Reader) -> Vec<String> {
     faults
 }
 
-fn compare_run(run: &RunView, tasks: &BTreeMap<TaskId, TaskView>, witness: &Witness) -> Vec<String> {
+fn sum<'e>(entries: impl Iterator<Item = &'e Entry>) -> Tally {
+    let mut sum = Tally::default();
+    for entry in entries {
+        sum.book(&Line {
+            turn: entry.turn.clone(),
+            model: entry.model.clone(),
+            usage: entry.usage,
+            cost: entry.cost,
+            assumed_nano: entry.assumed_nano,
+        });
+    }
+    sum
+}
+
+/// However the ledger is summed, it is one number; and no budget holds more than its limit.
+fn compare_ledger(ledger: &[Entry], reader: &mut dyn Reader) -> Vec<String> {
+    let mut faults = Vec::new();
+    let mut by_day: BTreeMap<TallyKey, Tally> = BTreeMap::new();
+    for (key, tally) in reader.tallies(Day(0), Day(u32::MAX)).expect("the tallies can be read") {
+        by_day.entry(key).or_default().add(&tally);
+    }
+    let mut keys: BTreeMap<TallyKey, Vec<&Entry>> = BTreeMap::new();
+    for entry in ledger {
+        let key = TallyKey {
+            day: Day::of(entry.at),
+            agent: entry.agent.clone(),
+            model: entry.model.clone(),
+            account: entry.account.clone(),
+            kind: entry.kind.clone(),
+        };
+        keys.entry(key).or_default().push(entry);
+    }
+    for (key, entries) in &keys {
+        let (one, other) = (
+            sum(entries.iter().copied()),
+            by_day.get(key).copied().unwrap_or_default(),
+        );
+        let money = |tally: &Tally| {
+            let Tally {
+                entries,
+                usage,
+                included,
+                unknown,
+                assumed_nano,
+                ..
+            } = *tally;
+            (
+                entries,
+                usage.total(),
+                tally.known_nano(),
+                included,
+                unknown,
+                assumed_nano,
+            )
+        };
+        if money(&one) != money(&other) {
+            faults.push(format!(
+                "{key:?}: the ledger says {:?}, its sum by day {:?}",
+                money(&one),
+                money(&other)
+            ));
+        }
+    }
+    let booked: u64 = by_day.values().map(|tally| tally.entries).sum();
+    if booked != ledger.len() as u64 {
+        faults.push(format!(
+            "the sums by day hold {booked} entries, the ledger {}",
+            ledger.len()
+        ));
+    }
+    faults
+}
+
+fn compare_run(run: &RunView, tasks: &BTreeMap<TaskId, TaskView>, witness: &Witness, sums: &Tally) -> Vec<String> {
     let mut faults = Vec::new();
     let mut counts = Counts::default();
     for task in tasks.values().filter(|task| task.run == run.id) {
@@ -94,11 +172,19 @@ fn compare_run(run: &RunView, tasks: &BTreeMap<TaskId, TaskView>, witness: &Witn
             counts.open()
         ));
     }
-    let sums = (tale.usage_total, tale.cost_nano, tale.cost_unknown);
     let totals = (run.usage.total(), run.cost_nano, run.cost_unknown);
-    if sums != totals {
+    let booked = (sums.usage.total(), sums.known_nano(), sums.unknown);
+    if booked != totals {
         faults.push(format!(
-            "{}: consumed {totals:?}, the history adds up to {sums:?}",
+            "{}: consumed {totals:?}, its ledger adds up to {booked:?}",
+            run.id
+        ));
+    }
+    // Of what is reported twice the ledger holds less than was told, never more.
+    if totals.0 > tale.usage_total {
+        let told = tale.usage_total;
+        faults.push(format!(
+            "{}: consumed {totals:?}, the history tells of {told} tokens",
             run.id
         ));
     }

@@ -1,5 +1,6 @@
 //! Cases: stopping tasks and runs.
 
+use wheelhouse_core::ledger::Spending;
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::store::{Command, Next, Refused, Reply, RunState, Settlement};
 use wheelhouse_core::time::Millis;
@@ -14,7 +15,11 @@ pub(super) fn what_has_not_started_is_cancelled_at_once(t: &mut Trial) {
     t.retry_at(&claimed[1], Outcome::Crashed, later, false);
     let lease = claimed[0].lease;
     let why = "not now".to_owned();
-    t.apply(Command::Return { lease, why });
+    t.apply(Command::Return {
+        lease,
+        why,
+        spending: Spending::default(),
+    });
     let waiting = t.id(r, "waiting");
     t.apply(Command::CancelTask { task: waiting });
     assert_eq!(t.states(r), "ready:ready held:held(retry) waiting:cancelled");
@@ -132,7 +137,11 @@ pub(super) fn a_lost_worker_does_not_undo_a_cancel(t: &mut Trial) {
     t.apply(Command::CancelRun { run: r });
     let why = "cannot go on".to_owned();
     let lease = leases[0];
-    t.apply(Command::Return { lease, why });
+    t.apply(Command::Return {
+        lease,
+        why,
+        spending: Spending::default(),
+    });
     assert_eq!(t.beat(&[leases[2]], 10 * LEASE_MS).0, []);
     t.advance_ms(LEASE_MS);
     let returned = t.returned(Command::ExpireLeases);

@@ -1,6 +1,7 @@
 //! Cases: which tasks a claim takes, and in which order.
 
 use wheelhouse_core::ids::TaskKey;
+use wheelhouse_core::ledger::Spending;
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::spec::TaskSpec;
 use wheelhouse_core::store::{Cap, ClaimRequest, Command, Reply};
@@ -147,7 +148,11 @@ pub(super) fn a_conflict_ends_with_the_task_it_names(t: &mut Trial) {
             let a = t.claim_one("a");
             t.claim(9);
             let why = "no time".to_owned();
-            t.apply(Command::Return { lease: a.lease, why });
+            t.apply(Command::Return {
+                lease: a.lease,
+                why,
+                spending: Spending::default(),
+            });
         },
         &|t| {
             t.claim_one("a");
@@ -186,7 +191,11 @@ pub(super) fn a_conflict_ends_with_the_task_it_names(t: &mut Trial) {
             fence: running.fence,
         };
         let why = "again".to_owned();
-        t.apply(Command::Return { lease, why });
+        t.apply(Command::Return {
+            lease,
+            why,
+            spending: Spending::default(),
+        });
     }
     assert_eq!(t.count(r, "task_held"), 10, "nine conflicts and one retry");
 }

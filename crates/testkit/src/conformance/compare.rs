@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
+use wheelhouse_core::day::Day;
 use wheelhouse_core::event::{Event, Happened};
 use wheelhouse_core::ids::{Cursor, RunId, TaskId};
 use wheelhouse_core::store::{Command, Reader, Refused, Reply, TaskView};
@@ -109,6 +110,26 @@ fn look(a: &mut dyn Bench, b: &mut dyn Bench) -> Result<(), String> {
         &a.open_questions().expect("read"),
         &b.open_questions().expect("read"),
     )?;
+    same(
+        "the ledger",
+        &a.ledger(0, u32::MAX).expect("read"),
+        &b.ledger(0, u32::MAX).expect("read"),
+    )?;
+    let tallies = |reader: &mut dyn Reader| {
+        let all = reader.tallies(Day(0), Day(u32::MAX)).expect("read");
+        all.into_iter()
+            .filter(|(_, tally)| !tally.is_empty())
+            .collect::<BTreeMap<_, _>>()
+    };
+    same("the tallies", &tallies(a.as_mut()), &tallies(b.as_mut()))?;
+    let (budgets, others) = (a.budgets(Millis(0)), b.budgets(Millis(0)));
+    same("the budgets", &budgets.expect("read"), &others.expect("read"))?;
+    let allowances = |reader: &mut dyn Reader| {
+        let mut all = reader.allowances().expect("read");
+        all.sort_by(|one, other| (&one.account, one.window).cmp(&(&other.account, other.window)));
+        all
+    };
+    same("the allowances", &allowances(a.as_mut()), &allowances(b.as_mut()))?;
     for run in &runs {
         same("run", &a.run(run.id).expect("read"), &b.run(run.id).expect("read"))?;
         same(

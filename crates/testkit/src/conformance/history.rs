@@ -11,7 +11,7 @@ use wheelhouse_core::ids::{AttemptNumber, Cursor, Fence, RunId, TaskId};
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::task::Held;
 use wheelhouse_core::time::Millis;
-use wheelhouse_core::usage::{Cost, Usage};
+use wheelhouse_core::usage::Usage;
 
 pub use super::audit::audit;
 
@@ -74,19 +74,6 @@ pub(super) struct RunTale {
     pub(super) done: u64,
     pub(super) succeeded: u64,
     pub(super) usage_total: u64,
-    pub(super) cost_nano: u64,
-    pub(super) cost_unknown: u64,
-}
-
-impl RunTale {
-    fn consume(&mut self, usage: Usage, cost: Cost) {
-        self.usage_total += usage.total();
-        match cost {
-            Cost::Actual(nano) | Cost::Priced(nano) => self.cost_nano += nano,
-            Cost::Unknown => self.cost_unknown += 1,
-            Cost::Included | Cost::Free => {}
-        }
-    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
@@ -199,6 +186,11 @@ impl Witness {
     }
 
     fn of_task(&mut self, id: TaskId, event: &Event, rules: &Rules) {
+        if matches!(event.happened, Happened::TaskRated { .. }) {
+            let over = self.tasks.get(&id).is_some_and(|tale| tale.phase == Phase::Done);
+            self.rule("only what is over is rated", over);
+            return;
+        }
         let (submitted, finished, paused) = match self.runs.get(&event.run) {
             Some(run) => (run.submitted, run.finished, run.paused != Pause::No),
             None => (false, false, false),
@@ -238,6 +230,10 @@ impl Witness {
         }
     }
 
+    fn count(&mut self, run: RunId, usage: Usage) {
+        self.runs.entry(run).or_default().usage_total += usage.total();
+    }
+
     /// What one event makes of a task, and whether it could happen there.
     fn tell(&mut self, tale: &mut Tale, event: &Event, paused: bool) {
         use Phase as P;
@@ -267,14 +263,14 @@ impl Witness {
                 attempt,
                 outcome,
                 usage,
-                cost,
+                cost: _,
             } => {
                 self.rule("claims and ends alternate", tale.is_running(*attempt));
                 let stopped = !tale.stopping || *outcome == Outcome::Cancelled;
                 self.rule("who was asked to stop ends as cancelled", stopped);
                 self.leave_running(tale, P::Ended);
                 tale.last_outcome = Some(outcome.clone());
-                self.runs.entry(event.run).or_default().consume(*usage, *cost);
+                self.count(event.run, *usage);
             }
             Happened::TaskReturned { fence, .. } => {
                 let current = from == P::Running && *fence == tale.fence;
@@ -284,9 +280,16 @@ impl Witness {
             }
             Happened::TaskHeld { held } => {
                 self.rule("a hold fits what came before it", hold_fits(held, from, paused));
-                tale.repeats |= matches!(held, Held::Quota { .. });
+                // Out of money the try goes on under its number; before a first try there is none to repeat.
+                tale.repeats |=
+                    matches!(held, Held::Quota { .. }) || (from == P::Ended && matches!(held, Held::Budget { .. }));
                 tale.phase = P::Held;
             }
+            Happened::SpendingBooked { usage, .. } => {
+                self.rule("only a running try is booked", from == P::Running);
+                self.count(event.run, *usage);
+            }
+            Happened::BudgetWarned { .. } | Happened::TaskRated { .. } => {}
             Happened::TaskReleased => {
                 self.rule("only a held task is released", from == P::Held);
                 tale.phase = P::Loose;
@@ -372,6 +375,6 @@ fn hold_fits(held: &Held, from: Phase, paused: bool) -> bool {
         Held::Question { .. } | Held::MergeConflict { .. } | Held::Quota { .. } | Held::Retry { .. } => {
             from == P::Ended
         }
-        Held::Budget => matches!(from, P::Ready | P::Ended),
+        Held::Budget { .. } => matches!(from, P::Ready | P::Ended),
     }
 }

@@ -1,6 +1,7 @@
 //! Cases: pauses and waits, and how they end.
 
 use wheelhouse_core::event::Happened;
+use wheelhouse_core::ledger::Spending;
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::spec::TaskSpec;
 use wheelhouse_core::store::{Command, Reply, RunState};
@@ -58,7 +59,11 @@ pub(super) fn waking_in_a_paused_run_is_held(t: &mut Trial) {
     t.advance_ms(10);
     let why = "tired".to_owned();
     let lease = claimed[1].lease;
-    t.apply(Command::Return { lease, why });
+    t.apply(Command::Return {
+        lease,
+        why,
+        spending: Spending::default(),
+    });
     assert_eq!(t.claim(9), []);
     assert_eq!(t.states(r), "a:held(paused) b:held(paused)");
     assert_eq!(t.story(r, "b"), "task_ready task_claimed task_returned task_held");

@@ -1,6 +1,7 @@
 //! Cases: who may write about a running task. Most queues fail at least one of these.
 
 use wheelhouse_core::ids::Lease;
+use wheelhouse_core::ledger::Spending;
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::store::{AttemptStart, ClaimRequest, Command, Refused};
 use wheelhouse_core::time::Millis;
@@ -93,14 +94,25 @@ pub(super) fn a_draining_process_of_the_same_name_cannot_write(t: &mut Trial) {
     let r = t.submit(vec![task("a"), task("b")]);
     let old = t.claim_one("a").lease;
     let why = "shutting down".to_owned();
-    t.apply(Command::Return { lease: old, why });
+    t.apply(Command::Return {
+        lease: old,
+        why,
+        spending: Spending::default(),
+    });
     let new = t.claim_one("a").lease;
     // What the old process still has in its pipe:
     let start = AttemptStart::default();
     assert_eq!(t.refused(Command::Start { lease: old, start }), Refused::LostLease(old));
     assert_eq!(t.beat(&[old], LEASE_MS), (vec![old], vec![]));
     let why = "shutting down".to_owned();
-    assert_eq!(t.refused(Command::Return { lease: old, why }), Refused::LostLease(old));
+    assert_eq!(
+        t.refused(Command::Return {
+            lease: old,
+            why,
+            spending: Spending::default()
+        }),
+        Refused::LostLease(old)
+    );
     assert_eq!(t.states(r), "a:running b:ready");
     assert_eq!(t.beat(&[new], LEASE_MS), (vec![], vec![]));
 }
@@ -183,7 +195,11 @@ pub(super) fn every_write_needs_the_lease(t: &mut Trial) {
             Command::Start { lease, start },
             Command::Report { lease, kind, text },
             settle(lease, ended(Outcome::Succeeded)),
-            Command::Return { lease, why },
+            Command::Return {
+                lease,
+                why,
+                spending: Spending::default(),
+            },
         ] {
             assert_eq!(t.refused(command), Refused::LostLease(lease));
         }
@@ -256,7 +272,11 @@ pub(super) fn a_task_given_back_is_ready_at_once(t: &mut Trial) {
     let r = t.submit(vec![task("a")]);
     let lease = t.claim_one("a").lease;
     let why = "the engine is going down".to_owned();
-    t.apply(Command::Return { lease, why });
+    t.apply(Command::Return {
+        lease,
+        why,
+        spending: Spending::default(),
+    });
     assert_eq!(t.states(r), "a:ready");
     let events = t.events(r);
     let told = events.iter().any(|event| {
@@ -276,7 +296,11 @@ pub(super) fn fences_grow_with_every_claim(t: &mut Trial) {
         last = claimed.lease.fence;
         let why = "again".to_owned();
         let lease = claimed.lease;
-        t.apply(Command::Return { lease, why });
+        t.apply(Command::Return {
+            lease,
+            why,
+            spending: Spending::default(),
+        });
         t.reopen();
     }
     assert_eq!(t.task(r, "a").fence, 4);

@@ -29,6 +29,7 @@ mod crew_random;
 pub mod dag;
 mod holds;
 mod leases;
+mod money;
 mod once;
 mod questions;
 mod reading;
@@ -270,6 +271,29 @@ suite! { $
         a_crew_survives_a_crash_between_any_two_commands;
     crew_random:
         random_crews_never_block;
+    money:
+        without_a_budget_nothing_is_reserved
+        a_try_reserves_before_it_begins_and_settles_what_it_cost
+        a_thousand_reservations_on_one_budget_never_exceed_it
+        the_narrowest_of_nested_budgets_decides
+        who_waits_for_a_reservation_goes_on_when_it_is_given_back
+        what_is_used_up_is_held_until_a_person_raises_it
+        a_persons_limit_wins_over_the_configured_one
+        a_session_begins_with_its_owner
+        a_day_ends_and_its_budget_is_whole_again
+        a_clock_set_back_begins_no_day_again
+        a_running_try_takes_more_while_there_is_more
+        a_try_stopped_at_its_line_goes_on_when_there_is_more
+        an_owner_that_dies_gives_back_and_what_it_used_is_booked
+        what_is_given_back_says_what_it_used
+        a_turn_reported_twice_counts_once
+        unknown_is_counted_by_what_is_assumed
+        who_costs_nothing_needs_no_money
+        three_of_a_kind_make_an_estimate
+        a_used_up_account_holds_all_its_agents_and_no_other
+        a_limit_in_sight_is_kept_and_holds_nobody
+        the_work_of_a_day_is_summed
+        the_ledger_outlives_its_run;
     retention:
         finished_runs_are_pruned_with_all_that_hangs_on_them
         open_and_recent_runs_stay

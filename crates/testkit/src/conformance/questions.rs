@@ -2,6 +2,7 @@
 
 use wheelhouse_core::event::Happened;
 use wheelhouse_core::ids::QuestionId;
+use wheelhouse_core::ledger::Spending;
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::question::{NOT_STEERED, QuestionKind, Resolution, approval_text};
 use wheelhouse_core::spec::TaskSpec;
@@ -49,7 +50,11 @@ pub(super) fn an_approved_task_is_not_asked_for_again(t: &mut Trial) {
     t.answer(question, "approve", Resolution::Proceed);
     let lease = t.claim_one("a").lease;
     let why = "again".to_owned();
-    t.apply(Command::Return { lease, why });
+    t.apply(Command::Return {
+        lease,
+        why,
+        spending: Spending::default(),
+    });
     let claimed = t.claim_one("a");
     t.retry_at(&claimed, Outcome::Crashed, t.clock.now(), false);
     let lease = t.claim_one("a").lease;
@@ -270,7 +275,11 @@ pub(super) fn what_a_try_asked_ends_with_it(t: &mut Trial) {
     let late = t.ask_running(lease, QuestionKind::Words, "and which?");
     t.answer(question, "this one", Resolution::Deliver);
     let why = "again".to_owned();
-    t.apply(Command::Return { lease, why });
+    t.apply(Command::Return {
+        lease,
+        why,
+        spending: Spending::default(),
+    });
     assert_eq!(t.open_questions(), []);
     let answer = Command::Answer {
         question: late,

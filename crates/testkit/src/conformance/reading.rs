@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use wheelhouse_core::ids::{Cursor, QuestionId, RunId, TaskId};
+use wheelhouse_core::ledger::Spending;
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::spec::{BudgetLimit, Isolation, Merge, OnFailure, RunSpec, TaskSpec, Work};
 use wheelhouse_core::store::{Command, RunState};
@@ -163,7 +164,7 @@ pub(super) fn text_comes_back_byte_for_byte(t: &mut Trial) {
         approval: false,
         env: map(odd),
         cwd: Some(odd.to_owned()),
-        budget: Some(BudgetLimit { cost_nano: 0 }),
+        budget: Some(BudgetLimit { cost_nano: 1 }),
         routed: Some("by a rule".to_owned()),
     };
     let r = t.submit_run(run.clone(), vec![spec.clone()]);
@@ -176,7 +177,11 @@ pub(super) fn text_comes_back_byte_for_byte(t: &mut Trial) {
     assert!(claimed.spec == spec, "the claim has it too");
     let why = odd.to_owned();
     let lease = claimed.lease;
-    t.apply(Command::Return { lease, why });
+    t.apply(Command::Return {
+        lease,
+        why,
+        spending: Spending::default(),
+    });
 }
 
 pub(super) fn the_store_keeps_its_name(t: &mut Trial) {

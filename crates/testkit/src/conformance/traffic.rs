@@ -5,11 +5,16 @@
 //! played to another.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use wheelhouse_core::budget::{Payer, Scope, Terms};
 use wheelhouse_core::ids::{Lease, OwnerId, QuestionId, RunId, TaskId, TaskKey};
+use wheelhouse_core::ledger::{Line, Reading, Spending};
 use wheelhouse_core::outcome::Outcome;
+use wheelhouse_core::price::Billing;
 use wheelhouse_core::question::{QuestionKind, Resolution};
-use wheelhouse_core::spec::{RunSpec, TaskSpec};
+use wheelhouse_core::quota::{Allowance, Window};
+use wheelhouse_core::spec::{BudgetLimit, RunSpec, TaskSpec};
 use wheelhouse_core::store::{
     AttemptStart, Cap, ClaimRequest, Claimed, Command, Next, ProcessMark, Refused, Reply, Settlement, TaskResult,
 };
@@ -88,9 +93,13 @@ enum Kind {
     RetryRun,
     Answer,
     Prune,
+    Meter,
+    Allowance,
+    Budget,
+    Rate,
 }
 
-const WEIGHTS: [(u64, Kind); 21] = [
+const WEIGHTS: [(u64, Kind); 25] = [
     (5, Kind::Submit),
     (4, Kind::Add),
     (26, Kind::Claim),
@@ -112,6 +121,10 @@ const WEIGHTS: [(u64, Kind); 21] = [
     (1, Kind::RetryRun),
     (8, Kind::Answer),
     (1, Kind::Prune),
+    (6, Kind::Meter),
+    (1, Kind::Allowance),
+    (3, Kind::Budget),
+    (3, Kind::Rate),
 ];
 
 impl Traffic {
@@ -224,6 +237,7 @@ impl Traffic {
             Kind::Return => Command::Return {
                 lease: self.lease(),
                 why: format!("{WHY}{}", self.dice.below(9)),
+                spending: self.spending(),
             },
             Kind::Expire => Command::ExpireLeases,
             Kind::Recover => Command::Recover {
@@ -240,6 +254,17 @@ impl Traffic {
             Kind::Answer => self.answer(),
             Kind::Prune => Command::Prune {
                 before: Millis(now.0.saturating_sub(self.dice.below(5_000))),
+            },
+            Kind::Meter => Command::Meter {
+                lease: self.lease(),
+                reading: Box::new(self.reading()),
+            },
+            Kind::Allowance => Command::NoteAllowance(self.allowance(now)),
+            Kind::Budget => self.budget(),
+            Kind::Rate => Command::Rate {
+                task: self.task(),
+                stars: u8::try_from(self.dice.below(7)).unwrap_or(0),
+                words: "so so".to_owned(),
             },
         }
     }
@@ -281,6 +306,7 @@ impl Traffic {
         let count = self.dice.below(8);
         let run = RunSpec {
             standing: self.dice.percent(15),
+            budget: self.limit(),
             ..build::run(&format!("run {}", self.dice.below(100)))
         };
         Command::SubmitRun {
@@ -335,6 +361,7 @@ impl Traffic {
             priority: i32::try_from(self.dice.below(4)).unwrap_or(0) - 1,
             files,
             approval: self.dice.percent(12),
+            budget: self.limit(),
             ..build::task(&format!("k{}", self.next_key))
         }
     }
@@ -359,7 +386,110 @@ impl Traffic {
             },
             borrowed: u32::try_from(self.dice.below(3)).unwrap_or(0),
             caps,
+            terms: Arc::new(self.terms()),
         }
+    }
+
+    fn limit(&mut self) -> Option<BudgetLimit> {
+        let cost_nano = self.dice.below(4_000_000);
+        self.dice.percent(30).then_some(BudgetLimit { cost_nano })
+    }
+
+    fn terms(&mut self) -> Terms {
+        let mut limits = Vec::new();
+        for scope in [Scope::Day, Scope::Hour, Scope::Session] {
+            if self.dice.percent(15) {
+                limits.push((scope, self.dice.below(20_000_000)));
+            }
+        }
+        let mut payers = BTreeMap::new();
+        for agent in AGENTS {
+            let billing = self
+                .dice
+                .weighted(&[(4, Billing::Reported), (1, Billing::Free), (1, Billing::Subscription)]);
+            let payer = Payer {
+                model: self.model(),
+                account: self.account(),
+                billing,
+            };
+            payers.insert(agent.into(), payer);
+        }
+        Terms {
+            limits,
+            default_nano: 500_000,
+            safety_percent: 30,
+            payers,
+        }
+    }
+
+    fn model(&mut self) -> Option<String> {
+        self.dice.percent(60).then(|| format!("m{}", self.dice.below(2)))
+    }
+
+    fn account(&mut self) -> Option<String> {
+        self.dice.percent(40).then(|| format!("account {}", self.dice.below(2)))
+    }
+
+    fn line(&mut self) -> Line {
+        let cost = self.cost();
+        let assumed = self.dice.below(100_000);
+        Line {
+            // Few, so that some are said twice.
+            turn: self.dice.percent(40).then(|| format!("turn {}", self.dice.below(30))),
+            model: self.model(),
+            usage: self.usage(),
+            cost,
+            assumed_nano: if cost == Cost::Unknown { assumed } else { 0 },
+        }
+    }
+
+    fn spending(&mut self) -> Spending {
+        let lines = self.dice.below(3);
+        Spending {
+            account: self.account(),
+            kind: "prompt".to_owned(),
+            lines: (0..lines).map(|_| self.line()).collect(),
+        }
+    }
+
+    fn reading(&mut self) -> Reading {
+        Reading {
+            account: self.account(),
+            kind: "prompt".to_owned(),
+            line: self.line(),
+            want_nano: self.dice.below(3_000_000),
+        }
+    }
+
+    fn allowance(&mut self, now: Millis) -> Allowance {
+        let resets = self.dice.percent(80);
+        Allowance {
+            account: self.account().unwrap_or_else(|| "exec".to_owned()),
+            window: if self.dice.percent(50) {
+                Window::Week
+            } else {
+                Window::FiveHours
+            },
+            what: "a limit".to_owned(),
+            exhausted: self.dice.percent(50),
+            resets_at: resets.then(|| Millis(now.0 + self.dice.below(800))),
+            seen_at: Millis(0),
+        }
+    }
+
+    fn budget(&mut self) -> Command {
+        let scope = match self.dice.below(5) {
+            0 => Scope::Day,
+            1 => Scope::Session,
+            2 => Scope::Task(self.task()),
+            _ => Scope::Run(self.run()),
+        };
+        let nano = self.dice.below(5_000_000);
+        if self.dice.percent(60) {
+            return Command::RaiseBudget { scope, by_nano: nano };
+        }
+        let limit_nano = self.dice.percent(60).then_some(nano);
+        Command::SetBudget { scope, limit_nano }
     }
 
     fn start(&mut self) -> AttemptStart {
@@ -399,12 +529,15 @@ impl Traffic {
             }
             _ => Vec::new(),
         };
+        let spending = self.spending();
+        let usages = spending.lines.iter().map(|line| line.usage);
         let settlement = Settlement {
             outcome: outcome.clone(),
             next,
-            usage: self.usage(),
+            usage: usages.reduce(Usage::plus).unwrap_or_else(|| self.usage()),
             cost: self.cost(),
             new_tasks,
+            spending,
             ..self.output()
         };
         Command::Settle {
@@ -414,6 +547,9 @@ impl Traffic {
     }
 
     fn next_step(&mut self, now: Millis, claimed: Option<&Claimed>) -> Next {
+        if self.dice.percent(15) {
+            return Next::AwaitBudget;
+        }
         if self.dice.percent(35) {
             let kinds = [
                 QuestionKind::Failure,

@@ -1,9 +1,12 @@
 //! A store on the bench, with short ways to do and to see: what the cases are written in.
 
+use std::sync::Arc;
+
 use std::time::Duration;
 
 use wheelhouse_core::event::{Event, Happened};
 use wheelhouse_core::ids::{AgentName, Cursor, Lease, OwnerId, QuestionId, RunId, TaskId, TaskKey};
+use wheelhouse_core::ledger::Spending;
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::question::{QuestionKind, Resolution};
 use wheelhouse_core::spec::{RunSpec, TaskSpec};
@@ -39,6 +42,7 @@ pub fn ended(outcome: Outcome) -> Settlement {
         artifacts: Vec::new(),
         new_tasks: Vec::new(),
         learned: None,
+        spending: Spending::default(),
     }
 }
 
@@ -58,6 +62,7 @@ pub fn claim_by(owner: &str, limit: u32) -> ClaimRequest {
         lease_ms: LEASE_MS,
         borrowed: 0,
         caps: Vec::new(),
+        terms: Arc::default(),
     }
 }
 

@@ -4,30 +4,43 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use wheelhouse_core::budget::Terms;
 use wheelhouse_core::crew;
 use wheelhouse_core::event::Happened;
 use wheelhouse_core::ids::{AgentName, Lease, TaskId};
 use wheelhouse_core::spec::Work;
 use wheelhouse_core::store::{Cap, ClaimRequest, Claimed, Reply};
 use wheelhouse_core::task::TaskEvent;
+use wheelhouse_core::time::Millis;
 use wheelhouse_core::write_set::overlap;
 
-use super::CONFLICT_HOLDS_MAX;
+use super::money::Reserved;
 use super::world::{Attempt, World};
+use super::{CONFLICT_HOLDS_MAX, MONEY_HOLDS_MAX};
 
 impl World {
     pub(super) fn claim(&mut self, request: &ClaimRequest) -> Reply {
         self.wake();
         let expire_at = self.expire_instances();
+        self.configure_budgets(&request.terms, &request.owner);
+        self.follow_money();
         let lent = self.lent();
         let ours = |id: &&TaskId| self.task(**id).owner.as_ref() == Some(&request.owner);
         let ours = u32::try_from(lent.iter().filter(ours).count()).unwrap_or(u32::MAX);
         let limit = request.limit.saturating_add(ours.saturating_sub(request.borrowed));
         let mut tasks = Vec::new();
-        let mut conflicts = 0;
+        let (mut conflicts, mut short) = (0, 0);
+        let returns_at = self.first_return(&request.terms);
         while tasks.len() < limit as usize {
-            let Some(id) = self.best_ready(&request.caps, &lent) else {
+            let Some(id) = self.best_ready(request, &lent) else {
                 break;
+            };
+            if short == MONEY_HOLDS_MAX {
+                break;
+            }
+            let Reserved::Begin(reserved) = self.reserve(id, &request.terms) else {
+                short += 1;
+                continue;
             };
             match self.writes_meet(id) {
                 Some(_) if conflicts == CONFLICT_HOLDS_MAX => break,
@@ -35,15 +48,31 @@ impl World {
                     self.hold_conflict(id, with);
                     conflicts += 1;
                 }
-                None => tasks.push(self.claim_one(id, request)),
+                None => {
+                    let granted_nano = self.hold_reserved(id, reserved);
+                    let mut claimed = self.claim_one(id, request);
+                    claimed.granted_nano = granted_nano;
+                    tasks.push(claimed);
+                }
             }
         }
         Reply::Claimed {
             tasks,
-            wake_at: self.wakes.first().map(|(until, _)| *until),
+            wake_at: [self.wakes.first().map(|(until, _)| *until), returns_at]
+                .into_iter()
+                .flatten()
+                .min(),
             now: self.now,
             expire_at,
         }
+    }
+
+    /// When the first account returns that ready tasks wait for.
+    fn first_return(&self, terms: &Terms) -> Option<Millis> {
+        self.ready
+            .keys()
+            .filter_map(|agent| self.used_up_until(agent, terms))
+            .min()
     }
 
     fn wake(&mut self) {
@@ -57,8 +86,11 @@ impl World {
 
     /// The first claimable task over all agents that no cap closes. Whatever is done with it, it is not ready
     /// afterwards, so asking again gives the next one.
-    fn best_ready(&self, caps: &[Cap], lent: &[TaskId]) -> Option<TaskId> {
-        let open = self.ready.iter().filter(|(agent, _)| !self.capped(agent, caps, lent));
+    fn best_ready(&self, request: &ClaimRequest, lent: &[TaskId]) -> Option<TaskId> {
+        let closed = |agent: &AgentName| {
+            self.capped(agent, &request.caps, lent) || self.used_up_until(agent, &request.terms).is_some()
+        };
+        let open = self.ready.iter().filter(|(agent, _)| !closed(agent));
         let best: Option<&(Reverse<i32>, TaskId)> = open.filter_map(|(_, ready)| ready.first()).min();
         best.map(|(_, id)| *id)
     }
@@ -141,6 +173,8 @@ impl World {
             agent: task.agent.clone(),
             session,
             spec: task.spec.clone(),
+            at: now,
+            granted_nano: None,
         };
         let happened = Happened::TaskClaimed {
             attempt: claimed.attempt,

@@ -172,6 +172,7 @@ impl World {
                 break;
             }
         }
+        self.follow_money();
         for id in std::mem::take(&mut self.touched) {
             let now = self.now;
             let run = self.run_mut(id);

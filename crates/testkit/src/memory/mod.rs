@@ -38,6 +38,9 @@
 //! - **Claims** look at caps first (a capped task stays ready and those behind it are looked at), then at write sets;
 //!   the conflict named is the overlapping running task with the lowest id, of any run.
 //!   At [`CONFLICT_HOLDS_MAX`] conflicts the claim ends with what it has.
+//! - **Money** comes before write sets: a task without it is held, at most [`MONEY_HOLDS_MAX`] a claim. Agents whose account
+//!   is used up are passed over. A reservation that is given back lets up to eight of those go on that wait for its
+//!   budget, or up to 256 when nothing is reserved any more.
 //! - **Pruning** removes every artifact that no task refers to, by any settlement it ever had.
 //! - **Submissions** whose tasks need each other in a circle are refused. Adding no tasks changes nothing.
 
@@ -47,6 +50,7 @@ mod claim;
 mod clock;
 mod crew;
 mod flow;
+mod money;
 mod read;
 mod runs;
 mod settle;
@@ -65,6 +69,9 @@ pub use clock::TestClock;
 use world::World;
 
 use crate::conformance::{Bench, Factory};
+
+/// How many tasks one claim holds because there is no money for them at the most.
+pub const MONEY_HOLDS_MAX: usize = 256;
 
 /// How many tasks one claim holds because of write sets at the most, so that a claim stays short.
 pub const CONFLICT_HOLDS_MAX: usize = 256;

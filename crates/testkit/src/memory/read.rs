@@ -1,10 +1,15 @@
 //! The reading half of the port. Every call takes the lock once and so sees one moment.
 
+use wheelhouse_core::budget::{Budget, Experience, Kept};
+use wheelhouse_core::day::Day;
 use wheelhouse_core::event::Event;
 use wheelhouse_core::ids::{AgentName, ArtifactHash, Cursor, QuestionId, RunId, TaskId, TaskKey};
+use wheelhouse_core::ledger::{Entry, Tally, TallyKey};
+use wheelhouse_core::quota::Allowance;
 use wheelhouse_core::route::past::PastTask;
 use wheelhouse_core::spec::{RunSpec, TaskSpec};
 use wheelhouse_core::store::{AttemptView, Failure, QuestionView, Reader, RunView, TaskResult, TaskView};
+use wheelhouse_core::time::Millis;
 
 use super::MemoryStore;
 use super::world::{Attempt, World};
@@ -109,6 +114,37 @@ impl Reader for MemoryReader {
             *busy.entry(agent.clone()).or_default() += u32::try_from(ready.len()).unwrap_or(u32::MAX);
         }
         Ok(busy.into_iter().filter(|(_, count)| *count > 0).collect())
+    }
+
+    fn ledger(&mut self, after: u64, limit: u32) -> Result<Vec<Entry>, Failure> {
+        let inner = self.0.lock();
+        let entries = inner.world.purse.ledger.iter().filter(|entry| entry.id > after);
+        Ok(entries.take(limit as usize).cloned().collect())
+    }
+
+    fn tallies(&mut self, first: Day, last: Day) -> Result<Vec<(TallyKey, Tally)>, Failure> {
+        let inner = self.0.lock();
+        let of_days = |(key, _): &(&TallyKey, &Tally)| (first..=last).contains(&key.day);
+        let tallies = inner.world.purse.tallies.iter().filter(of_days);
+        Ok(tallies.map(|(key, tally)| (key.clone(), *tally)).collect())
+    }
+
+    fn budgets(&mut self, now: Millis) -> Result<Vec<Budget>, Failure> {
+        let inner = self.0.lock();
+        let view = |kept: &Kept| {
+            let mut kept = kept.clone();
+            kept.roll(now);
+            kept.view()
+        };
+        Ok(inner.world.purse.budgets.values().filter_map(view).collect())
+    }
+
+    fn allowances(&mut self) -> Result<Vec<Allowance>, Failure> {
+        Ok(self.0.lock().world.purse.allowances.values().cloned().collect())
+    }
+
+    fn experience(&mut self, agent: &AgentName, model: Option<&str>, kind: &str) -> Result<Experience, Failure> {
+        Ok(self.0.lock().world.experience(agent, model, kind))
     }
 
     fn store_id(&mut self) -> Result<String, Failure> {

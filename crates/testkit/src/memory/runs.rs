@@ -190,6 +190,10 @@ impl World {
             .filter(|(_, run)| old(run))
             .map(|(id, _)| *id)
             .collect();
+        for run in &gone {
+            let tasks = self.runs[run].tasks.clone();
+            self.forget_money(*run, &tasks);
+        }
         if !gone.is_empty() {
             self.runs.retain(|id, _| !gone.contains(id));
             self.tasks.retain(|_, task| !gone.contains(&task.run));

@@ -5,6 +5,7 @@ use std::time::Duration;
 use wheelhouse_core::crew;
 use wheelhouse_core::event::Happened;
 use wheelhouse_core::ids::{Lease, OwnerId, QuestionId, RunId, TaskId};
+use wheelhouse_core::ledger::Spending;
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::question::{NOT_STEERED, QuestionKind, Resolution};
 use wheelhouse_core::route::past::PastTask;
@@ -116,17 +117,34 @@ impl World {
         }
         self.check_new_tasks(run, &settlement.new_tasks)?;
 
-        self.record_end(run, id, settlement);
+        self.record_end(id, settlement);
+        let Settlement {
+            outcome,
+            usage,
+            cost,
+            result,
+            spending,
+            ..
+        } = settlement;
+        self.book_end(id, spending, *usage, *cost);
+        if let (Outcome::Quota { resets_at }, Next::TryAt { at, .. }) = (outcome, &settlement.next) {
+            self.exhaust_account(id, spending, resets_at.unwrap_or(*at));
+        }
         match &settlement.next {
             Next::Done { continues } => {
                 if let Some(learned) = settlement.learned {
                     self.remember(id, &settlement.outcome, learned);
                 }
+                self.tally_outcome(id, spending, outcome, result);
                 self.end_settled(id, &settlement.outcome, *continues);
             }
             // Somebody wants it stopped, and it is: nothing more is tried or asked.
-            Next::TryAt { .. } | Next::Ask { .. } if stop || interrupt => {
-                self.end_settled(id, &settlement.outcome, false)
+            Next::TryAt { .. } | Next::Ask { .. } | Next::AwaitBudget if stop || interrupt => {
+                self.end_settled(id, &settlement.outcome, false);
+            }
+            Next::AwaitBudget => {
+                self.await_budget(id);
+                self.task_mut(id).next_is_new = false;
             }
             Next::TryAt { at, agent, quota } => {
                 let held = if *quota {
@@ -174,7 +192,7 @@ impl World {
         self.end(id, TaskEvent::Settled { outcome }, continues);
     }
 
-    fn record_end(&mut self, run: RunId, id: TaskId, settlement: &Settlement) {
+    fn record_end(&mut self, id: TaskId, settlement: &Settlement) {
         let now = self.now;
         let (outcome, usage, cost) = (settlement.outcome.clone(), settlement.usage, settlement.cost);
         for artifact in &settlement.artifacts {
@@ -201,13 +219,6 @@ impl World {
         if let Err(refused) = crew::spent(self, id, usage, cost) {
             unreachable!("nobody is asked about what was consumed: {refused}")
         }
-        let run = self.run_mut(run);
-        run.usage = Some(run.usage.map_or(usage, |sum| sum.plus(usage)));
-        match cost {
-            Cost::Actual(nano) | Cost::Priced(nano) => run.cost_nano = run.cost_nano.saturating_add(nano),
-            Cost::Included | Cost::Free => {}
-            Cost::Unknown => run.cost_unknown += 1,
-        }
         let happened = Happened::AttemptEnded {
             attempt,
             outcome,
@@ -217,14 +228,15 @@ impl World {
         self.emit_task(id, happened);
     }
 
-    pub(super) fn give_back_leased(&mut self, lease: Lease, why: &str) -> Result<Reply, Refused> {
+    pub(super) fn give_back_leased(&mut self, lease: Lease, why: &str, spending: &Spending) -> Result<Reply, Refused> {
         self.leased(lease)?;
-        self.give_back(lease.task, why);
+        self.give_back(lease.task, why, spending);
         Ok(Reply::Done)
     }
 
     /// A running task loses its worker; the try will be repeated, unless somebody wanted it stopped anyway.
-    fn give_back(&mut self, id: TaskId, why: &str) -> ReturnedTask {
+    fn give_back(&mut self, id: TaskId, why: &str, spending: &Spending) -> ReturnedTask {
+        self.book_return(id, spending);
         let task = self.task(id);
         let (fence, stop) = (task.fence, task.cancel_requested || task.interrupt_requested);
         self.step(id, &TaskEvent::Returned);
@@ -243,7 +255,7 @@ impl World {
     pub(super) fn expire_leases(&mut self) -> Reply {
         let expired = |id: &TaskId| self.task(*id).lease_until <= self.now;
         let expired: Vec<TaskId> = self.running.iter().copied().filter(expired).collect();
-        let give_back = |id| self.give_back(id, "its lease ran out");
+        let give_back = |id| self.give_back(id, "its lease ran out", &Spending::default());
         Reply::Returned {
             tasks: expired.into_iter().map(give_back).collect(),
         }
@@ -264,7 +276,7 @@ impl World {
         }
         let of_others = |id: &TaskId| self.task(*id).owner.as_ref() != Some(me);
         let of_others: Vec<TaskId> = self.running.iter().copied().filter(of_others).collect();
-        let give_back = |id| self.give_back(id, "its engine went away");
+        let give_back = |id| self.give_back(id, "its engine went away", &Spending::default());
         Reply::Returned {
             tasks: of_others.into_iter().map(give_back).collect(),
         }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use wheelhouse_core::budget::Scope;
 use wheelhouse_core::event::Happened;
 use wheelhouse_core::ids::{RunId, TaskId, TaskKey};
 use wheelhouse_core::spec::{RunSpec, TaskSpec};
@@ -36,6 +37,9 @@ impl World {
             tasks: tasks.len() as u64,
         };
         self.emit(run, None, submitted);
+        if let Some(limit) = spec.budget {
+            self.limit(Scope::Run(run), limit.cost_nano);
+        }
         let tasks = self.insert_tasks(run, tasks);
         self.touch(run);
         Ok(Reply::Submitted { run, tasks })

@@ -16,11 +16,12 @@ use wheelhouse_core::question::QuestionKind;
 use wheelhouse_core::route::past::PastTask;
 use wheelhouse_core::spec::{RunSpec, TaskSpec};
 use wheelhouse_core::store::{Counts, Letter, ProcessMark, Refused, Reply, RunState, TaskResult};
-use wheelhouse_core::task::{TaskEvent, TaskState};
+use wheelhouse_core::task::{Held, TaskEvent, TaskState};
 use wheelhouse_core::time::Millis;
 use wheelhouse_core::usage::{Cost, Usage};
 
 use super::crew::Crew;
+use super::money::Purse;
 
 #[derive(Default)]
 pub(super) struct World {
@@ -56,6 +57,9 @@ pub(super) struct World {
     /// Keys of wishes, with when, what for, and the answer.
     pub(super) once: BTreeMap<String, (Millis, String, Reply)>,
     pub(super) crew: Crew,
+    pub(super) purse: Purse,
+    /// The owners that ever claimed.
+    pub(super) owners: Vec<OwnerId>,
 }
 
 pub(super) struct Run {
@@ -251,6 +255,7 @@ impl World {
     }
 
     fn leave_state(&mut self, id: TaskId) {
+        let mut short = false;
         let Some(task) = self.tasks.get_mut(&id) else { return };
         if let Some(run) = self.runs.get_mut(&task.run) {
             *counter(&mut run.counts, &task.state) -= 1;
@@ -284,6 +289,9 @@ impl World {
                 if let Some(until) = held.until() {
                     self.wakes.remove(&(until, id));
                 }
+                if matches!(held, Held::Budget { .. }) {
+                    short = true;
+                }
                 if let Some(with) = task.conflict_with.take()
                     && let Some(waiters) = self.conflicts.get_mut(&with)
                 {
@@ -294,6 +302,9 @@ impl World {
                 }
             }
             TaskState::Waiting { .. } | TaskState::Done { .. } => {}
+        }
+        if short {
+            self.stop_waiting_for_money(id);
         }
     }
 

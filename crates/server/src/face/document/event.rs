@@ -87,6 +87,17 @@ fn happened_doc(happened: &Happened) -> Value {
             "usage": UsageDoc::from(usage),
             "cost": cost_doc(cost),
         }),
+        Happened::SpendingBooked { attempt, usage, cost } => json!({
+            "attempt": attempt,
+            "usage": UsageDoc::from(usage),
+            "cost": cost_doc(cost),
+        }),
+        Happened::BudgetWarned {
+            scope,
+            used_nano,
+            limit_nano,
+        } => json!({ "budget": scope, "used_nano": used_nano, "limit_nano": limit_nano }),
+        Happened::TaskRated { stars, words } => json!({ "stars": stars, "words": words }),
         Happened::TaskHeld { held } => json!({ "held": held_doc(held) }),
         Happened::TaskReturned { fence, why } => json!({ "fence": fence, "why": why }),
         Happened::TaskDone { outcome, continues } => {

@@ -243,7 +243,10 @@ impl From<&TaskView> for Task {
 pub fn held_doc(held: &Held) -> Value {
     let reason = held.name();
     match held {
-        Held::Paused | Held::Budget => json!({ "reason": reason }),
+        Held::Paused => json!({ "reason": reason }),
+        Held::Budget { scope, until } => {
+            json!({ "reason": reason, "budget": scope, "until": until.map(moment) })
+        }
         Held::Approval { question } | Held::Question { question } | Held::MergeConflict { question } => {
             json!({ "reason": reason, "question": question.to_string() })
         }
