@@ -327,14 +327,10 @@ async fn watch(
     let mut ordered = true;
     loop {
         let wall_end = birth + limits.wall;
-        // Who waits for a person is not idle.
-        let pause_end = line.next_deadline().unwrap_or(birth + pulse.last() + limits.idle);
-        let look_end = line.next_look(pulse.last()).map_or(wall_end, |look| birth + look);
-        let patience_end = pause_end
-            .min(wall_end)
-            .min(line.interrupt_end.unwrap_or(wall_end))
-            .min(look_end);
-        let deadline = cut.as_ref().map_or(patience_end, |(_, end)| *end);
+        let deadline = match &cut {
+            Some((_, end)) => *end,
+            None => line.patience_end(birth, pulse.last(), limits),
+        };
         let tick = if line.meter.has_line() && cut.is_none() {
             Instant::now() + METER_TICK
         } else {
@@ -361,15 +357,11 @@ async fn watch(
                     }
                 }
                 Some(Word::Order(order)) => {
-                    if order == Order::Interrupt {
-                        let patience = if can_interrupt { INTERRUPT_PATIENCE } else { Duration::ZERO };
-                        line.interrupt_end.get_or_insert(Instant::now() + patience);
-                    }
+                    line.heed(&order, can_interrupt);
                     if matches!(order, Order::Stop | Order::Kill) && cut.is_none() {
                         cut = Some((Outcome::Killed, Instant::now() + limits.grace + STOP_EXTRA));
                     }
-                    if let Order::Answer { request, .. } = &order {
-                        line.open.remove(request);
+                    if matches!(order, Order::Answer { .. }) {
                         pulse.touch();
                     }
                     // The agent may be at its end already.
@@ -390,10 +382,7 @@ async fn watch(
                 if let Some((outcome, _)) = cut {
                     // It was told to stop and did not: dropping the future kills what it started.
                     drop(work);
-                    let mut ended = failed(outcome, "it ignored the order to stop and was killed".to_owned());
-                    // It was at work: what it cost is not nothing because it told nobody.
-                    ended.cost = Cost::Unknown;
-                    return *ended;
+                    return *disobeyed(outcome);
                 }
                 let now = Instant::now();
                 if let Some(order) = line.look(pulse.last(), birth.elapsed()).await {
@@ -405,13 +394,8 @@ async fn watch(
                     let _ = to_agent.send(answer);
                     continue;
                 }
-                let outcome = if line.interrupt_end.is_some_and(|end| end <= now) {
-                    Outcome::Killed
-                } else if wall_end <= now {
-                    Outcome::TimedOut
-                } else if birth + pulse.last() + limits.idle <= now && line.open.is_empty() {
-                    Outcome::Stalled
-                } else {
+                let idle_end = birth + pulse.last() + limits.idle;
+                let Some(outcome) = line.overran(now, wall_end, idle_end) else {
                     continue;
                 };
                 let _ = to_agent.send(Order::Stop);
@@ -419,6 +403,13 @@ async fn watch(
             }
         }
     }
+}
+
+fn disobeyed(outcome: Outcome) -> Box<Ended> {
+    let mut ended = failed(outcome, "it ignored the order to stop and was killed".to_owned());
+    // It was at work: what it cost is not nothing because it told nobody.
+    ended.cost = Cost::Unknown;
+    ended
 }
 
 fn millis(span: Duration) -> u64 {
@@ -689,6 +680,45 @@ impl Line {
             text: bounded(&text, REPORT_MAX),
         };
         let _ = self.inputs.send(asked).await;
+    }
+
+    /// Notes what an order on its way to the agent changes here.
+    fn heed(&mut self, order: &Order, can_interrupt: bool) {
+        match order {
+            Order::Interrupt => {
+                let patience = if can_interrupt {
+                    INTERRUPT_PATIENCE
+                } else {
+                    Duration::ZERO
+                };
+                self.interrupt_end.get_or_insert(Instant::now() + patience);
+            }
+            Order::Answer { request, .. } => drop(self.open.remove(request)),
+            Order::Steer(_) | Order::Stop | Order::Kill => {}
+        }
+    }
+
+    /// Why it is to be stopped now, if it is.
+    fn overran(&self, now: Instant, wall_end: Instant, idle_end: Instant) -> Option<Outcome> {
+        if self.interrupt_end.is_some_and(|end| end <= now) {
+            Some(Outcome::Killed)
+        } else if wall_end <= now {
+            Some(Outcome::TimedOut)
+        } else if idle_end <= now && self.open.is_empty() {
+            Some(Outcome::Stalled)
+        } else {
+            None
+        }
+    }
+
+    /// When something is due although nothing comes, unless it was cut short already.
+    fn patience_end(&self, birth: Instant, heard: Duration, limits: Limits) -> Instant {
+        let wall_end = birth + limits.wall;
+        // Who waits for a person is not idle.
+        let pause_end = self.next_deadline().unwrap_or(birth + heard + limits.idle);
+        let look_end = self.next_look(heard).map_or(wall_end, |look| birth + look);
+        let interrupt_end = self.interrupt_end.unwrap_or(wall_end);
+        pause_end.min(wall_end).min(interrupt_end).min(look_end)
     }
 
     /// When the first open request gets its safe answer.

@@ -129,11 +129,7 @@ fn columns(happened: &Happened, name: &mut dyn FnMut(&str) -> Answer<i64>) -> An
         Happened::TaskReleased => (14, none, None),
         Happened::TaskReturned { fence, why } => (TASK_RETURNED, one(int(*fence)), Some(why.clone())),
         Happened::TaskDone { outcome, continues } => {
-            let (c, body) = match encode::outcome_detail(outcome) {
-                Detail::None => (None, None),
-                Detail::Number(number) => (Some(bits(number)), None),
-                Detail::Text(text) => (None, Some(text)),
-            };
+            let (c, body) = detail_columns(outcome);
             let code = encode::outcome_code(outcome);
             (TASK_DONE, [Some(code), Some(i64::from(*continues)), c], body)
         }
@@ -164,25 +160,14 @@ fn columns(happened: &Happened, name: &mut dyn FnMut(&str) -> Answer<i64>) -> An
             to,
             kind,
         } => {
-            let kind = match kind {
-                MessageKind::Request => 34,
-                MessageKind::Note => 35,
-            };
-            let parties = [
-                Some(int(message.0)),
-                Some(codes::party_code(*from)),
-                Some(codes::party_code(*to)),
-            ];
-            (kind, parties, None)
+            let (from, to) = (codes::party_code(*from), codes::party_code(*to));
+            (message_code(*kind), [Some(int(message.0)), Some(from), Some(to)], None)
         }
         Happened::InterruptRequested => (36, none, None),
         Happened::SpendingBooked { attempt, usage, cost } => {
             let (cost, cost_nano) = encode::cost_codes(*cost);
-            let booked = BookedShape {
-                usage: encode::usage_text(*usage),
-            };
-            let body = serde_json::to_string(&booked).ok();
-            (SPENDING_BOOKED, [Some((*attempt).into()), Some(cost), cost_nano], body)
+            let columns = [Some((*attempt).into()), Some(cost), cost_nano];
+            (SPENDING_BOOKED, columns, booked_text(*usage))
         }
         Happened::BudgetWarned {
             scope,
@@ -196,6 +181,28 @@ fn columns(happened: &Happened, name: &mut dyn FnMut(&str) -> Answer<i64>) -> An
         Happened::TaskRated { stars, words } => (TASK_RATED, one((*stars).into()), Some(words.clone())),
         Happened::QuestionAnswered { question, answer } => (20, one(int(question.0)), Some(answer.clone())),
     })
+}
+
+fn message_code(kind: MessageKind) -> i64 {
+    match kind {
+        MessageKind::Request => 34,
+        MessageKind::Note => 35,
+    }
+}
+
+fn booked_text(usage: Usage) -> Option<String> {
+    let booked = BookedShape {
+        usage: encode::usage_text(usage),
+    };
+    serde_json::to_string(&booked).ok()
+}
+
+fn detail_columns(outcome: &Outcome) -> (Option<i64>, Option<String>) {
+    match encode::outcome_detail(outcome) {
+        Detail::None => (None, None),
+        Detail::Number(number) => (Some(bits(number)), None),
+        Detail::Text(text) => (None, Some(text)),
+    }
 }
 
 /// The outcome, the provenance of the cost, and the rest.
@@ -351,28 +358,10 @@ impl Read {
                 instance: InstanceId(self.number(self.a)?),
                 end: codes::end(self.signed(self.b)?)?,
             },
-            34 | 35 => Happened::MessageSent {
-                message: MessageId(self.number(self.a)?),
-                from: codes::party(self.number(self.b)?),
-                to: codes::party(self.number(self.c)?),
-                kind: if kind == 34 {
-                    MessageKind::Request
-                } else {
-                    MessageKind::Note
-                },
-            },
+            34 => self.message_sent(MessageKind::Request)?,
+            35 => self.message_sent(MessageKind::Note)?,
             36 => Happened::InterruptRequested,
-            SPENDING_BOOKED => {
-                let booked: BookedShape = match serde_json::from_str(self.body.as_deref().unwrap_or("{}")) {
-                    Ok(booked) => booked,
-                    Err(error) => return damaged("what was booked", error),
-                };
-                Happened::SpendingBooked {
-                    attempt: self.small(self.a)?,
-                    usage: encode::usage(booked.usage.as_deref())?,
-                    cost: encode::cost(self.signed(self.b)?, self.c)?,
-                }
-            }
+            SPENDING_BOOKED => self.spending_booked()?,
             BUDGET_WARNED => Happened::BudgetWarned {
                 scope: self.scope()?,
                 used_nano: from_bits(self.signed(self.a)?),
@@ -383,6 +372,27 @@ impl Read {
                 words: self.body.unwrap_or_default(),
             },
             other => return damaged("the kind of an event", other),
+        })
+    }
+
+    fn message_sent(self, kind: MessageKind) -> Answer<Happened> {
+        Ok(Happened::MessageSent {
+            message: MessageId(self.number(self.a)?),
+            from: codes::party(self.number(self.b)?),
+            to: codes::party(self.number(self.c)?),
+            kind,
+        })
+    }
+
+    fn spending_booked(self) -> Answer<Happened> {
+        let booked: BookedShape = match serde_json::from_str(self.body.as_deref().unwrap_or("{}")) {
+            Ok(booked) => booked,
+            Err(error) => return damaged("what was booked", error),
+        };
+        Ok(Happened::SpendingBooked {
+            attempt: self.small(self.a)?,
+            usage: encode::usage(booked.usage.as_deref())?,
+            cost: encode::cost(self.signed(self.b)?, self.c)?,
         })
     }
 
