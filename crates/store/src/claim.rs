@@ -66,7 +66,7 @@ impl Work<'_> {
         self.configure_budgets(&request.terms, owner)?;
         self.follow_money()?;
         let mut lanes = self.lanes()?;
-        let (used_up, returns_at) = self.used_up(&lanes, &request.terms)?;
+        let (used_up, returns_at) = self.used_up(&mut lanes, &request.terms)?;
         let mut caps = Room::new(self, &request.caps, used_up)?;
         let mut short = 0;
         let mut writers: Option<BTreeMap<u64, Writer>> = None;
@@ -137,7 +137,7 @@ impl Work<'_> {
     }
 
     /// Agents with ready tasks whose account is used up, and when the first of these returns.
-    fn used_up(&mut self, lanes: &[Lane], terms: &Terms) -> Answer<(BTreeSet<i64>, Option<Millis>)> {
+    fn used_up(&mut self, lanes: &mut [Lane], terms: &Terms) -> Answer<(BTreeSet<i64>, Option<Millis>)> {
         let exhausted = self.exhausted()?;
         let (mut agents, mut returns_at) = (BTreeSet::new(), None);
         if exhausted.is_empty() {
@@ -147,7 +147,10 @@ impl Work<'_> {
             let name = AgentName(self.names.text(self.connection, lane.agent)?);
             if let Some(at) = exhausted.get(&terms.account(&name)) {
                 agents.insert(lane.agent);
-                returns_at = [returns_at, Some(*at)].into_iter().flatten().min();
+                // The list is behind this commit: nothing may be ready there any more.
+                if self.first_of(lane, PAGE)?.is_some() {
+                    returns_at = [returns_at, Some(*at)].into_iter().flatten().min();
+                }
             }
         }
         Ok((agents, returns_at))

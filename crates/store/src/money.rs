@@ -647,7 +647,9 @@ impl Work<'_> {
             Cost::Unknown => row.cost_unknown += 1,
         }
         if self.any_budget()? {
-            for row in self.budgets_of(lease.task)? {
+            // One without a limit just now counts too: it may get one again in this window.
+            for scope in self.scopes_of(lease.task)? {
+                let Some(row) = self.budget_row(&scope)? else { continue };
                 if let Some((true, row)) = self.change_budget(row.id, |kept| kept.spend(line))?
                     && let Some(budget) = row.kept.view()
                 {

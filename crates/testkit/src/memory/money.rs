@@ -161,19 +161,22 @@ impl World {
 
     fn budgets_of(&mut self, id: TaskId) -> Vec<Budget> {
         let now = self.now;
-        let scopes = [
-            Scope::Task(id),
-            Scope::Run(self.task(id).run),
-            Scope::Session,
-            Scope::Hour,
-            Scope::Day,
-        ];
         let view = |scope: &Scope| {
             let mut kept = self.purse.budgets.get(scope)?.clone();
             kept.roll(now);
             kept.view()
         };
-        scopes.iter().filter_map(view).collect()
+        self.scopes_of(id).iter().filter_map(view).collect()
+    }
+
+    fn scopes_of(&self, id: TaskId) -> [Scope; 5] {
+        [
+            Scope::Task(id),
+            Scope::Run(self.task(id).run),
+            Scope::Session,
+            Scope::Hour,
+            Scope::Day,
+        ]
     }
 
     /// The budget of a scope, made from the ledger when there is none.
@@ -389,9 +392,10 @@ impl World {
             Cost::Included | Cost::Free => {}
             Cost::Unknown => total.cost_unknown += 1,
         }
-        for budget in self.budgets_of(id) {
-            if self.change_budget(&budget.scope, |kept| kept.spend(line)) == Some(true)
-                && let Some(budget) = self.purse.budgets.get(&budget.scope).and_then(Kept::view)
+        // One without a limit just now counts too: it may get one again in this window.
+        for scope in self.scopes_of(id) {
+            if self.change_budget(&scope, |kept| kept.spend(line)) == Some(true)
+                && let Some(budget) = self.purse.budgets.get(&scope).and_then(Kept::view)
             {
                 self.emit_task(
                     id,
