@@ -6,13 +6,14 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Every point, in the order a task meets them.
-pub const POINTS: [&str; 11] = [
+pub const POINTS: [&str; 12] = [
     "started",
     "before-commit",
     "after-commit",
     "after-claim",
     "before-start",
     "after-start",
+    "before-settle",
     "before-verify",
     "before-merge",
     "after-merge",

@@ -51,10 +51,21 @@ pub(crate) fn migrate(
     if found > 0 && found < known {
         back_up(path, found, now)?;
     }
-    for target in found + 1..=known {
-        step(connection, target, migrations[target as usize - 1], now).map_err(sqlite)?;
+    if found < known {
+        apply(connection, migrations, now).map_err(sqlite)?;
     }
     Ok(())
+}
+
+/// All steps in one commit: nobody sees a file between two of them.
+fn apply(connection: &mut Connection, migrations: &[&str], now: Millis) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    // Another process may have been here while we waited for the lock.
+    let found = version(&transaction)?;
+    for (target, sql) in (1..).zip(migrations).skip(found as usize) {
+        step(&transaction, target, sql, now)?;
+    }
+    transaction.commit()
 }
 
 fn version(connection: &Connection) -> rusqlite::Result<u32> {
@@ -102,12 +113,7 @@ fn checksum(sql: &str) -> String {
     blake3::hash(sql.as_bytes()).to_hex().to_string()
 }
 
-fn step(connection: &mut Connection, target: u32, sql: &str, now: Millis) -> rusqlite::Result<()> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    // Another process may have been here while we waited for the lock.
-    if version(&transaction)? >= target {
-        return Ok(());
-    }
+fn step(transaction: &Connection, target: u32, sql: &str, now: Millis) -> rusqlite::Result<()> {
     if target == 1 {
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
         transaction.execute_batch(
@@ -120,8 +126,7 @@ fn step(connection: &mut Connection, target: u32, sql: &str, now: Millis) -> rus
         "INSERT INTO schema_migration (version, checksum, applied_at) VALUES (?1, ?2, ?3)",
         params![target, checksum(sql), int(now.0)],
     )?;
-    transaction.pragma_update(None, "user_version", target)?;
-    transaction.commit()
+    transaction.pragma_update(None, "user_version", target)
 }
 
 fn back_up(path: &Path, found: u32, now: Millis) -> Result<(), Failure> {

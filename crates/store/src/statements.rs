@@ -504,6 +504,9 @@ mod tests {
             "PRUNE_INSTANCE_MESSAGES",
             // Newest first until the limit.
             "VIEW_RUNS",
+            "VIEW_PAST",
+            // Once a submission.
+            "VIEW_BUSY",
             "PRUNE_QUESTIONS",
             "QUESTIONS_VOID",
             // Small partial indexes, read whole.

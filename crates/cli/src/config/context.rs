@@ -17,9 +17,15 @@ impl Merged {
     pub(super) fn context(&self, problems: &mut Vec<Problem>) -> Settings {
         let mut all = Limits::default();
         let mut own: BTreeMap<String, Vec<(&str, &Value, &Origin)>> = BTreeMap::new();
+        let mut blind = BTreeSet::new();
         for (path, (value, origin)) in &self.values {
             let path: Vec<&str> = path.iter().map(String::as_str).collect();
             match path.as_slice() {
+                // A model behind an API has no tools: a path is worth nothing to it.
+                ["agents", name, "backend"] if matches!(value, Value::Text(word) if word == "api") => {
+                    blind.insert((*name).to_owned());
+                    own.entry((*name).to_owned()).or_default();
+                }
                 ["context", key] => apply(&mut all, "context", key, (value, origin), problems),
                 ["agents", name, "context", key] => {
                     own.entry((*name).to_owned()).or_default().push((key, value, origin));
@@ -30,6 +36,7 @@ impl Merged {
         let mut agents = BTreeMap::new();
         for (name, keys) in own {
             let mut limits = all.clone();
+            limits.opens_files &= !blind.contains(&name);
             for (key, value, origin) in keys {
                 apply(&mut limits, &name, key, (value, origin), problems);
             }
@@ -123,5 +130,21 @@ mod tests {
             problems[0].message,
             "there is no layer `encodin`; did you mean `encoding`?"
         );
+    }
+
+    #[test]
+    fn a_model_behind_an_api_is_given_texts_and_no_paths() {
+        let opens = |text: &str, agent: &str| {
+            let mut problems = Vec::new();
+            let leaves = layer::file("wheelhouse.toml".as_ref(), text, &mut problems);
+            let merged = merge(leaves, &mut problems);
+            let settings = merged.context(&mut problems);
+            assert_eq!(problems, []);
+            settings.of(&AgentName(agent.to_owned())).opens_files
+        };
+        let bare = "[agents.m]\nbackend = \"api\"\napi = \"gemini\"\n";
+        assert!(!opens(bare, "m"));
+        assert!(opens(bare, "claude"));
+        assert!(opens(&format!("{bare}context.files = \"on\"\n"), "m"));
     }
 }

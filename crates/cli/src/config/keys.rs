@@ -422,7 +422,8 @@ pub(crate) const KEYS: &[Key] = &[
         pattern: "agents.*.context.files",
         kind: Kind::Text,
         default: None,
-        about: "`on` or `off`: whether this agent can open a file that it is told of; one that cannot is given more text.",
+        about: "`on` or `off`: whether this agent can open a file that it is told of; one that cannot is given more text. \
+                `off` for models behind APIs, else `on`.",
     },
     Key {
         pattern: "agents.*.env.*",

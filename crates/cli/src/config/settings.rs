@@ -367,7 +367,7 @@ pub(super) mod tests {
     /// Every key arrives in a field: setting it to something else than its default changes the settings.
     #[test]
     fn every_key_has_a_reader() {
-        let base = "[agents.a]\nbackend = \"exec\"\n[agents.m]\nbackend = \"api\"\napi = \"gemini\"\n[accounts.x]\nparallel_max = 9\n";
+        let base = "agents.a.backend = \"exec\"\nagents.m.backend = \"api\"\nagents.m.api = \"gemini\"\naccounts.x.parallel_max = 9\n";
         let before = settings(base).unwrap();
         for key in keys::KEYS {
             let line = match key.pattern {
@@ -405,7 +405,7 @@ pub(super) mod tests {
                 "serve.listen" => "serve.listen = \"127.0.0.1:7\"",
                 "context.off" => "context.off = [\"encoding\"]",
                 "context.hand_over_tokens" => "context.hand_over_tokens = 700",
-                "context.summary_tokens" => "context.summary_tokens = 70",
+                "context.summary_tokens" => "context.summary_tokens = 700",
                 "context.prompt_tokens" => "context.prompt_tokens = 7000",
                 "agents.*.context.off" => "agents.exec.context.off = [\"summary\"]",
                 "agents.*.context.hand_over_tokens" => "agents.exec.context.hand_over_tokens = 700",
@@ -446,7 +446,7 @@ pub(super) mod tests {
             .collect();
         insta::assert_snapshot!(lines.join("\n"), @r#"
         wheelhouse.toml:4: there is no backend `exce`; did you mean `exec`?
-        wheelhouse.toml:2: agent `a` has no backend; add `backend = "…"`, one of `exec` and `rehearsal`
+        wheelhouse.toml:2: agent `a` has no backend; add `backend = "…"`, one of `api`, `exec` and `rehearsal`
         wheelhouse.toml:5: agent `b` works on account `z`, which has no limit; add `[accounts.z]` with `parallel_max = …`
         "#);
     }

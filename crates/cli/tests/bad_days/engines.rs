@@ -113,7 +113,7 @@ fn an_engine_that_stands_still_past_its_leases_harms_nothing_when_it_wakes() {
     engine.signal(Signal::SIGSTOP);
     let refused = stage.run(&["serve"]);
     assert_eq!(refused.code, Some(75), "{refused:#?}");
-    assert!(refused.stderr.contains("wheelhouse status"), "{refused:#?}");
+    assert!(refused.stderr.contains("wheelhouse watch"), "{refused:#?}");
     stage.write("go", "");
     engine.signal(Signal::SIGCONT);
     let ran = engine.done();

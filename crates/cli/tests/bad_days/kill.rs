@@ -145,6 +145,7 @@ at! {
     after_claim: dies_and_goes_on "after-claim" [1, 11, 50];
     before_start: dies_and_goes_on "before-start" [1, 20];
     after_start: dies_and_goes_on "after-start" [1, 30];
+    before_settle: dies_and_goes_on "before-settle" [1, 30];
     before_verify: dies_and_goes_on "before-verify" [1, 7];
     before_merge: dies_while_merging "before-merge" [1, 6];
     after_merge: dies_while_merging "after-merge" [1, 4, 8];

@@ -46,7 +46,7 @@ fn a_megabyte_reaches_the_agent_byte_for_byte() {
     stage.write(
         "wheelhouse.toml",
         format!(
-            "[agents.measure]\nbackend = \"rehearsal\"\ncommand = \"{}\"\n",
+            "[agents.measure]\nbackend = \"rehearsal\"\ncommand = \"{}\"\ncontext.files = \"off\"\n",
             path.display()
         ),
     );

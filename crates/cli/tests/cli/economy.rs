@@ -47,7 +47,7 @@ fn results_are_handed_over_short_and_the_receipts_say_so() {
         .collect();
     assert!(!artifacts.is_empty());
     // A command is given the bytes as they are.
-    assert_eq!(house.ok(&["result", "r1/shell"]).out.trim(), "[{ \"id\": 1, ");
+    assert_eq!(house.ok(&["result", "r1/shell"]).out.trim(), "[{ \"id\": 1,");
     let text = house.ok(&["economy", "r1", "--receipts"]).out;
     assert!(
         text.contains("hand_over") && text.contains("reader: hand_over of long"),

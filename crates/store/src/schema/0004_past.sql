@@ -10,3 +10,5 @@ CREATE TABLE past (
     at        INTEGER NOT NULL,
     sketch    BLOB NOT NULL
 ) STRICT;
+
+CREATE INDEX past_at ON past (at);

@@ -46,7 +46,7 @@ pub(super) fn fold(folded: &mut Folded, event: &Value) -> bool {
     }
     let usage = event.get("usage").filter(|usage| usage.is_object());
     let choices = event["choices"].as_array();
-    if usage.is_none() && choices.is_none() {
+    if usage.is_none() && choices.is_none_or(Vec::is_empty) {
         return false;
     }
     if let (None, Some(model)) = (&folded.model, event["model"].as_str()) {
