@@ -114,6 +114,10 @@ pub(super) async fn post(
     if head.status >= 400 {
         let mut text = String::new();
         stream.take(ANSWER_MAX).read_to_string(&mut text).await.map_err(said)?;
+        // Ours knows the token: another project's server may have the port of one that died.
+        if head.status == 401 {
+            return Err(format!("what listens there answered 401: {}", text.trim()));
+        }
         if answers {
             let _ = outbox.send(refusal(message, &head, &text)).await;
         }

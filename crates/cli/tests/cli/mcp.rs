@@ -94,7 +94,10 @@ impl Drop for Server<'_> {
     fn drop(&mut self) {
         if let Some(pid) = self.pid() {
             let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
-            until("the server is gone", || self.pid() != Some(pid));
+            let is_gone = || self.pid() != Some(pid) || kill(Pid::from_raw(pid), None).is_err();
+            if !std::thread::panicking() {
+                until("the server is gone", is_gone);
+            }
         }
     }
 }
