@@ -10,7 +10,7 @@
 //! | `fold` | an answer while it comes: text, usage, end; pure |
 //! | `trouble`, `ending` | what it means, as one of core's outcomes; pure |
 //!
-//! Every request ends in exactly one way ([`ending::End`]); an answer whose end never came is truncated, however
+//! Every request ends in exactly one way (`ending::End`); an answer whose end never came is truncated, however
 //! properly its connection was closed. What was used is known after every one of them.
 
 mod call;

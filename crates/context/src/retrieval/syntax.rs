@@ -1,6 +1,6 @@
 //! The syntax tree of a file, read for three things: what it defines, which names it uses, what it imports.
 //!
-//! One walk a file, by tables of node kinds ([`super::tongue`]); no queries, no recursion, and a limit on the work a
+//! One walk a file, by tables of node kinds (`tongue`); no queries, no recursion, and a limit on the work a
 //! hostile file can cause.
 
 use std::ops::ControlFlow;

@@ -67,7 +67,7 @@ impl Feed {
         Ok(())
     }
 
-    /// The next events, at most [`PAGE`]; empty when there is nothing new.
+    /// The next events, at most `PAGE`; empty when there is nothing new.
     pub fn next(&mut self, reader: &mut dyn Reader) -> Result<Vec<News>, Failure> {
         let events = reader.events(self.cursor, self.run, PAGE)?;
         if self.names.len() > NAMES_MAX {
