@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::day::Day;
 use crate::ids::{AgentName, AttemptNumber, RunId, TaskId};
+use crate::outcome::Outcome;
 use crate::spec::{TaskSpec, Work};
+use crate::store::TaskResult;
 use crate::time::Millis;
 use crate::usage::{Cost, Usage, UsageSource};
 
@@ -195,6 +197,23 @@ impl Tally {
             Cost::Included => self.included += 1,
             Cost::Free => {}
             Cost::Unknown => self.unknown += 1,
+        }
+    }
+
+    /// Adds how a task came out with that try.
+    pub fn end(&mut self, number: AttemptNumber, outcome: &Outcome, result: &TaskResult) {
+        match outcome {
+            Outcome::Succeeded => {
+                match number {
+                    0 | 1 => self.first_try += 1,
+                    2 => self.second_try += 1,
+                    _ => self.reworked += 1,
+                }
+                let checked = !result.checks.is_empty() && result.checks.iter().all(|check| check.passed());
+                self.verified += u64::from(checked);
+            }
+            Outcome::Cancelled | Outcome::Skipped { .. } => {}
+            _ => self.failed += 1,
         }
     }
 

@@ -690,20 +690,7 @@ impl Work<'_> {
         result: &TaskResult,
     ) -> Answer<()> {
         let number = lease.number;
-        let tally = self.tally(lease, spending)?;
-        match outcome {
-            Outcome::Succeeded => {
-                match number {
-                    0 | 1 => tally.first_try += 1,
-                    2 => tally.second_try += 1,
-                    _ => tally.reworked += 1,
-                }
-                let checked = !result.checks.is_empty() && result.checks.iter().all(|check| check.passed());
-                tally.verified += u64::from(checked);
-            }
-            Outcome::Cancelled | Outcome::Skipped { .. } => {}
-            _ => tally.failed += 1,
-        }
+        self.tally(lease, spending)?.end(number, outcome, result);
         Ok(())
     }
 

@@ -428,20 +428,7 @@ impl World {
 
     pub(super) fn tally_outcome(&mut self, id: TaskId, spending: &Spending, outcome: &Outcome, result: &TaskResult) {
         let number = self.number(id);
-        let tally = self.tally(id, spending);
-        match outcome {
-            Outcome::Succeeded => {
-                match number {
-                    0 | 1 => tally.first_try += 1,
-                    2 => tally.second_try += 1,
-                    _ => tally.reworked += 1,
-                }
-                let checked = !result.checks.is_empty() && result.checks.iter().all(|check| check.passed());
-                tally.verified += u64::from(checked);
-            }
-            Outcome::Cancelled | Outcome::Skipped { .. } => {}
-            _ => tally.failed += 1,
-        }
+        self.tally(id, spending).end(number, outcome, result);
     }
 
     pub(super) fn follow_money(&mut self) {
