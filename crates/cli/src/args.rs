@@ -4,6 +4,7 @@
 //! the completions are generated from here, so the texts are the reference.
 
 pub(crate) mod crew;
+pub(crate) mod memory;
 
 use std::path::PathBuf;
 
@@ -117,6 +118,9 @@ pub(crate) enum Command {
     Events(Events),
     /// Show what was left out of a run's prompts, and why
     Economy(Economy),
+    /// Notes that outlive a run: add, list, find, keep, forget
+    #[command(subcommand)]
+    Memory(memory::Memory),
     /// Let nothing more of a run start
     Pause(Target),
     /// Go on: with every unfinished run, or with a paused one

@@ -15,6 +15,7 @@ pub mod facts;
 pub mod hand_over;
 pub mod indirect;
 pub mod instructions;
+pub mod memory;
 pub mod patch;
 pub mod port;
 pub mod receipt;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use wheelhouse_core::ids::AgentName;
 
+use crate::memory;
 use crate::receipt::Layer;
 use crate::slice::Reader;
 
@@ -34,6 +35,10 @@ pub struct Limits {
     pub skills: Vec<String>,
     /// Names of instruction files that this agent is given; for agents that do not look for them by themselves.
     pub instructions: Vec<String>,
+    /// What notes may take, in tokens.
+    pub memory_tokens: u64,
+    /// The namespaces whose notes this agent is given, beside its own.
+    pub memory: Vec<String>,
     /// What the agent reads for, when it does not read everything.
     pub reader: Option<Reader>,
     /// Whether it can open a file that it is told of. One that cannot is given texts whole, within
@@ -54,6 +59,8 @@ impl Default for Limits {
             skills_chars: SKILLS_CHARS,
             skills: Vec::new(),
             instructions: Vec::new(),
+            memory_tokens: memory::recall::GIVEN_TOKENS,
+            memory: vec![memory::PROJECT.to_owned()],
             reader: None,
             opens_files: true,
         }

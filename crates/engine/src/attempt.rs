@@ -30,7 +30,7 @@ use crate::dispatch::Input;
 use crate::meter::{Meter, Standing};
 use crate::prepare::{self, World, bounded};
 use crate::touching::Watched;
-use crate::{PLANNED_MAX, REPORT_MAX, REPORTS_MAX, fault, isolate, packet, turn, verify};
+use crate::{PLANNED_MAX, REPORT_MAX, REPORTS_MAX, fault, isolate, memory, packet, turn, verify};
 
 /// How many events of an agent may wait to be looked at; texts beyond it are in the log only.
 const EVENTS_MAX: usize = 1_024;
@@ -172,6 +172,9 @@ async fn attempt_inner(
             Vec::new()
         }
     };
+    for kept in memory::learn(world, claimed, &ended).await {
+        line.report("memory", kept).await;
+    }
     let new_tasks = if ended.outcome.is_success() {
         new_tasks
     } else {

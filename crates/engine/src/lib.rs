@@ -11,6 +11,7 @@ pub mod fault;
 mod given;
 mod isolate;
 pub mod lock;
+pub mod memory;
 mod merging;
 mod meter;
 pub mod nudge;

@@ -19,7 +19,7 @@ use wheelhouse_core::store::{Claimed, Failure, Reader};
 use crate::attempt::failed;
 use crate::token::Key;
 use crate::worktree::{Tree, Workplace};
-use crate::{Settings, given, merging, packet, supervise, touching, turn};
+use crate::{Settings, given, memory, merging, packet, supervise, touching, turn};
 
 /// The longest summary that flows into another task, in bytes.
 pub const SUMMARY_MAX: usize = 4_000;
@@ -198,7 +198,14 @@ async fn input(
     receipts: &mut Vec<Receipt>,
 ) -> Result<Input, Box<Ended>> {
     let (text, mode) = match &claimed.spec.work {
-        Work::Turn(turn) => return turn::input(world, claimed, *turn).await,
+        Work::Turn(turn) => {
+            let mut input = turn::input(world, claimed, *turn).await?;
+            // A session that goes on has been given its notes.
+            if let (Input::Prompt(words), None) = (&mut input, &claimed.session) {
+                receipts.extend(memory::inject(world, claimed, words).await);
+            }
+            return Ok(input);
+        }
         Work::Exec(text) => (text, Mode::Shell),
         Work::Prompt(text) => (text, Mode::Prompt),
     };
@@ -217,6 +224,9 @@ async fn input(
             filled.insert_str(0, &given::before(project, below, limits, receipts));
             if claimed.attempt > 1 {
                 filled.push_str(&handover(world, claimed.lease.task).await?);
+            }
+            if claimed.session.is_none() {
+                receipts.extend(memory::inject(world, claimed, &mut filled).await);
             }
             let place = (claimed.run, &claimed.spec.key);
             let told = given::or_reference(&world.settings.state_dir, place, filled, limits, receipts);

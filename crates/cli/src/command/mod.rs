@@ -17,6 +17,7 @@ mod gc;
 mod init;
 mod install;
 mod logs;
+mod memory;
 mod plan;
 mod prices;
 mod result;
@@ -47,6 +48,7 @@ pub(crate) fn dispatch(app: &App, command: &Command) -> Outcome {
         Command::Logs(args) => logs::logs(app, args),
         Command::Result(args) => result::result(app, args),
         Command::Economy(args) => economy::economy(app, args),
+        Command::Memory(args) => memory::memory(app, args),
         Command::Events(args) => events::events(app, args),
         Command::Pause(args) => change::pause(app, &args.what),
         Command::Resume(args) => resume::resume(app, args),

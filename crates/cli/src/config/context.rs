@@ -52,6 +52,8 @@ fn apply(limits: &mut Limits, of: &str, key: &str, (value, origin): (&Value, &Or
         ("hand_over_tokens", Value::Count(tokens)) => limits.hand_over_tokens = *tokens,
         ("summary_tokens", Value::Count(tokens)) => limits.summary_tokens = *tokens,
         ("prompt_tokens", Value::Count(tokens)) => limits.prompt_tokens = *tokens,
+        ("memory_tokens", Value::Count(tokens)) => limits.memory_tokens = *tokens,
+        ("memory", Value::Names(names)) => limits.memory.clone_from(names),
         ("skills", Value::Names(paths)) => limits.skills.clone_from(paths),
         ("instructions", Value::Names(names)) => limits.instructions.clone_from(names),
         ("reads", Value::Names(words)) => {

@@ -242,6 +242,12 @@ pub(crate) const KEYS: &[Key] = &[
         about: "A prompt longer than this goes by a file, which the agent is told to read.",
     },
     Key {
+        pattern: "context.memory_tokens",
+        kind: Kind::Count { min: 20, max: 100_000 },
+        default: Some("300"),
+        about: "How much the notes may take that a prompt is given; see docs/memory.md.",
+    },
+    Key {
         pattern: "budget.day",
         kind: Kind::Usd,
         default: None,
@@ -411,6 +417,12 @@ pub(crate) const KEYS: &[Key] = &[
         kind: Kind::Names,
         default: None,
         about: "Names of instruction files, such as `AGENTS.md`, for an agent that does not look for them by itself.",
+    },
+    Key {
+        pattern: "agents.*.context.memory",
+        kind: Kind::Names,
+        default: None,
+        about: "The namespaces whose notes this agent is given, beside `agent/NAME`; `project` when absent.",
     },
     Key {
         pattern: "agents.*.context.reads",

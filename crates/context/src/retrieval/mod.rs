@@ -23,3 +23,15 @@ mod tongue;
 mod vector;
 
 pub use bytes::Corrupt;
+
+/// How alike two texts are spelt, from -1 to 1: the vectors of letter groups that the index uses, without an index.
+pub fn likeness(one: &str, other: &str) -> f32 {
+    let direction = |text: &str| {
+        let mut sum = vector::Sum::new();
+        terms::identifiers(text, |_, identifier| {
+            terms::terms_of(identifier, |_, part| sum.add(part, 1.0))
+        });
+        sum.direction()
+    };
+    vector::likeness(&direction(one), &direction(other))
+}

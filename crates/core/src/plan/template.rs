@@ -257,6 +257,11 @@ pub fn untrusted(task: &str, field: &str, text: &str) -> String {
     format!("<output task=\"{task}\" field=\"{field}\" trust=\"untrusted\">\n{body}{newline}</output>")
 }
 
+/// Text that stands in a prompt without a wrapper, so that it cannot begin or end one.
+pub fn disarmed(text: &str) -> String {
+    disarm(text)
+}
+
 /// Quotes text as one word of a POSIX shell. NUL, which no argument can hold, becomes U+FFFD.
 pub fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\0', "\u{fffd}").replace('\'', "'\\''"))

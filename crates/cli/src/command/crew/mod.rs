@@ -79,7 +79,7 @@ pub(crate) fn defaults(app: &App, settings: &Settings) -> Defaults {
 }
 
 /// The text, or stdin for `-`.
-fn text(given: &str) -> Result<String, Failure> {
+pub(super) fn text(given: &str) -> Result<String, Failure> {
     let mut text = given.to_owned();
     if given == "-" {
         text.clear();
