@@ -113,6 +113,7 @@ impl Agent for Claude {
             usage: true,
             structured_output: false,
             children: true,
+            mcp_servers: true,
         }
     }
 

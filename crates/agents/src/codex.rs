@@ -19,6 +19,7 @@ use wheelhouse_core::outcome::Outcome;
 use crate::converse::{Protocol, converse};
 use crate::decode::{Totals, Turn};
 use crate::keep::{Keeper, NotStarted};
+use crate::mcp;
 use crate::probe::{self, Version};
 use crate::report::{self, Vendor};
 use crate::sessions::Sessions;
@@ -127,6 +128,7 @@ impl Agent for Codex {
             usage: true,
             structured_output: false,
             children: false,
+            mcp_servers: true,
         }
     }
 
@@ -149,8 +151,9 @@ impl Codex {
             let detail = "this agent takes a prompt and was given a command; give the task a prompt or another agent";
             return report::refused(Outcome::Unavailable, detail.to_owned());
         };
-        if self.config.mode == Mode::Exec && !assignment.mcp_servers.is_empty() {
-            let detail = "`codex exec` has no private way to be given MCP servers; its app-server has";
+        if self.config.mode == Mode::Exec && mcp::codex_arguments(&assignment.mcp_servers).is_none() {
+            let detail = "`codex exec` has no private way to be given an environment or headers of MCP servers; its \
+                          app-server has";
             return report::refused(Outcome::Unavailable, detail.to_owned());
         }
         // Held until the process is gone; dropping this future kills the process first.

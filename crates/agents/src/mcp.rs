@@ -1,5 +1,6 @@
 //! The MCP servers of an assignment, in the form that each agent takes. None of them puts a value of an environment or
-//! a header into an argument of a process, where everybody could read it.
+//! a header into an argument of a process, where everybody could read it; and what a server inherits of its agent's
+//! environment is passed by name wherever the agent can do that, so that it is written down nowhere.
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 use wheelhouse_core::agent::McpServer;
+use wheelhouse_core::caller::MCP_NAME;
 
 /// A file of Claude Code's form, readable by its owner alone; removed when dropped.
 #[derive(Debug)]
@@ -62,37 +64,98 @@ impl Drop for McpFile {
 
 fn claude(server: &McpServer) -> Value {
     match server {
-        McpServer::Program { command, args, env } => {
+        McpServer::Program {
+            command,
+            args,
+            env,
+            inherit,
+        } => {
+            let mut env = env.clone();
+            env.extend(inherit.iter().map(|name| (name.clone(), by_name(name))));
             json!({ "type": "stdio", "command": command, "args": args, "env": env })
         }
         McpServer::Http { url, headers } => json!({ "type": "http", "url": url, "headers": headers }),
     }
 }
 
+/// How Claude Code's configuration names a variable of its own environment.
+fn by_name(variable: &str) -> String {
+    format!("${{{variable}}}")
+}
+
 /// As overrides of Codex's configuration, which its app-server takes with a thread.
 pub(crate) fn codex(servers: &BTreeMap<String, McpServer>) -> Value {
     let entries = servers.iter().map(|(name, server)| {
         let value = match server {
-            McpServer::Program { command, args, env } => json!({ "command": command, "args": args, "env": env }),
+            McpServer::Program {
+                command,
+                args,
+                env,
+                inherit,
+            } => json!({ "command": command, "args": args, "env": env, "env_vars": inherit }),
             McpServer::Http { url, headers } => json!({ "url": url, "http_headers": headers }),
         };
+        let mut value = value;
+        if name == MCP_NAME {
+            // What an instance may do with others is bounded by its rights; a person need not be asked each time.
+            value["default_tools_approval_mode"] = json!("approve");
+        }
         (format!("mcp_servers.{name}"), value)
     });
     Value::Object(entries.collect())
 }
 
-/// As ACP has them.
-pub(crate) fn acp(servers: &BTreeMap<String, McpServer>) -> Vec<Value> {
-    let pairs = |map: &BTreeMap<String, String>| -> Vec<Value> {
-        map.iter()
-            .map(|(name, value)| json!({ "name": name, "value": value }))
-            .collect()
+/// The same as arguments of `codex exec`; none when a value would become one.
+pub(crate) fn codex_arguments(servers: &BTreeMap<String, McpServer>) -> Option<Vec<String>> {
+    let is_public = |server: &McpServer| match server {
+        McpServer::Program { env, .. } => env.is_empty(),
+        McpServer::Http { headers, .. } => headers.is_empty(),
     };
+    if !servers.values().all(is_public) {
+        return None;
+    }
+    let Value::Object(entries) = codex(servers) else {
+        return None;
+    };
+    let members = entries.iter().flat_map(|(server, members)| {
+        let members = members.as_object().into_iter().flatten();
+        // Strings and lists of strings are the same in JSON and in TOML; a table that is empty here says nothing.
+        members
+            .filter(|(_, value)| !value.is_object())
+            .map(move |(name, value)| format!("{server}.{name}={value}"))
+    });
+    Some(members.flat_map(|setting| ["-c".to_owned(), setting]).collect())
+}
+
+/// How an agent that speaks ACP gets a variable that a server inherits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Inherits<'e> {
+    /// It reads `${NAME}` from its own environment. What it was told may become an argument of a process there.
+    ByName,
+    /// It must be told what the variable holds.
+    ByValue(&'e BTreeMap<String, String>),
+}
+
+/// As ACP has them.
+pub(crate) fn acp(servers: &BTreeMap<String, McpServer>, inherits: Inherits<'_>) -> Vec<Value> {
+    let pair = |name: &str, value: &str| json!({ "name": name, "value": value });
+    let pairs =
+        |map: &BTreeMap<String, String>| -> Vec<Value> { map.iter().map(|(name, value)| pair(name, value)).collect() };
     servers
         .iter()
         .map(|(name, server)| match server {
-            McpServer::Program { command, args, env } => {
-                json!({ "name": name, "command": command, "args": args, "env": pairs(env) })
+            McpServer::Program {
+                command,
+                args,
+                env,
+                inherit,
+            } => {
+                let mut all = pairs(env);
+                all.extend(inherit.iter().filter_map(|name| match inherits {
+                    Inherits::ByName => Some(pair(name, &by_name(name))),
+                    Inherits::ByValue(held) => held.get(name).map(|value| pair(name, value)),
+                }));
+                json!({ "name": name, "command": command, "args": args, "env": all })
             }
             McpServer::Http { url, headers } => {
                 json!({ "type": "http", "name": name, "url": url, "headers": pairs(headers) })
@@ -113,6 +176,7 @@ mod tests {
             command: "/bin/wheelhouse".to_owned(),
             args: vec!["mcp".to_owned()],
             env: env.clone(),
+            inherit: vec!["MINE".to_owned()],
         };
         let http = McpServer::Http {
             url: "http://127.0.0.1:1/mcp".to_owned(),
@@ -128,17 +192,48 @@ mod tests {
             json!({
                 "mcp_servers.web": { "url": "http://127.0.0.1:1/mcp", "http_headers": { "TOKEN": "secret" } },
                 "mcp_servers.wheelhouse":
-                    { "command": "/bin/wheelhouse", "args": ["mcp"], "env": { "TOKEN": "secret" } },
+                    { "command": "/bin/wheelhouse", "args": ["mcp"], "env": { "TOKEN": "secret" }, "env_vars": ["MINE"],
+                      "default_tools_approval_mode": "approve" },
             })
         );
+        let held = BTreeMap::from([("MINE".to_owned(), "held".to_owned())]);
         assert_eq!(
-            json!(acp(&servers())),
+            json!(acp(&servers(), Inherits::ByValue(&held))),
             json!([
                 { "type": "http", "name": "web", "url": "http://127.0.0.1:1/mcp",
                   "headers": [{ "name": "TOKEN", "value": "secret" }] },
                 { "name": "wheelhouse", "command": "/bin/wheelhouse", "args": ["mcp"],
-                  "env": [{ "name": "TOKEN", "value": "secret" }] },
+                  "env": [{ "name": "TOKEN", "value": "secret" }, { "name": "MINE", "value": "held" }] },
             ])
+        );
+        let told = json!(acp(&servers(), Inherits::ByName)).to_string();
+        assert!(told.contains("${MINE}") && !told.contains("held"), "{told}");
+    }
+
+    #[test]
+    fn no_value_becomes_an_argument() {
+        assert_eq!(codex_arguments(&servers()), None);
+        let ours = McpServer::Program {
+            command: "/bin/wheelhouse".to_owned(),
+            args: vec!["mcp".to_owned()],
+            env: BTreeMap::new(),
+            inherit: vec!["MINE".to_owned()],
+        };
+        let arguments = codex_arguments(&BTreeMap::from([("wheelhouse".to_owned(), ours)])).unwrap();
+        let (flags, mut settings): (Vec<&str>, Vec<&str>) = arguments
+            .iter()
+            .map(String::as_str)
+            .partition(|argument| *argument == "-c");
+        settings.sort_unstable();
+        assert_eq!(flags.len(), settings.len());
+        assert_eq!(
+            settings,
+            [
+                "mcp_servers.wheelhouse.args=[\"mcp\"]",
+                "mcp_servers.wheelhouse.command=\"/bin/wheelhouse\"",
+                "mcp_servers.wheelhouse.default_tools_approval_mode=\"approve\"",
+                "mcp_servers.wheelhouse.env_vars=[\"MINE\"]",
+            ]
         );
     }
 
@@ -153,7 +248,10 @@ mod tests {
         let read: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
         let names: Vec<&String> = read["mcpServers"].as_object().unwrap().keys().collect();
         assert_eq!(names, ["old", "web", "wheelhouse"]);
-        assert_eq!(read["mcpServers"]["wheelhouse"]["env"]["TOKEN"], "secret");
+        assert_eq!(
+            read["mcpServers"]["wheelhouse"]["env"],
+            json!({ "MINE": "${MINE}", "TOKEN": "secret" })
+        );
         drop(file);
         assert!(!path.exists());
     }

@@ -1,14 +1,19 @@
 //! Puts the server together: its address, its token, and the plan reader it works with; and says where it can be found.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
+use wheelhouse_core::agent::McpServer;
+use wheelhouse_core::caller::TOKEN_VARIABLE;
 use wheelhouse_core::ids::TaskKey;
 use wheelhouse_core::plan::Checked;
 use wheelhouse_core::spec::TaskSpec;
+use wheelhouse_engine::InstanceMcp;
 use wheelhouse_server::Server;
 use wheelhouse_server::face::spawn::Defaults;
 use wheelhouse_server::ports::{AgentDoc, NewTask, PlanText, Plans, Ports};
@@ -98,6 +103,42 @@ pub(crate) async fn ensure(app: &App) -> Result<Whereabouts, Failure> {
             app.place.state_dir.join("engine.log").display()
         )),
     )
+}
+
+/// The server of the project for an instance: the engine that does its turn sees to one ([`for_instances`]). One started
+/// from here would run inside the instance's process tree and end with its turn.
+pub(crate) async fn awaited(app: &App) -> Result<Whereabouts, Failure> {
+    let deadline = tokio::time::Instant::now() + SERVER_DEADLINE;
+    loop {
+        if let Some(place) = answering(&app.place.state_dir).await {
+            return Ok(place);
+        }
+        if tokio::time::Instant::now() >= deadline {
+            return Err(Failure::new(exit::STATE_FAILED, "nobody serves the project")
+                .hint("the engine that does an instance's turn starts a server for it; `wheelhouse serve` does too"));
+        }
+        tokio::time::sleep(SERVER_LOOK).await;
+    }
+}
+
+/// What an instance's agent is given to reach us: `wheelhouse mcp`, which knows by the token that it inherits whose it
+/// is. A server for it to talk to is started when none answers.
+pub(crate) fn for_instances(app: &App) -> InstanceMcp {
+    let app = app.clone();
+    Arc::new(move || {
+        let up = tokio::runtime::Handle::current().block_on(ensure(&app));
+        up.map_err(|failure| failure.message)?;
+        Ok(McpServer::Program {
+            command: app.exe.display().to_string(),
+            args: vec![
+                "--state-dir".to_owned(),
+                app.place.state_dir.display().to_string(),
+                "mcp".to_owned(),
+            ],
+            env: BTreeMap::new(),
+            inherit: vec![TOKEN_VARIABLE.to_owned()],
+        })
+    })
 }
 
 /// The server that said where it is, when it takes a connection there. A dead one leaves its word behind.

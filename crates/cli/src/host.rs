@@ -21,6 +21,7 @@ use wheelhouse_engine::{Ending, Error, Ports, StopSignal, Until, fault, nudge};
 use crate::app::App;
 use crate::config::Settings;
 use crate::exit;
+use crate::faces;
 use crate::failure::{Failure, with_sources};
 use crate::follow::Hosted;
 use crate::pricelist;
@@ -129,6 +130,7 @@ pub(crate) fn host<T>(
             // A full queue means that nobody reads; the engine must not wait for that.
             let _ = notices.try_send(line);
         }),
+        instance_mcp: Some(faces::for_instances(app)),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -190,7 +192,6 @@ fn engine_settings(app: &App, settings: &Settings, until: Until) -> Result<wheel
         policy: settings.policy.clone(),
         isolation: settings.isolation.clone(),
         question_timeout_ms: u64::try_from(settings.question_timeout.as_millis()).unwrap_or(u64::MAX),
-        instance_mcp: None,
         packet_agents: roster::packet_agents(settings),
         context: settings.context.clone(),
         money: roster::money(settings, pricelist::table(&app.place)?),

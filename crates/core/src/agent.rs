@@ -37,6 +37,8 @@ pub struct Capabilities {
     pub structured_output: bool,
     /// Has children of its own and tells of them.
     pub children: bool,
+    /// Takes the MCP servers of an assignment.
+    pub mcp_servers: bool,
 }
 
 /// One try to be done.
@@ -88,6 +90,9 @@ pub enum McpServer {
         /// Additional environment; never in an argument of a process.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         env: BTreeMap<String, String>,
+        /// Variables of the agent's own environment that it gets too, by name: what they hold is written down nowhere.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        inherit: Vec<String>,
     },
     /// A server that is reached by HTTP.
     Http {

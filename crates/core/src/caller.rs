@@ -11,6 +11,8 @@ use crate::message::Party;
 pub const TOKEN_VARIABLE: &str = "WHEELHOUSE_TOKEN";
 /// The variable in which an instance's processes find who they are.
 pub const INSTANCE_VARIABLE: &str = "WHEELHOUSE_INSTANCE";
+/// The name under which an instance finds Wheelhouse among its MCP servers. Nothing else may be called so there.
+pub const MCP_NAME: &str = "wheelhouse";
 /// How every token of an instance begins, so that people and secret scanners know one.
 pub const TOKEN_PREFIX: &str = "whi_";
 

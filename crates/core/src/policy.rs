@@ -70,11 +70,16 @@ impl Rule {
 
 /// The first matching rule's word; [`Decision::Ask`] without one.
 pub fn decide(rules: &[Rule], agent: &str, tool: &str, detail: &str) -> Decision {
+    ruled(rules, agent, tool, detail).unwrap_or(Decision::Ask)
+}
+
+/// The first matching rule's word, if one matches.
+pub fn ruled(rules: &[Rule], agent: &str, tool: &str, detail: &str) -> Option<Decision> {
     let fits = |pattern: &Option<String>, text: &str| pattern.as_deref().is_none_or(|pattern| matches(pattern, text));
     let rule = rules
         .iter()
         .find(|rule| fits(&rule.agent, agent) && fits(&rule.tool, tool) && fits(&rule.detail, detail));
-    rule.map_or(Decision::Ask, |rule| rule.decide)
+    rule.map(|rule| rule.decide)
 }
 
 /// Whether the pattern matches the whole text. Goes back to the last `*` only, so the time is at most the product of

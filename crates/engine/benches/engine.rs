@@ -171,7 +171,6 @@ async fn measure(directory: &Path, shape: Shape, size: usize, parallel_max: u32)
         policy: Vec::new(),
         isolation: Default::default(),
         question_timeout_ms: 60_000,
-        instance_mcp: None,
         packet_agents: Default::default(),
         context: Default::default(),
         money: wheelhouse_engine::Money::default(),
@@ -182,6 +181,7 @@ async fn measure(directory: &Path, shape: Shape, size: usize, parallel_max: u32)
         roster: Arc::new(Crew),
         seed: 1,
         notice: Arc::new(|line| println!("{line}")),
+        instance_mcp: None,
     };
     let lock = StateLock::acquire(directory).unwrap();
     let (_stop, signals) = mpsc::channel(1);

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use wheelhouse_context::receipt::REPORT_KIND;
 use wheelhouse_core::agent::{AgentEvent, Assignment, BoxFuture, Ended, Inbox, Order, Reply, Sink, ToolStatus};
+use wheelhouse_core::caller::MCP_NAME;
 use wheelhouse_core::ids::{AgentName, Lease, TaskKey};
 use wheelhouse_core::ledger::Spending;
 use wheelhouse_core::outcome::Outcome;
@@ -135,6 +136,7 @@ async fn attempt_inner(
         open: BTreeMap::new(),
         agent: claimed.agent.clone(),
         policy: world.settings.policy.clone(),
+        has_ours: assignment.mcp_servers.contains_key(MCP_NAME),
         patience: Duration::from_millis(world.settings.question_timeout_ms),
         fault: world.settings.fault.clone(),
         watch: turn::watch(world, claimed, agent.capabilities()).await?,
@@ -495,6 +497,8 @@ struct Line {
     open: BTreeMap<String, (Instant, QuestionKind)>,
     agent: AgentName,
     policy: Vec<Rule>,
+    /// Whether it was given Wheelhouse as an MCP server.
+    has_ours: bool,
     patience: Duration,
     fault: Option<fault::Fault>,
     /// The watch over a turn of an instance.
@@ -660,10 +664,12 @@ impl Line {
 
     /// Policy first, then a person.
     async fn permission(&mut self, request: String, tool: &str, detail: &str) -> Option<Order> {
-        let (answer, word) = match policy::decide(&self.policy, self.agent.as_str(), tool, detail) {
-            Decision::Allow => (Reply::Allow, "allowed by a rule"),
-            Decision::Deny => (Reply::Deny("a rule forbids it".to_owned()), "denied by a rule"),
-            Decision::Ask => {
+        let ruled = policy::ruled(&self.policy, self.agent.as_str(), tool, detail);
+        let (answer, word) = match ruled {
+            Some(Decision::Allow) => (Reply::Allow, "allowed by a rule"),
+            Some(Decision::Deny) => (Reply::Deny("a rule forbids it".to_owned()), "denied by a rule"),
+            None if self.has_ours && turn::is_ours(tool) => (Reply::Allow, "allowed within its rights"),
+            Some(Decision::Ask) | None => {
                 self.ask(QuestionKind::Permission, request, format!("{tool} {detail}"))
                     .await;
                 return None;

@@ -82,8 +82,6 @@ pub struct Settings {
     pub policy: Vec<Rule>,
     /// Milliseconds a person has to answer an agent's request; then it gets the safe answer: no.
     pub question_timeout_ms: u64,
-    /// What every instance that may spawn gets as its MCP server `wheelhouse`; none while there is no such server.
-    pub instance_mcp: Option<McpServer>,
     /// The agents whose first turn is given a packet: excerpts of the project that the task may need.
     pub packet_agents: BTreeSet<AgentName>,
     /// Which layers shorten what each agent is given, and within which limits.
@@ -117,7 +115,13 @@ pub struct Ports {
     pub seed: u64,
     /// Takes lines for people: the disk is full, a command was refused.
     pub notice: Arc<dyn Fn(String) + Send + Sync>,
+    /// What instances that may lead a crew are given as their MCP server `wheelhouse`.
+    pub instance_mcp: Option<InstanceMcp>,
 }
+
+/// Makes sure that somebody serves MCP, and says how an instance's agent reaches it. It may take a while; why it cannot
+/// be done is said in words.
+pub type InstanceMcp = Arc<dyn Fn() -> Result<McpServer, String> + Send + Sync>;
 
 /// The engine could not start or go on.
 #[derive(Debug, thiserror::Error)]

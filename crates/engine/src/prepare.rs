@@ -19,7 +19,7 @@ use wheelhouse_core::store::{Claimed, Failure, Reader};
 use crate::attempt::failed;
 use crate::token::Key;
 use crate::worktree::{Tree, Workplace};
-use crate::{Settings, given, memory, merging, packet, supervise, touching, turn};
+use crate::{InstanceMcp, Settings, given, memory, merging, packet, supervise, touching, turn};
 
 /// The longest summary that flows into another task, in bytes.
 pub const SUMMARY_MAX: usize = 4_000;
@@ -37,6 +37,7 @@ pub(crate) struct World {
     pub(crate) store_id: String,
     /// What tokens of instances are made with.
     pub(crate) key: Key,
+    pub(crate) instance_mcp: Option<InstanceMcp>,
     pub(crate) workplace: OnceCell<Arc<Workplace>>,
     pub(crate) merging: merging::Queue,
     pub(crate) touching: touching::Touching,
@@ -50,6 +51,7 @@ impl World {
         reader: Box<dyn Reader>,
         store_id: String,
         key: Key,
+        instance_mcp: Option<InstanceMcp>,
     ) -> World {
         World {
             settings,
@@ -58,6 +60,7 @@ impl World {
             runs: Mutex::new(HashMap::new()),
             store_id,
             key,
+            instance_mcp,
             workplace: OnceCell::new(),
             merging: merging::Queue::default(),
             touching: touching::Touching::default(),

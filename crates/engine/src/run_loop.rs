@@ -59,7 +59,14 @@ pub async fn run(
     let writer = supervise::writer(ports.store, inputs.clone(), settings.fault.clone());
     let mut hands = Hands {
         fault: settings.fault.clone(),
-        world: Arc::new(World::new(settings, ports.roster, reader, store_id, key)),
+        world: Arc::new(World::new(
+            settings,
+            ports.roster,
+            reader,
+            store_id,
+            key,
+            ports.instance_mcp,
+        )),
         writer,
         inputs,
         orders: HashMap::new(),

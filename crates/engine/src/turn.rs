@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use wheelhouse_core::agent::{Capabilities, Ended, Input, McpServer};
-use wheelhouse_core::caller::{INSTANCE_VARIABLE, TOKEN_VARIABLE};
+use wheelhouse_core::caller::{INSTANCE_VARIABLE, MCP_NAME, TOKEN_VARIABLE};
 use wheelhouse_core::message::{self, EARLIER_MAX, Earlier, MessageView, Trust};
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::spec::{Turn, Work};
@@ -12,10 +12,8 @@ use wheelhouse_core::supervise::Watch;
 
 use crate::attempt::failed;
 use crate::prepare::{World, bounded};
+use crate::supervise;
 use crate::verify::EXEC;
-
-/// The name under which an instance finds Wheelhouse among its MCP servers.
-const OURS: &str = "wheelhouse";
 
 /// The words of its message, with the answers of those it comes after.
 pub(crate) async fn input(world: &World, claimed: &Claimed, turn: Turn) -> Result<Input, Box<Ended>> {
@@ -115,20 +113,71 @@ pub(crate) fn environment(world: &World, turn: Turn) -> [(String, String); 3] {
     ]
 }
 
-/// Its own MCP servers, and Wheelhouse itself when it may spawn.
+/// Its own MCP servers, and Wheelhouse itself when it may lead a crew and its agent can be given that.
 pub(crate) async fn mcp_servers(world: &World, claimed: &Claimed) -> Result<BTreeMap<String, McpServer>, Box<Ended>> {
     let Work::Turn(turn) = claimed.spec.work else {
         return Ok(BTreeMap::new());
     };
-    let instance = world.read(move |reader| reader.instance(turn.instance)).await?;
+    let (instance, policy) = world
+        .read(move |reader| Ok((reader.instance(turn.instance)?, reader.crew_policy()?)))
+        .await?;
     let Some(instance) = instance else {
         return Err(failed(Outcome::Crashed, format!("{} is gone", turn.instance)));
     };
+    let agent = world.roster.agent(&claimed.agent);
+    let takes_servers = agent.is_some_and(|agent| agent.capabilities().mcp_servers);
     let mut servers = instance.spec.mcp_servers;
-    if let Some(ours) = &world.settings.instance_mcp
-        && instance.rights.spawn
-    {
-        servers.entry(OURS.to_owned()).or_insert_with(|| ours.clone());
+    if !takes_servers {
+        return match servers.keys().next() {
+            None => Ok(servers),
+            Some(name) => Err(failed(
+                Outcome::Unavailable,
+                format!(
+                    "the agent `{}` takes no MCP servers, and {} was spawned with `{name}`; spawn it on another agent",
+                    claimed.agent, turn.instance
+                ),
+            )),
+        };
+    }
+    // One at the deepest level has nobody to lead: it is spared the tools.
+    let leads = instance.rights.spawn && policy.orchestration && instance.depth < policy.depth_max;
+    if let Some(ours) = world.instance_mcp.clone().filter(|_| leads) {
+        let told = supervise::blocking(move || ours()).await.and_then(|told| told);
+        let ours = told.map_err(|why| {
+            failed(
+                Outcome::Unavailable,
+                format!("it cannot be given Wheelhouse as an MCP server: {why}"),
+            )
+        })?;
+        servers.insert(MCP_NAME.to_owned(), ours);
     }
     Ok(servers)
+}
+
+/// Whether leave is asked for one of our own tools, by the names that vendors give to tools of MCP servers. What an
+/// instance may do with them is bounded by its rights and the policy, so nobody is asked each time.
+pub(crate) fn is_ours(tool: &str) -> bool {
+    let named = tool
+        .strip_prefix("mcp__wheelhouse__")
+        .or_else(|| tool.strip_prefix("wheelhouse."));
+    named.is_some_and(|name| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_tools_are_known_by_the_names_that_vendors_give_them() {
+        for (tool, ours) in [
+            ("mcp__wheelhouse__spawn", true),
+            ("wheelhouse.find_tools", true),
+            ("mcp__wheelhouse__", false),
+            ("wheelhouse.spawn; rm -rf .", false),
+            ("mcp__other__wheelhouse.spawn", false),
+            ("Bash", false),
+        ] {
+            assert_eq!(is_ours(tool), ours, "{tool}");
+        }
+    }
 }

@@ -207,7 +207,6 @@ impl Stage {
             policy: Vec::new(),
             isolation: Default::default(),
             question_timeout_ms: 60_000,
-            instance_mcp: None,
             packet_agents: Default::default(),
             context: Default::default(),
             money: wheelhouse_engine::Money::default(),
@@ -230,6 +229,7 @@ impl Stage {
             roster: Arc::clone(&self.crew) as Arc<dyn Roster>,
             seed: 7,
             notice: Arc::new(|line| panic!("unexpected notice: {line}")),
+            instance_mcp: None,
         };
         let lock = StateLock::acquire(self.state_dir()).unwrap();
         run(settings, ports, lock, signals).await.unwrap()

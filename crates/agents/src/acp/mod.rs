@@ -158,6 +158,7 @@ impl Agent for Acp {
             usage: self.recipe.quirks.covers != Covers::Nothing,
             structured_output: false,
             children: false,
+            mcp_servers: true,
         }
     }
 

@@ -61,6 +61,8 @@ pub struct Quirks {
     pub loads: Loads,
     /// `_meta` of a new session.
     pub session_meta: Value,
+    /// Whether it reads `${NAME}` in the environment of an MCP server from its own.
+    pub inherits_by_name: bool,
 }
 
 /// What loading a session comes with.
@@ -110,6 +112,7 @@ impl Default for Quirks {
             resumes: true,
             loads: Loads::InOrder,
             session_meta: Value::Null,
+            inherits_by_name: false,
         }
     }
 }
@@ -257,6 +260,8 @@ fn tested() -> Vec<Recipe> {
             quirks: Quirks {
                 // As with OpenCode: only the user's own settings count.
                 session_meta: json!({"claudeCode": {"options": {"settingSources": ["user"]}}}),
+                // What it is told of servers becomes an argument of the program that it starts.
+                inherits_by_name: true,
                 ..Quirks::default()
             },
             env: environment(&[("CLAUDE_CODE_MAX_RETRIES", "2")]),

@@ -70,7 +70,13 @@ impl Talk {
         Talk {
             decoder: Decoder::new(assignment.session.clone(), recipe.quirks.covers),
             resume: assignment.session.clone(),
-            servers: mcp::acp(&assignment.mcp_servers),
+            servers: mcp::acp(
+                &assignment.mcp_servers,
+                match recipe.quirks.inherits_by_name {
+                    true => mcp::Inherits::ByName,
+                    false => mcp::Inherits::ByValue(&assignment.env),
+                },
+            ),
             cwd: assignment.cwd.clone(),
             // The protocol has no place for a role.
             prompt: match &assignment.role {

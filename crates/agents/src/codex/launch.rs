@@ -8,6 +8,7 @@ use wheelhouse_core::agent::Assignment;
 
 use super::{Config, Mode};
 use crate::keep::{Command, Stdin};
+use crate::mcp;
 
 /// The process for a try. The prompt never goes on the command line: that has a limit and everybody can read it.
 pub(super) fn command(assignment: &Assignment, prompt: &str, config: &Config) -> Command {
@@ -29,6 +30,8 @@ pub(super) fn command(assignment: &Assignment, prompt: &str, config: &Config) ->
                 push(&["--model", model]);
             }
             push(&config.extra_args.iter().map(String::as_str).collect::<Vec<_>>());
+            let servers = mcp::codex_arguments(&assignment.mcp_servers).unwrap_or_default();
+            push(&servers.iter().map(String::as_str).collect::<Vec<_>>());
             if let Some(session) = &assignment.session {
                 push(&["resume", session]);
             }

@@ -3,7 +3,9 @@
 //! Words of the prompt: `ask` (for permission), `hold` (until cancelled), `deaf` (holds and ignores that), `error`
 //! (refuses the prompt), `garbage` (between the lines), `die` (in the middle), `quit` (exit 0 without an answer),
 //! `strange` (asks what nobody knows and wants an error), `huge` (a request too long to be read), `empty`. A prompt with
-//! lines that begin with `$ ` has these run by a shell in the session's directory; then it claims success. The environment
+//! lines that begin with `$ ` has these run by a shell in the session's directory; then it claims success. Lines that begin
+//! with `> ` are calls of the MCP server that it was given (`> send {"to": "i1", "message": "x"}`, `> tools/list`), each
+//! answered with what came back; the server gets no environment but what the session names. The environment
 //! `ACP_JOURNAL` names a directory in which each session has a file that says who is at work in it: a second one at the
 //! same time is noted in `forked`. The environment
 //! `ACP_FAULT`: `mute` (never answers), `unopened` (opens no session), `old` (another version of the protocol),
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
         fault,
         session: SESSION.to_owned(),
         cwd: String::new(),
+        servers: Value::Null,
     };
     agent.serve()
 }
@@ -41,6 +44,8 @@ struct Agent<I> {
     fault: String,
     session: String,
     cwd: String,
+    /// The MCP servers of the session.
+    servers: Value,
 }
 
 impl<I: BufRead> Agent<I> {
@@ -126,6 +131,14 @@ impl<I: BufRead> Agent<I> {
             answer(id, &json!({"stopReason": "end_turn"}));
             return None;
         }
+        let calls: Vec<&str> = words.lines().filter_map(|line| line.strip_prefix("> ")).collect();
+        if !calls.is_empty() {
+            for said in self.call(&calls) {
+                text(&format!("{said}\n"));
+            }
+            answer(id, &json!({"stopReason": "end_turn"}));
+            return None;
+        }
         for word in words.split_whitespace() {
             match word {
                 "ask" => self.ask(),
@@ -178,11 +191,67 @@ impl<I: BufRead> Agent<I> {
         None
     }
 
+    /// Calls the first MCP server of the session, and says what came of each call.
+    fn call(&self, calls: &[&str]) -> Vec<String> {
+        let server = &self.servers[0];
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let env = server["env"].as_array().into_iter().flatten();
+        let spawned = std::process::Command::new(text(&server["command"]))
+            .args(server["args"].as_array().into_iter().flatten().map(text))
+            .env_clear()
+            .envs(env.map(|pair| (text(&pair["name"]), text(&pair["value"]))))
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn();
+        let Ok(mut program) = spawned else {
+            return vec![format!("there is no server: {server}")];
+        };
+        let (Some(mut input), Some(output)) = (program.stdin.take(), program.stdout.take()) else {
+            return Vec::new();
+        };
+        let mut lines = std::io::BufReader::new(output).lines();
+        let mut ask = |id: usize, method: &str, params: Value| {
+            let message = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
+            let _ = writeln!(input, "{message}");
+            let answers = lines.by_ref().map_while(Result::ok);
+            let mut answers = answers.filter_map(|line| serde_json::from_str::<Value>(&line).ok());
+            answers.find(|answer| answer["id"] == id).unwrap_or_default()
+        };
+        let able = json!({"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "fake", "version": "1"}});
+        ask(0, "initialize", able);
+        let mut said = Vec::new();
+        for (place, call) in calls.iter().enumerate() {
+            let (tool, arguments) = call.split_once(' ').unwrap_or((call, "{}"));
+            let arguments: Value = serde_json::from_str(arguments).unwrap_or_default();
+            let came = match tool {
+                "tools/list" => ask(place + 1, tool, json!({}))["result"]["tools"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .map(|tool| text(&tool["name"]))
+                    .collect::<Vec<_>>()
+                    .join(","),
+                tool => {
+                    let answer = ask(place + 1, "tools/call", json!({"name": tool, "arguments": arguments}));
+                    match answer["result"]["content"][0]["text"].as_str() {
+                        Some(text) => text.to_owned(),
+                        None => answer.to_string(),
+                    }
+                }
+            };
+            said.push(came);
+        }
+        drop(input);
+        let _ = program.wait();
+        said
+    }
+
     /// Notes that this process works in the session, and whether another one does.
     fn enter(&mut self, message: &Value) {
         if let Ok(mut session) = SPEAKS_FOR.lock() {
             session.clone_from(&self.session);
         }
+        self.servers = message["params"]["mcpServers"].clone();
         message["params"]["cwd"]
             .as_str()
             .unwrap_or_default()
@@ -228,7 +297,7 @@ impl<I: BufRead> Agent<I> {
 
     fn until_cancelled(&mut self) {
         while let Some(message) = self.next() {
-            if message["method"] == "session/cancel" && message["params"]["sessionId"] == SESSION {
+            if message["method"] == "session/cancel" && message["params"]["sessionId"] == self.session {
                 return;
             }
         }

@@ -135,22 +135,29 @@ pub(crate) struct Line {
 impl Line {
     /// The line to the project's server; one is started when none runs.
     async fn find(app: &App, args: &args::Mcp) -> Result<Line, Failure> {
-        let place = faces::ensure(app).await?;
+        let token = instance_token(app);
+        let place = match token {
+            Some(_) => faces::awaited(app).await?,
+            None => faces::ensure(app).await?,
+        };
         let toolset = args.toolset.as_deref().map(|set| format!("?toolset={set}"));
         Ok(Line {
             base: place.url,
             path: format!("{}{}", wheelhouse_server::MCP_PATH, toolset.unwrap_or_default()),
             // An instance acts as itself, not as the person whose files it can read.
-            token: match app
-                .env
-                .get(TOKEN_VARIABLE)
-                .filter(|token| token.starts_with(TOKEN_PREFIX))
-            {
+            token: match token {
                 Some(token) => token.clone(),
                 None => faces::secret(app)?.token(Scope::Operate),
             },
         })
     }
+}
+
+/// The token of the instance that we run for, if we do.
+fn instance_token(app: &App) -> Option<&String> {
+    app.env
+        .get(TOKEN_VARIABLE)
+        .filter(|token| token.starts_with(TOKEN_PREFIX))
 }
 
 /// The client's side of a session.
@@ -269,7 +276,11 @@ async fn deliver(
         if attempt > 0 {
             tokio::time::sleep(PAUSE * attempt).await;
             // Where it was there may be another one now, or none.
-            match faces::ensure(app).await {
+            let found = match instance_token(app) {
+                Some(_) => faces::awaited(app).await,
+                None => faces::ensure(app).await,
+            };
+            match found {
                 Ok(place) => line.base = place.url,
                 Err(failure) => {
                     why = failure.message;

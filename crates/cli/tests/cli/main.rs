@@ -15,6 +15,7 @@ mod install;
 mod instances;
 mod interrupt;
 mod isolation;
+mod leads;
 mod mcp;
 mod memory;
 mod merging;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::caller::MCP_NAME;
 use crate::coordinate::{self, Coordination, Mode, Seat};
 use crate::crew::apply::{alive, count_above, is_below, may_touch};
 use crate::crew::mail::{self, Letter};
@@ -113,6 +114,7 @@ fn admitted<R: Rows>(
         let max = policy.depth_max;
         return Err(Refusal::TooDeep { depth, max }.into());
     }
+    check_extras(rows, by, spec)?;
     let mut spec = spec.clone();
     if let Some(parent) = parent {
         if !parent.rights.spawn {
@@ -139,6 +141,34 @@ fn admitted<R: Rows>(
         return Err(Refusal::TooMany { max: policy.live_max }.into());
     }
     Ok(spec)
+}
+
+/// Programs and environments are a person's to choose: an instance that must ask before it starts something would get
+/// around that by a child. It passes on what it was given itself.
+fn check_extras<R: Rows>(rows: &mut R, by: Party, spec: &InstanceSpec) -> Result<(), R::Error> {
+    if spec.mcp_servers.contains_key(MCP_NAME) {
+        let why = format!("`{MCP_NAME}` is what Wheelhouse itself is called among MCP servers; name yours otherwise");
+        return Err(Refusal::Illegal(why).into());
+    }
+    let Some(caller) = by.instance() else { return Ok(()) };
+    let own = alive(rows, caller)?.spec;
+    let server = spec
+        .mcp_servers
+        .iter()
+        .find(|(name, server)| own.mcp_servers.get(*name) != Some(server))
+        .map(|(name, _)| format!("the MCP server `{name}`"));
+    let variable = spec
+        .env
+        .iter()
+        .find(|(name, value)| own.env.get(*name) != Some(value))
+        .map(|(name, _)| format!("the variable `{name}`"));
+    match server.or(variable) {
+        Some(extra) => {
+            let what = format!("give a child {extra}: it was not given that itself");
+            Err(Refusal::NotAllowed { by, what }.into())
+        }
+        None => Ok(()),
+    }
 }
 
 /// The model, when these are the only ones allowed; the first of those preferred, or else allowed, when none was named.

@@ -145,7 +145,11 @@ impl ServerHandler for Handler {
         _: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        Ok(ListToolsResult::with_all_items(tool::listed(toolset(&context)?)))
+        let tools = match caller(&context).is_person() {
+            true => tool::listed(toolset(&context)?),
+            false => tool::for_instances(),
+        };
+        Ok(ListToolsResult::with_all_items(tools))
     }
 
     async fn call_tool(

@@ -138,6 +138,15 @@ pub(crate) fn listed(set: Toolset) -> Vec<Listed> {
         .collect()
 }
 
+/// The tools that an instance may use, whatever set is asked for: a child pays for no others.
+pub(crate) fn for_instances() -> Vec<Listed> {
+    TOOLS
+        .iter()
+        .filter(|tool| tool.is_crew || (tool.is_lean && tool.effect == Effect::Reads))
+        .filter_map(|tool| LISTED.get(tool.name).cloned())
+        .collect()
+}
+
 /// How a tool of any set is listed.
 pub(crate) fn as_listed(name: &str) -> Option<Listed> {
     LISTED.get(name).cloned()
