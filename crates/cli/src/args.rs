@@ -686,4 +686,74 @@ mod tests {
     fn the_definition_is_sound() {
         Cli::command().debug_assert();
     }
+
+    /// Commands that HTTP has no route for, and why.
+    const NOT_OVER_HTTP: &[(&str, &str)] = &[
+        ("init", "it prepares the machine that the server would run on"),
+        ("doctor", "it looks at the caller's own machine"),
+        (
+            "plan show",
+            "a drawing of what the caller has in hand; /plans/check has the facts",
+        ),
+        ("plan schema", "docs/schema/plan.json, the same for every server"),
+        ("watch", "/events/stream is what it is made from"),
+        ("serve", "it is the server"),
+        ("mcp", "it is a client of the server"),
+        ("token", "who may ask for a token has the directory"),
+        (
+            "gc",
+            "it removes files beside the store; the engine's machine does that",
+        ),
+        (
+            "fsck",
+            "it opens the database beside a running engine; the engine's machine does that",
+        ),
+        ("prices update", "it reads a file of the caller's own machine"),
+        ("install", "it changes files of the caller's own agents"),
+        ("uninstall", "it changes files of the caller's own agents"),
+        (
+            "config show",
+            "files of the project; whoever sees them has the command line",
+        ),
+        ("completions", "for the caller's own shell"),
+        ("man", "a page about the program"),
+    ];
+
+    fn leaves(command: &clap::Command, before: &str, all: &mut Vec<String>) {
+        for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set()) {
+            let name = format!("{before}{}", sub.get_name());
+            let stands_alone = !sub.is_subcommand_required_set() && !sub.is_arg_required_else_help_set();
+            if sub.get_subcommands().next().is_none() || stands_alone {
+                all.push(name.clone());
+            }
+            leaves(sub, &format!("{name} "), all);
+        }
+    }
+
+    #[test]
+    fn whatever_can_be_typed_can_be_asked_for_over_http() {
+        let page = wheelhouse_server::description("http://127.0.0.1:1");
+        let mut routed = std::collections::BTreeSet::new();
+        for path in page["paths"].as_object().unwrap().values() {
+            for method in path.as_object().unwrap().values() {
+                let commands = method["x-commands"].as_array().into_iter().flatten();
+                routed.extend(commands.map(|name| name.as_str().unwrap().to_owned()));
+            }
+        }
+        let mut typed = Vec::new();
+        leaves(&Cli::command(), "", &mut typed);
+        let excepted = |name: &str| NOT_OVER_HTTP.iter().any(|(known, _)| *known == name);
+        let forgotten: Vec<&String> = typed
+            .iter()
+            .filter(|name| !routed.contains(*name) && !excepted(name))
+            .collect();
+        assert!(forgotten.is_empty(), "no route does what these do: {forgotten:?}");
+        for name in &routed {
+            assert!(typed.contains(name), "a route is like `{name}`, which cannot be typed");
+            assert!(!excepted(name), "`{name}` is over HTTP and listed as if it were not");
+        }
+        for (name, _) in NOT_OVER_HTTP {
+            assert!(typed.iter().any(|typed| typed == name), "`{name}` cannot be typed");
+        }
+    }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tokio::net::TcpListener;
 use wheelhouse_core::agent::McpServer;
 use wheelhouse_core::caller::TOKEN_VARIABLE;
@@ -16,12 +17,12 @@ use wheelhouse_core::spec::TaskSpec;
 use wheelhouse_engine::InstanceMcp;
 use wheelhouse_server::Server;
 use wheelhouse_server::face::spawn::Defaults;
-use wheelhouse_server::ports::{AgentDoc, NewTask, PlanText, Plans, Ports};
+use wheelhouse_server::ports::{AgentDoc, NewTask, PlanText, Plans, Ports, RouteWish, TreeVerb};
 use wheelhouse_server::token::{self, Secret};
 
 use crate::app::App;
 use crate::args;
-use crate::command::{add, crew};
+use crate::command::{add, crew, prices, route, tree};
 use crate::config::Settings;
 use crate::exit;
 use crate::failure::{Failure, with_sources};
@@ -214,6 +215,7 @@ pub(crate) fn server(
     let ports = Ports {
         store: State::open(&app.place)?.store,
         state_dir: app.place.state_dir.clone(),
+        project: app.place.project.clone(),
         plans: Box::new(Reader {
             app: app.clone(),
             settings: settings.clone(),
@@ -249,6 +251,18 @@ impl Plans for Reader {
 
     fn crew(&self) -> Defaults {
         crew::defaults(&self.app, &self.settings)
+    }
+
+    fn route(&self, wanted: &RouteWish) -> Result<Value, Failure> {
+        route::asked(&self.app, &self.settings, wanted)
+    }
+
+    fn prices(&self, model: Option<&str>) -> Result<Value, Failure> {
+        prices::asked(&self.app, model)
+    }
+
+    fn tree(&self, verb: TreeVerb, what: &str) -> Result<Value, Failure> {
+        tree::asked(&self.app, verb, what)
     }
 
     fn agents(&self) -> Vec<AgentDoc> {

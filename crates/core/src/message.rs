@@ -109,6 +109,14 @@ impl MessageState {
         }
     }
 
+    /// Of an interrupted turn, whether its agent obeyed; none while that is not known.
+    pub fn obeyed(&self) -> Option<bool> {
+        match self {
+            MessageState::Done { outcome, .. } => Some(*outcome != Outcome::Killed),
+            MessageState::Queued | MessageState::Open { .. } | MessageState::Read | MessageState::Dropped => None,
+        }
+    }
+
     /// The task that answers or answered it.
     pub fn task(&self) -> Option<TaskId> {
         match self {

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
 use wheelhouse_core::store::{Failure as StoreFailure, Reader, Store};
 use wheelhouse_engine::lock::{self, Engine};
 use wheelhouse_engine::nudge;
@@ -25,6 +26,21 @@ const READERS_KEPT: usize = 8;
 const POLL: Duration = Duration::from_millis(250);
 /// The same while one does: a hint may be lost.
 const SAFETY_POLL: Duration = Duration::from_secs(5);
+
+/// Whether there is nothing more to wait for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Over {
+    /// There is nothing.
+    Yes,
+    /// More may come.
+    NotYet,
+}
+
+impl From<bool> for Over {
+    fn from(over: bool) -> Over {
+        if over { Over::Yes } else { Over::NotYet }
+    }
+}
 
 /// The store, for faces.
 pub(crate) struct Desk {
@@ -64,6 +80,30 @@ impl Desk {
             answer
         })
         .await
+    }
+
+    /// Looks again with all news until `look` says that it is over, the time is up, or the asker is `gone`. Gives what was
+    /// seen last.
+    pub(crate) async fn until<T: Send + 'static>(
+        self: &Arc<Self>,
+        deadline: Instant,
+        gone: impl Future<Output = ()>,
+        look: impl Fn(&mut dyn Reader) -> Result<(Over, T), Failure> + Clone + Send + 'static,
+    ) -> Result<T, Failure> {
+        tokio::pin!(gone);
+        let mut ears = self.news();
+        loop {
+            ears.mark_unchanged();
+            let (over, seen) = self.read(look.clone()).await?;
+            if over == Over::Yes || Instant::now() >= deadline {
+                return Ok(seen);
+            }
+            tokio::select! {
+                heard = ears.changed() => if heard.is_err() { return Ok(seen) },
+                () = tokio::time::sleep_until(deadline) => {}
+                () = &mut gone => return Ok(seen),
+            }
+        }
     }
 
     /// Changes the store and tells the engine to look.

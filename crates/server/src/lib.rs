@@ -5,6 +5,7 @@
 //! engine's. A server can be killed and started at any moment; it holds nothing that matters.
 
 mod api;
+mod code;
 mod desk;
 pub mod face;
 mod guard;
@@ -23,11 +24,17 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{Faces, STREAMS_MAX};
+use crate::code::Code;
 use crate::desk::Desk;
 use crate::guard::Guard;
 pub use crate::listen::Limits;
 pub use crate::mcp::PATH as MCP_PATH;
 use crate::ports::Ports;
+
+/// The OpenAPI page of the API, for a server at that URL.
+pub fn description(url: &str) -> serde_json::Value {
+    api::openapi::document(url)
+}
 
 /// A server that is about to serve.
 pub struct Server {
@@ -44,11 +51,13 @@ impl Server {
         let Ports {
             store,
             state_dir,
+            project,
             plans,
             secret,
         } = ports;
         let faces = Faces {
             desk: Desk::new(store, &state_dir),
+            code: Arc::new(Code::new(project, &state_dir)),
             plans: plans.into(),
             guard: Arc::new(Guard::new(address, hosts, secret)),
             stop: CancellationToken::new(),

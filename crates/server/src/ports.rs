@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use wheelhouse_core::ids::TaskKey;
 use wheelhouse_core::plan::Checked;
 use wheelhouse_core::spec::TaskSpec;
@@ -71,6 +72,39 @@ pub struct AgentDoc {
     pub default: bool,
 }
 
+/// A question about who should do a task.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RouteWish {
+    /// The task in words.
+    pub text: String,
+    /// Files or globs that it will write.
+    #[serde(default)]
+    pub files: Vec<String>,
+    /// What it may cost, in dollars.
+    #[serde(default)]
+    pub budget: Option<String>,
+    /// It returns tasks for others.
+    #[serde(default)]
+    pub plans: bool,
+    /// An agent asks, which could do it itself.
+    #[serde(default)]
+    pub for_agent: bool,
+}
+
+/// What can be done with the tree of an isolated task.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TreeVerb {
+    /// Show what it changed.
+    Diff,
+    /// Bring its work into the branch that is checked out.
+    Merge,
+    /// Take it away.
+    Discard,
+    /// Say where it is.
+    Open,
+}
+
 /// Reads plans and knows the agents. The command line's reader and the tests' are the two.
 pub trait Plans: Send + Sync {
     /// Checks a plan; a plan with problems is a failure that holds them all.
@@ -81,6 +115,12 @@ pub trait Plans: Send + Sync {
     fn agents(&self) -> Vec<AgentDoc>;
     /// What wishes for instances leave open.
     fn crew(&self) -> Defaults;
+    /// Who would do a task, and everything that led there: the document of `wheelhouse route`.
+    fn route(&self, wanted: &RouteWish) -> Result<Value, Failure>;
+    /// What models cost, those whose name contains this: the document of `wheelhouse prices`.
+    fn prices(&self, model: Option<&str>) -> Result<Value, Failure>;
+    /// Does something to the tree of an isolated task, or looks at it: the document of the command of that name.
+    fn tree(&self, verb: TreeVerb, what: &str) -> Result<Value, Failure>;
 }
 
 /// What the faces work with.
@@ -89,6 +129,8 @@ pub struct Ports {
     pub store: Box<dyn Store>,
     /// Where the state lives; for the engine's nudge, its lock and the logs.
     pub state_dir: PathBuf,
+    /// Whose code can be searched.
+    pub project: PathBuf,
     /// Reads plans.
     pub plans: Box<dyn Plans>,
     /// What callers must show; none lets everybody in who can reach the address.

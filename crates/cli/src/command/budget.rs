@@ -1,21 +1,21 @@
 //! `budget`: what may be spent, what is held and spent, what accounts may still use; and changes of limits.
 
 use serde_json::json;
-use wheelhouse_core::budget::{Budget, Scope};
-use wheelhouse_core::money::{parse_usd, show_usd};
+use wheelhouse_core::budget::Budget;
+use wheelhouse_core::money::show_usd;
 use wheelhouse_core::quota::Allowance;
-use wheelhouse_core::store::{Command, Reader};
+use wheelhouse_server::face::budget;
 use wheelhouse_server::face::crew::person_only;
 
 use crate::app::App;
 use crate::args::{self, BudgetChange};
 use crate::exit;
-use crate::failure::{Failure, Outcome};
+use crate::failure::Outcome;
 use crate::host;
 use crate::moment::now;
 use crate::show::doc::{Block, Page, Table};
 use crate::show::words;
-use crate::state::{self, Named, State};
+use crate::state::{self, State};
 
 /// Shows or changes budgets.
 pub(crate) fn budget(app: &App, args: &args::Budget) -> Outcome {
@@ -29,24 +29,11 @@ fn set(app: &App, change: &BudgetChange) -> Outcome {
     let mut state = State::expect(&app.place)?;
     let caller = super::crew::caller(app, state.reader.as_mut())?;
     person_only(caller, "change budgets")?;
-    let money = |usd: &str| parse_usd(usd).map_err(|error| Failure::usage(error.to_string()));
-    let (command, said) = match change {
-        BudgetChange::Raise { scope: name, usd } => {
-            let (scope, by_nano) = (scope(state.reader.as_mut(), name)?, money(usd)?);
-            let said = format!("the budget of {name} is {} higher", show_usd(by_nano));
-            (Command::RaiseBudget { scope, by_nano }, said)
-        }
-        BudgetChange::Set { scope: name, usd } => {
-            let limit_nano = if usd == "none" { None } else { Some(money(usd)?) };
-            let scope = scope(state.reader.as_mut(), name)?;
-            let said = match limit_nano {
-                Some(nano) => format!("the budget of {name} is {}", show_usd(nano)),
-                None => format!("{name} has no limit of your own any more"),
-            };
-            (Command::SetBudget { scope, limit_nano }, said)
-        }
+    let (name, change) = match change {
+        BudgetChange::Raise { scope, usd } => (scope, budget::Change::Raise(usd.clone())),
+        BudgetChange::Set { scope, usd } => (scope, budget::Change::Set(usd.clone())),
     };
-    state.change(command)?;
+    let said = budget::change(&mut state.truth(), name, &change)?;
     host::quietly_tell_engine(app);
     if app.terminal.json {
         app.terminal.print_json(&json!({ "done": said }))?;
@@ -54,18 +41,6 @@ fn set(app: &App, change: &BudgetChange) -> Outcome {
         app.terminal.print(&format!("{said}\n"))?;
     }
     Ok(exit::OK)
-}
-
-fn scope(reader: &mut dyn Reader, name: &str) -> Result<Scope, Failure> {
-    match name {
-        "day" => Ok(Scope::Day),
-        "hour" => Ok(Scope::Hour),
-        "session" => Ok(Scope::Session),
-        _ => match state::named(reader, name)? {
-            Named::Run(run) => Ok(Scope::Run(run.id)),
-            Named::Task(task) => Ok(Scope::Task(task.id)),
-        },
-    }
 }
 
 fn show(app: &App) -> Outcome {

@@ -19,16 +19,18 @@ mod install;
 mod logs;
 mod memory;
 mod plan;
-mod prices;
+pub(crate) mod prices;
 mod result;
 mod resume;
-mod route;
+pub(crate) mod route;
 pub(crate) mod run;
 mod serve;
 mod status;
 mod token;
-mod tree;
+pub(crate) mod tree;
 mod watch;
+
+use wheelhouse_server::ports::TreeVerb;
 
 use crate::app::App;
 use crate::args::{Command, Task};
@@ -55,10 +57,10 @@ pub(crate) fn dispatch(app: &App, command: &Command) -> Outcome {
         Command::Cancel(args) => change::cancel(app, &args.what),
         Command::Retry(args) => change::retry(app, &args.what),
         Command::Steer(args) => change::steer(app, args),
-        Command::Diff(args) => tree::diff(app, &args.what),
-        Command::Merge(args) => tree::merge(app, &args.what),
-        Command::Discard(args) => tree::discard(app, &args.what),
-        Command::Open(args) => tree::open(app, &args.what),
+        Command::Diff(args) => tree::tree(app, TreeVerb::Diff, &args.what),
+        Command::Merge(args) => tree::tree(app, TreeVerb::Merge, &args.what),
+        Command::Discard(args) => tree::tree(app, TreeVerb::Discard, &args.what),
+        Command::Open(args) => tree::tree(app, TreeVerb::Open, &args.what),
         Command::Spawn(args) => crew::spawn::spawn(app, args),
         Command::Send(args) => crew::talk::send(app, args),
         Command::Output(args) => crew::talk::output(app, args),

@@ -26,12 +26,32 @@ pub(crate) fn prices(app: &App, args: &args::Prices) -> Outcome {
     }
     let table = pricelist::table(&app.place)?;
     let day = args.on.as_deref().map_or_else(|| Ok(today()), pricelist::day)?;
-    let wanted = args.model.as_deref().unwrap_or_default().to_lowercase();
+    let rows = rows(&table, args.model.as_deref(), day, args.all)?;
+    if app.terminal.json {
+        app.terminal.print_json(&whole(&table, &rows, day))?;
+        return Ok(exit::OK);
+    }
+    let page = page(&table, &rows, day, args.all);
+    app.terminal
+        .print(&page.text_of(app.terminal.out.width, app.terminal.out.paint))?;
+    Ok(exit::OK)
+}
+
+/// What models cost today, for programs.
+pub(crate) fn asked(app: &App, model: Option<&str>) -> Result<Value, Failure> {
+    let table = pricelist::table(&app.place)?;
+    let day = today();
+    let rows = rows(&table, model, day, false)?;
+    Ok(whole(&table, &rows, day))
+}
+
+fn rows<'t>(table: &'t Table, model: Option<&str>, day: Day, all: bool) -> Result<Vec<&'t Price>, Failure> {
+    let wanted = model.unwrap_or_default().to_lowercase();
     let mut rows: Vec<&Price> = table
         .rows()
         .iter()
         .filter(|row| row.model.to_lowercase().contains(&wanted) || row.provider == wanted)
-        .filter(|row| args.all || is_of_day(&table, row, day))
+        .filter(|row| all || is_of_day(table, row, day))
         .collect();
     // A name in another dress (`anthropic/claude-haiku-4-5-20251001`) leads to its row as it does for the ledger.
     if rows.is_empty() {
@@ -40,21 +60,17 @@ pub(crate) fn prices(app: &App, args: &args::Prices) -> Outcome {
     if rows.is_empty() {
         let names: Vec<String> = table.rows().iter().map(|row| row.model.clone()).collect();
         return Err(
-            Failure::not_found("price of a model", args.model.as_deref().unwrap_or_default(), &names)
+            Failure::not_found("price of a model", model.unwrap_or_default(), &names)
                 .hint("`wheelhouse prices` lists all, `wheelhouse prices update FILE` reads a newer table"),
         );
     }
     rows.sort_by(|a, b| (&a.provider, &a.model, a.from).cmp(&(&b.provider, &b.model, b.from)));
-    if app.terminal.json {
-        let documents: Vec<Value> = rows.iter().map(|row| document(row, day)).collect();
-        app.terminal
-            .print_json(&json!({ "as_of": table.as_of, "day": day, "unit": "nano-dollars per million tokens", "prices": documents }))?;
-        return Ok(exit::OK);
-    }
-    let page = page(&table, &rows, day, args.all);
-    app.terminal
-        .print(&page.text_of(app.terminal.out.width, app.terminal.out.paint))?;
-    Ok(exit::OK)
+    Ok(rows)
+}
+
+fn whole(table: &Table, rows: &[&Price], day: Day) -> Value {
+    let documents: Vec<Value> = rows.iter().map(|row| document(row, day)).collect();
+    json!({ "as_of": table.as_of, "day": day, "unit": "nano-dollars per million tokens", "prices": documents })
 }
 
 /// Whether this row is the one that counts for its model on that day.

@@ -2,15 +2,17 @@
 
 use std::io::Read;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use wheelhouse_core::analysis::{Analysis, Facts, Judged, Signal};
 use wheelhouse_core::money::{show_usd, thousands};
 use wheelhouse_core::plan::TEXT_BYTES_MAX;
 use wheelhouse_core::price::Billing;
 use wheelhouse_core::route::{Caller, Choice, Expected, Question, Scored};
+use wheelhouse_server::ports::RouteWish;
 
 use crate::app::App;
 use crate::args;
+use crate::config::Settings;
 use crate::exit;
 use crate::failure::{Failure, Outcome};
 use crate::moment::now;
@@ -43,16 +45,7 @@ pub(crate) fn route(app: &App, args: &args::Route) -> Outcome {
         exit::NOT_FOUND
     };
     if app.terminal.json {
-        let chosen = choice
-            .chosen()
-            .map(|one| json!({ "agent": one.agent, "model": one.model }));
-        let mut document = json!({ "choice": chosen, "past_tasks": router.past_tasks() });
-        if let (Some(document), Ok(serde_json::Value::Object(more))) =
-            (document.as_object_mut(), serde_json::to_value(&choice))
-        {
-            document.extend(more);
-        }
-        app.terminal.print_json(&document)?;
+        app.terminal.print_json(&document(&choice, router.past_tasks()))?;
         return Ok(exit);
     }
     let page = page(
@@ -64,6 +57,36 @@ pub(crate) fn route(app: &App, args: &args::Route) -> Outcome {
     app.terminal
         .print(&page.text_of(app.terminal.out.width, app.terminal.out.paint))?;
     Ok(exit)
+}
+
+/// The choice as a document.
+fn document(choice: &Choice, past_tasks: usize) -> Value {
+    let chosen = choice
+        .chosen()
+        .map(|one| json!({ "agent": one.agent, "model": one.model }));
+    let mut document = json!({ "choice": chosen, "past_tasks": past_tasks });
+    if let (Some(document), Ok(Value::Object(more))) = (document.as_object_mut(), serde_json::to_value(choice)) {
+        document.extend(more);
+    }
+    document
+}
+
+/// Who would do a task, for programs.
+pub(crate) fn asked(app: &App, settings: &Settings, wish: &RouteWish) -> Result<Value, Failure> {
+    let router = routing::router(app, settings)?;
+    let choice = router.decide(&Question {
+        facts: Facts {
+            text: &wish.text,
+            files: &wish.files,
+            ..Facts::default()
+        },
+        caller: if wish.for_agent { Caller::Agent } else { Caller::Person },
+        plans: wish.plans,
+        budget_nano: wish.budget.as_deref().map(budget).transpose()?,
+        now: now(),
+        ..Question::default()
+    });
+    Ok(document(&choice, router.past_tasks()))
 }
 
 /// The words of a task from the command line, or from stdin for `-`.

@@ -2,13 +2,14 @@
 //!
 //! They work on the project's trees directly, beside a running engine; the trees' own locks keep them apart.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use wheelhouse_core::ids::QuestionId;
 use wheelhouse_core::question::Resolution;
 use wheelhouse_core::store::{Command, RunView, TaskView};
 use wheelhouse_core::task::{Held, TaskState};
 use wheelhouse_core::time::Millis;
 use wheelhouse_engine::worktree::{Delivery, FileChange, Stat, What, Workplace};
+use wheelhouse_server::ports::TreeVerb;
 
 use crate::app::App;
 use crate::exit;
@@ -22,31 +23,87 @@ use crate::trees::{self, refused};
 /// How much of a diff is printed, in bytes; the whole is in the tree.
 const DIFF_BYTES_MAX: usize = 8 << 20;
 
-/// Prints what a task changed since its start, committed or not.
-pub(crate) fn diff(app: &App, what: &str) -> Outcome {
-    let (workplace, task) = task_of(app, what)?;
-    let diff = workplace.diff(task.run, &task.key, DIFF_BYTES_MAX).map_err(refused)?;
-    if app.terminal.json {
-        app.terminal.print_json(&json!({
-            "task": task_name(task.run, &task.key),
-            "start": diff.start,
-            "files": files_doc(&diff.files),
-            "patch": diff.patch,
-            "cut": diff.cut,
-        }))?;
-    } else {
-        app.terminal.say(&counted(&diff.stat));
-        app.terminal.print(&diff.patch)?;
-        if diff.cut {
-            let tree = workplace.path(task.run, &task.key).map_err(refused)?;
-            app.terminal.say(&format!("cut; the whole is in {}", tree.display()));
+/// What a verb on a tree came to.
+struct Told {
+    /// For people, on stdout.
+    text: String,
+    /// For programs.
+    doc: Value,
+    /// What to say before it.
+    before: Option<String>,
+    /// What to say after it.
+    after: Option<String>,
+}
+
+impl Told {
+    fn new(text: String, doc: Value) -> Told {
+        Told {
+            text,
+            doc,
+            before: None,
+            after: None,
         }
+    }
+}
+
+/// Does something to a tree, or looks at it, and prints what came of it.
+pub(crate) fn tree(app: &App, verb: TreeVerb, what: &str) -> Outcome {
+    let told = told(app, verb, what)?;
+    if let (Some(before), false) = (&told.before, app.terminal.json) {
+        app.terminal.say(before);
+    }
+    if app.terminal.json {
+        app.terminal.print_json(&told.doc)?;
+    } else {
+        app.terminal.print(&told.text)?;
+    }
+    if let Some(after) = &told.after {
+        app.terminal.say(after);
     }
     Ok(exit::OK)
 }
 
+/// The same for programs.
+pub(crate) fn asked(app: &App, verb: TreeVerb, what: &str) -> Result<Value, Failure> {
+    told(app, verb, what).map(|told| told.doc)
+}
+
+fn told(app: &App, verb: TreeVerb, what: &str) -> Result<Told, Failure> {
+    match verb {
+        TreeVerb::Diff => diff(app, what),
+        TreeVerb::Merge => merge(app, what),
+        TreeVerb::Discard => discard(app, what),
+        TreeVerb::Open => open(app, what),
+    }
+}
+
+/// What a task changed since its start, committed or not.
+fn diff(app: &App, what: &str) -> Result<Told, Failure> {
+    let (workplace, task) = task_of(app, what)?;
+    let diff = workplace.diff(task.run, &task.key, DIFF_BYTES_MAX).map_err(refused)?;
+    let doc = json!({
+        "task": task_name(task.run, &task.key),
+        "start": diff.start,
+        "files": files_doc(&diff.files),
+        "patch": diff.patch,
+        "cut": diff.cut,
+    });
+    let after = match diff.cut {
+        true => {
+            let tree = workplace.path(task.run, &task.key).map_err(refused)?;
+            Some(format!("cut; the whole is in {}", tree.display()))
+        }
+        false => None,
+    };
+    Ok(Told {
+        before: Some(counted(&diff.stat)),
+        after: after.filter(|_| !app.terminal.json),
+        ..Told::new(diff.patch, doc)
+    })
+}
+
 /// Brings a task's work, or all that a run has merged, into the branch that is checked out.
-pub(crate) fn merge(app: &App, what: &str) -> Outcome {
+fn merge(app: &App, what: &str) -> Result<Told, Failure> {
     let (workplace, named) = named(app, what)?;
     let delivery = match &named {
         Named::Run(run) => workplace.deliver(run.id, What::Merged),
@@ -85,23 +142,22 @@ pub(crate) fn merge(app: &App, what: &str) -> Outcome {
             .hint(format!("`wheelhouse open {what}` says where its work is")));
         }
     };
-    if app.terminal.json {
-        app.terminal.print_json(&doc)?;
-    } else {
-        app.terminal.print(&format!("{text}\n"))?;
-    }
-    if let Named::Task(task) = &named
-        && let Some(question) = conflict_of(task)
-    {
-        app.terminal.say(&format!(
-            "{what} is still held: `wheelhouse answer {question} continue` lets go on what needs it, `fail` gives it up"
-        ));
-    }
-    Ok(exit::OK)
+    let question = match &named {
+        Named::Task(task) => conflict_of(task),
+        Named::Run(_) => None,
+    };
+    Ok(Told {
+        after: question.map(|question| {
+            format!(
+                "{what} is still held: `wheelhouse answer {question} continue` lets go on what needs it, `fail` gives it up"
+            )
+        }),
+        ..Told::new(format!("{text}\n"), doc)
+    })
 }
 
 /// Takes a task's tree away; its work is kept for the trash period.
-pub(crate) fn discard(app: &App, what: &str) -> Outcome {
+fn discard(app: &App, what: &str) -> Result<Told, Failure> {
     let (workplace, task) = task_of(app, what)?;
     let name = task_name(task.run, &task.key);
     let conflict = conflict_of(&task);
@@ -126,16 +182,12 @@ pub(crate) fn discard(app: &App, what: &str) -> Outcome {
     }
     trees::tear_down(app, &app.settings(None)?, &workplace, task.run, &task.key)?;
     let kept = workplace.discard(task.run, &task.key, now()).map_err(refused)?;
-    if app.terminal.json {
-        app.terminal.print_json(&json!({ "task": name, "kept_at": kept }))?;
-    } else {
-        let text = match kept {
-            Some(kept) => format!("{name} is discarded; its work is kept for now at {kept}\n"),
-            None => format!("{name} is discarded; it had changed nothing\n"),
-        };
-        app.terminal.print(&text)?;
-    }
-    Ok(exit::OK)
+    let doc = json!({ "task": name, "kept_at": kept });
+    let text = match kept {
+        Some(kept) => format!("{name} is discarded; its work is kept for now at {kept}\n"),
+        None => format!("{name} is discarded; it had changed nothing\n"),
+    };
+    Ok(Told::new(text, doc))
 }
 
 /// The question that a task is held on because its work does not merge.
@@ -150,18 +202,12 @@ fn conflict_of(task: &TaskView) -> Option<QuestionId> {
     }
 }
 
-/// Prints where a task works.
-pub(crate) fn open(app: &App, what: &str) -> Outcome {
+/// Where a task works.
+fn open(app: &App, what: &str) -> Result<Told, Failure> {
     let (workplace, task) = task_of(app, what)?;
     let path = workplace.path(task.run, &task.key).map_err(refused)?;
-    if app.terminal.json {
-        let name = task_name(task.run, &task.key);
-        app.terminal
-            .print_json(&json!({ "task": name, "path": path.display().to_string() }))?;
-    } else {
-        app.terminal.print(&format!("{}\n", path.display()))?;
-    }
-    Ok(exit::OK)
+    let doc = json!({ "task": task_name(task.run, &task.key), "path": path.display().to_string() });
+    Ok(Told::new(format!("{}\n", path.display()), doc))
 }
 
 fn task_of(app: &App, what: &str) -> Result<(Workplace, TaskView), Failure> {
@@ -192,7 +238,7 @@ fn counted(stat: &Stat) -> String {
     )
 }
 
-fn files_doc(files: &[FileChange]) -> serde_json::Value {
+fn files_doc(files: &[FileChange]) -> Value {
     let file = |file: &FileChange| json!({ "path": file.path, "change": format!("{:?}", file.change).to_lowercase() });
     files.iter().map(file).collect()
 }

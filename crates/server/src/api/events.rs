@@ -42,7 +42,9 @@ pub(super) fn routes() -> Vec<Route> {
                  on.";
     let events = Answer::Document(&[("events", Shape::Any), ("cursor", Shape::Plain("integer"))]);
     vec![
-        Route::get("/events", "listEvents", part, events, get(page)).query(FROM),
+        Route::get("/events", "listEvents", part, events, get(page))
+            .query(FROM)
+            .like(&["events"]),
         Route::get("/events/stream", "streamEvents", whole, Answer::Stream, get(stream)).query(FROM),
     ]
 }

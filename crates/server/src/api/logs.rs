@@ -23,11 +23,13 @@ const CHUNK_MAX: u64 = 1 << 20;
 pub(super) fn routes() -> Vec<Route> {
     let what = "The raw output of a try, also while it runs. `Next-Offset` says where to go on.";
     vec![
-        Route::get("/tasks/{run}/{task}/logs", "getLogs", what, Answer::Bytes, get(logs)).query(&[
-            ("attempt", "integer", "Of this try; the last one when absent."),
-            ("offset", "integer", "From this byte on."),
-            ("limit", "integer", "How many bytes at the most; never more than 1 MiB."),
-        ]),
+        Route::get("/tasks/{run}/{task}/logs", "getLogs", what, Answer::Bytes, get(logs))
+            .query(&[
+                ("attempt", "integer", "Of this try; the last one when absent."),
+                ("offset", "integer", "From this byte on."),
+                ("limit", "integer", "How many bytes at the most; never more than 1 MiB."),
+            ])
+            .like(&["logs"]),
     ]
 }
 

@@ -4,13 +4,17 @@
 //! those of `docs/json.md`.
 
 pub(crate) mod body;
+mod crew;
 pub(crate) mod events;
 pub(crate) mod logs;
+mod look;
+mod money;
 pub(crate) mod openapi;
 pub(crate) mod problem;
 mod questions;
 pub(crate) mod route;
 mod tasks;
+mod team;
 pub(crate) mod work;
 
 use std::collections::BTreeMap;
@@ -28,6 +32,7 @@ use wheelhouse_engine::lock::Engine;
 
 use crate::api::problem::{Code, Problem};
 use crate::api::route::Route;
+use crate::code::Code as Searched;
 use crate::desk::Desk;
 use crate::face::document::page;
 use crate::guard::{self, Guard};
@@ -44,6 +49,7 @@ pub(crate) struct Faces {
     pub(crate) desk: Arc<Desk>,
     pub(crate) plans: Arc<dyn Plans>,
     pub(crate) guard: Arc<Guard>,
+    pub(crate) code: Arc<Searched>,
     pub(crate) stop: CancellationToken,
     pub(crate) streams: Arc<Semaphore>,
 }
@@ -58,6 +64,10 @@ pub(crate) fn routes() -> Vec<Route> {
     routes.extend(logs::routes());
     routes.extend(questions::routes());
     routes.extend(events::routes());
+    routes.extend(crew::routes());
+    routes.extend(team::routes());
+    routes.extend(money::routes());
+    routes.extend(look::routes());
     routes
 }
 

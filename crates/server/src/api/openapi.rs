@@ -87,6 +87,7 @@ fn operation(route: &Route) -> Value {
         "operationId": route.id,
         "summary": route.about,
         "x-scope": route.scope.name(),
+        "x-commands": route.commands,
         "parameters": parameters,
         "responses": {
             route.status.to_string(): { "description": "Done.", "content": content(route.answer) },

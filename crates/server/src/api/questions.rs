@@ -42,21 +42,24 @@ pub(super) fn routes() -> Vec<Route> {
             one_answer,
             post(answer),
         )
-        .takes::<Given>(),
+        .takes::<Given>()
+        .like(&["answer"]),
         change(
             "/questions/{question}/approve",
             "approve",
             "Approve what waits.",
             one_answer,
             post(approve),
-        ),
+        )
+        .like(&["approve"]),
         change(
             "/questions/{question}/deny",
             "deny",
             "Deny what waits.",
             one_answer,
             post(deny),
-        ),
+        )
+        .like(&["deny"]),
     ]
 }
 

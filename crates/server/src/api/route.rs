@@ -68,6 +68,10 @@ pub(crate) struct Route {
     pub(crate) about: &'static str,
     /// What a caller must be allowed.
     pub(crate) scope: Scope,
+    /// Whether an instance may ask too, within its rights.
+    pub(crate) crew: bool,
+    /// The commands of the command line that do the same.
+    pub(crate) commands: &'static [&'static str],
     /// What may stand in the query.
     pub(crate) query: &'static [Query],
     /// What the body is, when there is one.
@@ -95,6 +99,8 @@ impl Route {
             id,
             about,
             scope: Scope::Read,
+            crew: false,
+            commands: &[],
             query: &[],
             body: None,
             status: 200,
@@ -118,6 +124,16 @@ impl Route {
         }
     }
 
+    /// An instance may ask too: what it may do to whom, the store knows.
+    pub(crate) fn for_crew(self) -> Route {
+        Route { crew: true, ..self }
+    }
+
+    /// What does the same on the command line.
+    pub(crate) fn like(self, commands: &'static [&'static str]) -> Route {
+        Route { commands, ..self }
+    }
+
     /// With what may stand in the query.
     pub(crate) fn query(self, query: &'static [Query]) -> Route {
         Route { query, ..self }
@@ -138,15 +154,16 @@ impl Route {
 
     /// The handler behind its scope check.
     pub(crate) fn guarded(self) -> (&'static str, MethodRouter<Faces>) {
-        let needed = self.scope;
+        let needed = (self.scope, self.crew);
         let checked = self.handler.layer(middleware::from_fn_with_state(needed, scope));
         (self.path, checked)
     }
 }
 
-async fn scope(State(needed): State<Scope>, request: Request, next: Next) -> Response {
+async fn scope(State((needed, crew)): State<(Scope, bool)>, request: Request, next: Next) -> Response {
     let caller = request.extensions().get::<Caller>().copied();
     let allowed = match caller {
+        Some(caller) if crew && !caller.is_person() => Ok(()),
         Some(caller) => caller.may(needed),
         // Without the check of the token in front of it a route lets nobody in.
         None => Err(Problem::new(Code::NoToken, "no token was checked")),

@@ -67,7 +67,7 @@ pub(super) fn routes() -> Vec<Route> {
         )
         .query(PAGE),
         read("/tasks/{run}/{task}", "getTask", whole, WHOLE_TASK, get(one)),
-        read("/tasks/{run}/{task}/result", "getResult", what, produced, get(result)),
+        read("/tasks/{run}/{task}/result", "getResult", what, produced, get(result)).like(&["result"]),
         read(
             "/tasks/{run}/{task}/artifacts/{name}",
             "getArtifact",
@@ -83,7 +83,9 @@ pub(super) fn routes() -> Vec<Route> {
             post(cancel),
         ),
         change("/tasks/{run}/{task}/retry", "retryTask", again, TASK, post(retry)),
-        change("/tasks/{run}/{task}/steer", "steerTask", words, TASK, post(steer)).takes::<Words>(),
+        change("/tasks/{run}/{task}/steer", "steerTask", words, TASK, post(steer))
+            .takes::<Words>()
+            .like(&["steer"]),
     ]
 }
 

@@ -111,7 +111,7 @@ pub(super) fn routes() -> Vec<Route> {
     let added = Answer::Document(&[("task", Shape::One("Task")), ("engine", Shape::Any)]);
     let roster = Answer::Document(&[("agents", Shape::Many("Agent"))]);
     vec![
-        read("/status", "status", what, SCREEN, get(status)),
+        read("/status", "status", what, SCREEN, get(status)).like(&["status"]),
         read("/runs", "listRuns", "The runs, newest first.", runs, get(list)).query(&[(
             "limit",
             "integer",
@@ -119,10 +119,13 @@ pub(super) fn routes() -> Vec<Route> {
         )]),
         change("/runs", "submitRun", run, SUBMITTED, post(submit))
             .takes::<PlanWish>()
-            .creates(),
+            .creates()
+            .like(&["run"]),
         Route {
             scope: Scope::Read,
-            ..change("/plans/check", "checkPlan", check_what, CHECKED, post(check)).takes::<PlanWish>()
+            ..change("/plans/check", "checkPlan", check_what, CHECKED, post(check))
+                .takes::<PlanWish>()
+                .like(&["plan check"])
         },
         read("/runs/{run}", "getRun", whole, WHOLE_RUN, get(one)),
         change(
@@ -131,25 +134,29 @@ pub(super) fn routes() -> Vec<Route> {
             "Let nothing more of the run start.",
             RUN,
             post(pause),
-        ),
+        )
+        .like(&["pause"]),
         change(
             "/runs/{run}/resume",
             "resumeRun",
             "Let a paused or interrupted run go on.",
             RUN,
             post(resume),
-        ),
-        change("/runs/{run}/cancel", "cancelRun", "Stop the run.", RUN, post(cancel)),
+        )
+        .like(&["resume"]),
+        change("/runs/{run}/cancel", "cancelRun", "Stop the run.", RUN, post(cancel)).like(&["cancel"]),
         change(
             "/runs/{run}/retry",
             "retryRun",
             "Try again what did not succeed.",
             RUN,
             post(retry),
-        ),
+        )
+        .like(&["retry"]),
         change("/queue", "addToQueue", enqueue, added, post(add))
             .takes::<NewTask>()
-            .creates(),
+            .creates()
+            .like(&["task add"]),
         read(
             "/agents",
             "listAgents",

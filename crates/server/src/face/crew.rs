@@ -247,6 +247,15 @@ pub struct Coordinated {
     pub outcome: coordinate::Outcome,
 }
 
+impl Coordinated {
+    /// Whether all have answered, or will not.
+    pub fn is_over(&self) -> bool {
+        self.answers
+            .iter()
+            .all(|answer| *answer != coordinate::Answer::Expected)
+    }
+}
+
 /// How a coordination stands. Computed from the answers each time.
 pub fn coordination(reader: &mut dyn Reader, text: &str) -> Result<Coordinated, Failure> {
     let found = match text.parse::<CoordinationId>() {

@@ -4,8 +4,11 @@
 //! a wish means, when it is refused and what is said then is here, once. Everything works on the ports of core, so a
 //! face needs no engine of its own: it changes the store and nudges whoever has the engine.
 
+pub mod budget;
 pub mod crew;
+pub mod crew_verb;
 pub mod document;
+pub mod economy;
 pub mod exit;
 pub mod failure;
 pub mod feed;

@@ -7,6 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use wheelhouse_core::instance::{InstanceView, is_name};
 
 use super::failure::Failure;
@@ -186,6 +187,18 @@ impl Teams {
         fs::rename(&beside, &path).map_err(|error| failed(&error))?;
         Ok(path)
     }
+}
+
+/// Every team in a line each; one that cannot be read with what is wrong with it.
+pub fn list(teams: &Teams) -> Vec<Value> {
+    let line = |name: String| match teams.team(&name) {
+        Ok(team) => {
+            let members: Vec<&str> = team.members.iter().map(|member| member.name.as_str()).collect();
+            json!({ "name": name, "about": team.about, "members": members })
+        }
+        Err(failure) => json!({ "name": name, "problem": failure.message }),
+    };
+    teams.names().into_iter().map(line).collect()
 }
 
 /// Reads a team file.

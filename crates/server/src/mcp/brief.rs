@@ -19,11 +19,11 @@ pub(crate) const DIGEST_MAX: usize = 900;
 /// How much of a summary a list holds.
 const GLANCE_MAX: usize = 160;
 /// How many runs an overview shows.
-const RUNS_MAX: usize = 5;
+const RUNS_MAX: usize = 4;
 /// How many tasks of a run an answer shows.
-const TASKS_MAX: usize = 12;
+const TASKS_MAX: usize = 8;
 /// How many questions an answer shows.
-const QUESTIONS_MAX: usize = 5;
+const QUESTIONS_MAX: usize = 3;
 
 /// A run in short.
 #[derive(Serialize, JsonSchema, Debug)]
@@ -189,7 +189,7 @@ pub(crate) fn run(reader: &mut dyn Reader, view: RunView) -> Result<RunBrief, Fa
         .collect();
     let mut brief = head(&view);
     brief.questions = questions;
-    for (state, most) in [("running", 6), ("held", 4), ("ready", 2), ("waiting", 2)] {
+    for (state, most) in [("running", 4), ("held", 2), ("ready", 1), ("waiting", 1)] {
         brief.tasks.extend(
             reader
                 .tasks_in(view.id, state, most)?
@@ -239,7 +239,7 @@ pub(crate) fn overview(reader: &mut dyn Reader, engine: bool, cursor: u64) -> Re
         .map(|run| {
             let mut brief = head(run);
             if run.state != RunState::Finished {
-                let running = reader.tasks_in(run.id, "running", 3)?;
+                let running = reader.tasks_in(run.id, "running", 2)?;
                 brief.tasks = running.iter().map(|task| glance(task, None)).collect();
             }
             Ok(brief)

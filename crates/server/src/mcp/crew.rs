@@ -3,28 +3,27 @@
 //! Who asks is known from the token the request was shown, never from what it says: a person's token, or the one that an
 //! instance was given. Rights and limits are the store's to hold.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::Instant;
-use wheelhouse_core::crew::{Command, InstanceFilter, Reply, Send, Spawn};
-use wheelhouse_core::ids::{Cursor, InstanceId, MessageId};
-use wheelhouse_core::instance::Rights;
-use wheelhouse_core::message::{MessageKind, Party};
+use wheelhouse_core::crew::InstanceFilter;
+use wheelhouse_core::ids::{Cursor, MessageId};
+use wheelhouse_core::message::MessageKind;
 use wheelhouse_core::store::Reader;
 
 use super::brief::{DIGEST_MAX, cut};
 use super::call::{Answer, Call};
-use super::lean::AnyDocument;
-use super::tool::{Effect, Tool, answers, arguments, schema};
+use super::tool::{AnyDocument, Tool, arguments, tool};
 use super::wait::SECONDS_MAX;
+use crate::desk::Over;
 use crate::face::crew::{self, Said, What};
+use crate::face::crew_verb::{self, Below, Letter, PERSON, Spawned};
 use crate::face::document::crew as document;
 use crate::face::failure::Failure;
-use crate::face::spawn::{self, Wish};
+use crate::face::spawn::Wish;
 
 /// How many instances an answer lists.
 const LISTED_MAX: u32 = 50;
@@ -33,39 +32,22 @@ const SAID_MAX: usize = 20;
 /// How long an interrupted agent is given to obey while the call is held.
 const OBEY: Duration = Duration::from_secs(40);
 
-/// A tool about instances.
-macro_rules! crew {
-    ($name:literal, $effect:ident, $takes:ty, $work:path, $about:literal, $also:literal) => {
-        Tool {
-            name: $name,
-            about: $about,
-            effect: Effect::$effect,
-            is_lean: true,
-            is_crew: true,
-            also: $also,
-            input: schema::<$takes>,
-            output: answers::<AnyDocument>,
-            work: |call| Box::pin($work(call)),
-        }
-    };
-}
-
 #[rustfmt::skip]
 pub(super) fn tools() -> Vec<Tool> {
     vec![
-        crew!("spawn", Adds, SpawnArgs, spawn,
+        tool!(Lean Crew Adds "spawn", SpawnArgs => AnyDocument, spawn,
             "Start a named agent that stays and can be talked to. For one task use `delegate`.",
             "create instance agent team member claude codex new worker"),
-        crew!("send", Adds, SendArgs, send,
+        tool!(Lean Crew Adds "send", SendArgs => AnyDocument, send,
             "Send a message to an instance; with `seconds` wait for its answer. `person` is who spawned the first.",
             "message talk tell reply instance mail"),
-        crew!("instances", Reads, InstancesArgs, instances,
+        tool!(Lean Crew Reads "instances", InstancesArgs => AnyDocument, instances,
             "List instances; of one, what it did and said since a cursor.",
             "output tree children peers list status who is active"),
-        crew!("interrupt", Ends, NamesArgs, interrupt,
+        tool!(Lean Crew Ends "interrupt", NamesArgs => AnyDocument, interrupt,
             "Stop what instances do now; they stay, with all they know.",
             "stop turn redirect pause halt"),
-        crew!("terminate", Ends, NamesArgs, terminate,
+        tool!(Lean Crew Ends "terminate", NamesArgs => AnyDocument, terminate,
             "End instances and all below them.",
             "kill end shut down remove"),
     ]
@@ -100,10 +82,6 @@ async fn spawn(call: &Call<'_>) -> Result<Answer, Failure> {
     let key = call.once().map(|once| once.key);
     let defaults = call.faces.plans.crew();
     let spawned = call.faces.desk.change(move |truth| {
-        let parent = match &asked.parent {
-            Some(name) => Some(crew::instance(truth.reader, name)?.id),
-            None => None,
-        };
         let wish = Wish {
             name: asked.name,
             agent: asked.agent,
@@ -113,20 +91,13 @@ async fn spawn(call: &Call<'_>) -> Result<Answer, Failure> {
             worktree: asked.worktree,
             ..Wish::default()
         };
-        let policy = truth.reader.crew_policy()?;
-        let spec = spawn::spec(wish, &policy, &defaults)?;
-        let command = Command::Spawn(Box::new(Spawn {
-            by,
-            parent,
-            spec,
-            rights: Rights::default(),
-            prompt: asked.prompt,
-            key,
-        }));
-        match crew::ask(truth, command)? {
-            Reply::Spawned { instance, message, .. } => in_short(truth.reader, instance, message),
-            other => Err(crew::unexpected(&other)),
-        }
+        let below = Below {
+            parent: asked.parent.as_deref(),
+            key: key.as_deref(),
+            ..Below::caller(by)
+        };
+        let spawned = crew_verb::spawn_all(truth, &defaults, &below, vec![(wish, asked.prompt)])?;
+        in_short(truth.reader, &spawned).map(|mut all| all.pop().unwrap_or_default())
     });
     let mut document = spawned.await?;
     if let Some(note) = call.nothing_goes_on() {
@@ -135,18 +106,22 @@ async fn spawn(call: &Call<'_>) -> Result<Answer, Failure> {
     Ok(Answer::Document(document))
 }
 
-/// An instance as it stands, in short.
-fn in_short(reader: &mut dyn Reader, id: InstanceId, message: Option<MessageId>) -> Result<Value, Failure> {
-    let view = reader.instance(id)?;
-    let state = view.as_ref().map(|view| view.state.name());
-    let mut document = json!({ "instance": id.to_string(), "state": state });
-    if let Some(view) = view {
-        document["name"] = view.spec.name.into();
+/// Instances that were made, in short.
+pub(super) fn in_short(reader: &mut dyn Reader, spawned: &[Spawned]) -> Result<Vec<Value>, Failure> {
+    let mut all = Vec::with_capacity(spawned.len());
+    for (id, message) in spawned {
+        let view = reader.instance(*id)?;
+        let state = view.as_ref().map(|view| view.state.name());
+        let mut document = json!({ "instance": id.to_string(), "state": state });
+        if let Some(view) = view {
+            document["name"] = view.spec.name.into();
+        }
+        if let Some(message) = message {
+            document["message"] = message.to_string().into();
+        }
+        all.push(document);
     }
-    if let Some(message) = message {
-        document["message"] = message.to_string().into();
-    }
-    Ok(document)
+    Ok(all)
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -169,32 +144,22 @@ async fn send(call: &Call<'_>) -> Result<Answer, Failure> {
     let key = call.once().map(|once| once.key);
     let seconds = asked.seconds.min(SECONDS_MAX);
     let sent = call.faces.desk.change(move |truth| {
-        let to = match asked.to.as_str() {
-            "person" => Party::Person,
-            name => Party::Instance(crew::instance(truth.reader, name)?.id),
-        };
-        let correlation = match &asked.reply_to {
-            Some(text) => Some(crew::message(truth.reader, text)?.id),
-            None => None,
-        };
-        let command = Command::Send(Box::new(Send {
+        let letter = Letter {
             from,
-            to,
             // A person is told; whoever works is asked.
-            kind: if to == Party::Person {
-                MessageKind::Note
-            } else {
-                MessageKind::Request
+            kind: match asked.to.as_str() {
+                PERSON => MessageKind::Note,
+                _ => MessageKind::Request,
             },
+            to: vec![asked.to],
             text: asked.message,
-            correlation,
+            reply_to: asked.reply_to,
             after: Vec::new(),
             key,
-        }));
-        match crew::ask(truth, command)? {
-            Reply::Sent { message, .. } => Ok(message),
-            other => Err(crew::unexpected(&other)),
-        }
+        };
+        let mut sent = crew_verb::send(truth, &letter)?;
+        sent.pop()
+            .unwrap_or_else(|| Err(Failure::usage("nobody is written to")))
     });
     let id = sent.await?;
     answer_of(call, id, Duration::from_secs(seconds))
@@ -203,32 +168,35 @@ async fn send(call: &Call<'_>) -> Result<Answer, Failure> {
 }
 
 /// A message and its answer, waited for that long.
-async fn answer_of(call: &Call<'_>, id: MessageId, most: Duration) -> Result<Value, Failure> {
-    let deadline = Instant::now() + most;
-    let mut ears = call.faces.desk.news();
-    loop {
-        ears.mark_unchanged();
-        let standing = call.faces.desk.read(move |reader| {
-            let view = crew::message(reader, &id.to_string())?;
-            let answer = crew::answer(reader, &view)?;
-            let mut document = json!({ "message": id.to_string(), "state": view.state.name() });
-            let over = answer.is_some();
-            if let Some(answer) = answer {
-                document["answer"] = cut(&answer.text, DIGEST_MAX * 2).into();
-                document["outcome"] = json!(answer.outcome.map(|outcome| outcome.class()));
+pub(super) async fn answer_of(call: &Call<'_>, id: MessageId, most: Duration) -> Result<Value, Failure> {
+    let look = move |reader: &mut dyn Reader| {
+        let view = crew::message(reader, &id.to_string())?;
+        let answer = crew::answer(reader, &view)?;
+        let mut document = json!({ "message": id.to_string(), "state": view.state.name() });
+        let over = answer.is_some();
+        if let Some(answer) = answer {
+            document["answer"] = cut(&answer.text, DIGEST_MAX * 2).into();
+            document["outcome"] = json!(answer.outcome.map(|outcome| outcome.class()));
+        }
+        Ok((Over::from(over), document))
+    };
+    call.until(most, look).await
+}
+
+impl Call<'_> {
+    /// Looks with all news until it is over, the time is up, or nobody waits any more.
+    pub(super) async fn until<T: Send + 'static>(
+        &self,
+        most: Duration,
+        look: impl Fn(&mut dyn Reader) -> Result<(Over, T), Failure> + Clone + Send + 'static,
+    ) -> Result<T, Failure> {
+        let gone = async {
+            tokio::select! {
+                () = self.context.ct.cancelled() => {}
+                () = self.faces.stop.cancelled() => {}
             }
-            Ok((over, document))
-        });
-        let (over, document) = standing.await?;
-        if over || Instant::now() >= deadline || call.context.ct.is_cancelled() {
-            return Ok(document);
-        }
-        tokio::select! {
-            heard = ears.changed() => if heard.is_err() { return Ok(document) },
-            () = tokio::time::sleep_until(deadline) => {}
-            () = call.context.ct.cancelled() => {}
-            () = call.faces.stop.cancelled() => return Ok(document),
-        }
+        };
+        self.faces.desk.until(Instant::now() + most, gone, look).await
     }
 }
 
@@ -290,30 +258,18 @@ fn said_in_short(said: &Said) -> Value {
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct NamesArgs {
+pub(super) struct NamesArgs {
     #[serde(alias = "instance_ids", alias = "requests")]
-    instances: Vec<String>,
+    pub(super) instances: Vec<String>,
 }
 
 async fn interrupt(call: &Call<'_>) -> Result<Answer, Failure> {
     let NamesArgs { instances } = arguments(call)?;
     let by = call.party();
-    let asked = call.faces.desk.change(move |truth| {
-        let mut asked = BTreeMap::new();
-        for name in &instances {
-            let instance = crew::instance(truth.reader, name)?.id;
-            let command = Command::Interrupt {
-                by,
-                instance,
-                clear: false,
-            };
-            match crew::ask(truth, command)? {
-                Reply::Interrupted { message, .. } => asked.insert(instance.to_string(), message),
-                other => return Err(crew::unexpected(&other)),
-            };
-        }
-        Ok(asked)
-    });
+    let asked = call
+        .faces
+        .desk
+        .change(move |truth| crew_verb::interrupt(truth, by, &instances, false));
     let until = Instant::now() + OBEY;
     let mut interrupted = Vec::new();
     for (instance, message) in asked.await? {
@@ -323,6 +279,7 @@ async fn interrupt(call: &Call<'_>) -> Result<Answer, Failure> {
         };
         // An agent that had to be killed did not obey; one that has not ended yet may still.
         let confirmed = stood["outcome"].as_str().map(|class| class != "killed");
+        let instance = instance.to_string();
         interrupted.push(json!({ "instance": instance, "confirmed": confirmed, "state": stood["state"] }));
     }
     Ok(Answer::Document(json!({ "interrupted": interrupted })))
@@ -331,23 +288,10 @@ async fn interrupt(call: &Call<'_>) -> Result<Answer, Failure> {
 async fn terminate(call: &Call<'_>) -> Result<Answer, Failure> {
     let NamesArgs { instances } = arguments(call)?;
     let by = call.party();
-    let ended = call.faces.desk.change(move |truth| {
-        let mut ids = Vec::new();
-        for name in &instances {
-            ids.push(crew::instance(truth.reader, name)?.id);
-        }
-        let mut ended: Vec<InstanceId> = Vec::new();
-        for instance in ids {
-            // One may have gone with another that was named before it.
-            if ended.contains(&instance) {
-                continue;
-            }
-            match crew::ask(truth, Command::Terminate { by, instance })? {
-                Reply::Ended { instances } => ended.extend(instances),
-                other => return Err(crew::unexpected(&other)),
-            }
-        }
-        Ok(ended.iter().map(ToString::to_string).collect::<Vec<_>>())
-    });
-    Ok(Answer::Document(json!({ "ended": ended.await? })))
+    let ended = call
+        .faces
+        .desk
+        .change(move |truth| crew_verb::terminate(truth, by, &instances));
+    let ended: Vec<String> = ended.await?.iter().map(ToString::to_string).collect();
+    Ok(Answer::Document(json!({ "ended": ended })))
 }

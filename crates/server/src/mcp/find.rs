@@ -83,6 +83,11 @@ mod tests {
             ("what needs approval", "questions"),
             ("continue a paused run", "resume"),
             ("get a second opinion", "ask"),
+            ("have several agents vote", "coordinate"),
+            ("stop all orchestration", "stop"),
+            ("limit how many instances there are", "set_policy"),
+            ("where is this function defined", "find_code"),
+            ("total cost so far", "budgets"),
         ] {
             let found = found(intent);
             assert!(found.contains(&name.to_owned()), "{intent}: {found:?}");

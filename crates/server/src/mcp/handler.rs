@@ -18,7 +18,7 @@ use wheelhouse_core::message::Party;
 
 use super::call::{Answer, Call};
 use super::resource::{self, Watched, Watchers};
-use super::tool::{self, Toolset};
+use super::tool::{self, Toolset, User};
 use super::{person, prompt, task};
 use crate::api::Faces;
 use crate::face::exit;
@@ -159,7 +159,7 @@ impl ServerHandler for Handler {
     ) -> Result<CallToolResponse, ErrorData> {
         let tool = tool::named(&request.name).map_err(|failure| ErrorData::invalid_params(failure.message, None))?;
         // What an instance may do to others is the store's to say; everything else is a person's.
-        if !tool.is_crew || caller(&context).is_person() {
+        if tool.user == User::Person || caller(&context).is_person() {
             may(&context, tool.scope())?;
         }
         let call = Call {

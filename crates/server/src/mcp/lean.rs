@@ -8,7 +8,7 @@ use wheelhouse_core::ids::Cursor;
 use super::brief::{self, Overview, RunBrief, TaskBrief};
 use super::call::{Answer, Call};
 use super::find;
-use super::tool::{Effect, Tool, answers, arguments, schema};
+use super::tool::{AnyDocument, Tool, arguments, tool};
 use super::wait::{self, Waited};
 use crate::api::work::{PlanWish, enqueue, plan_text, read_plan};
 use crate::face::document;
@@ -19,49 +19,32 @@ use crate::face::verb::{self, Changed};
 use crate::ports::NewTask;
 
 /// How many events an answer holds.
-const EVENTS_MAX: usize = 30;
-
-/// A tool of the default set, known by these further words.
-macro_rules! lean {
-    ($name:literal, $about:expr, $effect:ident, $takes:ty => $answers:ty, $work:path, $also:literal) => {
-        Tool {
-            name: $name,
-            about: $about,
-            effect: Effect::$effect,
-            is_lean: true,
-            is_crew: false,
-            also: $also,
-            input: schema::<$takes>,
-            output: answers::<$answers>,
-            work: |call| Box::pin($work(call)),
-        }
-    };
-}
+const EVENTS_MAX: usize = 20;
 
 #[rustfmt::skip]
 pub(super) fn tools() -> Vec<Tool> {
     vec![
-        lean!("run", RUN, Adds, RunArgs => Started, run,
+        tool!(Lean Person Adds "run", RunArgs => Started, run, RUN,
             "plan submit start execute workflow graph tasks parallel crew agents"),
-        lean!("delegate", DELEGATE, Adds, DelegateArgs => TaskBrief, delegate,
+        tool!(Lean Person Adds "delegate", DelegateArgs => TaskBrief, delegate, DELEGATE,
             "spawn background job assign hand off queue task add"),
-        lean!("ask", ASK, Adds, AskArgs => Waited, wait::ask,
+        tool!(Lean Person Adds "ask", AskArgs => Waited, wait::ask, ASK,
             "consult second opinion question review prompt agent model"),
-        lean!("status", STATUS, Reads, StatusArgs => AnyDocument, status,
+        tool!(Lean Person Reads "status", StatusArgs => AnyDocument, status, STATUS,
             "overview progress who is active show list running cost"),
-        lean!("wait", WAIT, Reads, WaitArgs => Waited, wait::wait,
+        tool!(Lean Person Reads "wait", WaitArgs => Waited, wait::wait, WAIT,
             "await block until done finished poll"),
-        lean!("result", RESULT, Reads, TaskArgs => TaskBrief, result,
+        tool!(Lean Person Reads "result", TaskArgs => TaskBrief, result, RESULT,
             "output answer produced artifact summary files"),
-        lean!("answer", ANSWER, Adds, AnswerArgs => AnyDocument, answer,
+        tool!(Lean Person Adds "answer", AnswerArgs => AnyDocument, answer, ANSWER,
             "approve deny permission decide question reply retry"),
-        lean!("steer", STEER, Adds, SteerArgs => TaskBrief, steer,
+        tool!(Lean Person Adds "steer", SteerArgs => TaskBrief, steer, STEER,
             "message redirect instruct tell running words send"),
-        lean!("cancel", CANCEL, Ends, WhatArgs => AnyDocument, cancel,
+        tool!(Lean Person Ends "cancel", WhatArgs => AnyDocument, cancel, CANCEL,
             "stop kill terminate end abandon interrupt"),
-        lean!("events", EVENTS, Reads, EventsArgs => Events, events,
+        tool!(Lean Person Reads "events", EventsArgs => Events, events, EVENTS,
             "history log news changes since delta"),
-        lean!("find_tools", FIND, Reads, FindArgs => find::Found, find::find,
+        tool!(Lean Person Reads "find_tools", FindArgs => find::Found, find::find, FIND,
             "search discover more tools help capabilities"),
     ]
 }
@@ -78,10 +61,6 @@ const STEER: &str = "Put words into the turn of a running task.";
 const CANCEL: &str = "Stop a run or a task.";
 const EVENTS: &str = "List what happened since a cursor.";
 const FIND: &str = "Find further tools by what they should do; all can be called.";
-
-/// A document that docs/mcp.md describes.
-#[derive(Serialize, JsonSchema)]
-pub(super) struct AnyDocument {}
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -1,17 +1,19 @@
 //! MCP over streamable HTTP at `/mcp`: the same verbs, for models.
 //!
 //! The SDK speaks the protocol, 2024-11-05 to 2025-11-25 with a session and 2026-07-28 without one, on one URL. Here is
-//! what the verbs mean: [`tool`] lists and finds them, [`lean`], [`crew`] and [`more`] do them, [`wait`] holds a call within
-//! bounds, [`person`] asks whoever sits before the client.
+//! what the verbs mean: [`tool`] lists and finds them, [`lean`], [`crew`], [`more`], [`lead`] and [`project`] do them, [`wait`]
+//! holds a call within bounds, [`person`] asks whoever sits before the client.
 
 mod brief;
 mod call;
 mod crew;
 mod find;
 mod handler;
+mod lead;
 mod lean;
 mod more;
 mod person;
+mod project;
 mod prompt;
 mod resource;
 mod session;

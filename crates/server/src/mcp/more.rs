@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::brief;
 use super::call::{Answer, Call};
-use super::lean::{AnyDocument, WhatArgs, in_short};
-use super::tool::{Effect, Tool, answers, arguments, schema};
+use super::lean::{WhatArgs, in_short};
+use super::tool::{AnyDocument, Tool, arguments, tool};
 use crate::api::logs;
 use crate::api::work::{PlanWish, plan_text, read_plan};
 use crate::face::document::{self, page};
@@ -23,49 +23,32 @@ const TASKS_LISTED: u32 = 50;
 /// How many tasks an answer lists at the most.
 const TASKS_LISTED_MAX: u32 = 500;
 
-/// A tool that `full` lists, known by these further words.
-macro_rules! more {
-    ($name:literal, $effect:ident, $takes:ty, $work:path, $about:literal, $also:literal) => {
-        Tool {
-            name: $name,
-            about: $about,
-            effect: Effect::$effect,
-            is_lean: false,
-            is_crew: false,
-            also: $also,
-            input: schema::<$takes>,
-            output: answers::<AnyDocument>,
-            work: |call| Box::pin($work(call)),
-        }
-    };
-}
-
 #[rustfmt::skip]
 pub(super) fn tools() -> Vec<Tool> {
     vec![
-        more!("check_plan", Reads, PlanArgs, check_plan,
+        tool!(Full Person Reads "check_plan", PlanArgs => AnyDocument, check_plan,
             "Check a plan without running it: every problem at once, with line and column.",
             "validate lint problems yaml"),
-        more!("show", Reads, WhatArgs, show_whole,
+        tool!(Full Person Reads "show", WhatArgs => AnyDocument, show_whole,
             "Show everything about a run or a task, as the HTTP API has it.",
             "details document attempts usage cost"),
-        more!("list_tasks", Reads, TasksArgs, list_tasks,
+        tool!(Full Person Reads "list_tasks", TasksArgs => AnyDocument, list_tasks,
             "List the tasks of a run, page by page.", "tasks of run state filter"),
-        more!("logs", Reads, LogArgs, read_log,
+        tool!(Full Person Reads "logs", LogArgs => AnyDocument, read_log,
             "Read the raw output of a task's try, also while it runs.", "stdout stderr tail transcript raw"),
-        more!("artifact", Reads, ArtifactArgs, artifact,
+        tool!(Full Person Reads "artifact", ArtifactArgs => AnyDocument, artifact,
             "Read an artifact of a task as text; `output` is the whole output.",
             "full whole output content bytes file"),
-        more!("questions", Reads, NoArgs, questions,
+        tool!(Full Person Reads "questions", NoArgs => AnyDocument, questions,
             "List everything that waits for a person, over all runs.",
             "inbox approvals permissions pending open"),
-        more!("agents", Reads, NoArgs, agents,
+        tool!(Full Person Reads "agents", NoArgs => AnyDocument, agents,
             "List the agents that tasks can name.", "roster models who workers"),
-        more!("pause", Ends, WhatArgs, pause,
+        tool!(Full Person Ends "pause", WhatArgs => AnyDocument, pause,
             "Let nothing more of a run start.", "suspend halt stop hold"),
-        more!("resume", Adds, WhatArgs, resume,
+        tool!(Full Person Adds "resume", WhatArgs => AnyDocument, resume,
             "Let a paused or interrupted run go on.", "continue unpause go on restart"),
-        more!("retry", Adds, WhatArgs, retry,
+        tool!(Full Person Adds "retry", WhatArgs => AnyDocument, retry,
             "Try a failed task again, or everything in a run that did not succeed.",
             "redo rerun repeat failed again"),
     ]
@@ -74,7 +57,7 @@ pub(super) fn tools() -> Vec<Tool> {
 /// No arguments.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct NoArgs {}
+pub(super) struct NoArgs {}
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

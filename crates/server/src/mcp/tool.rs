@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::call::{Answer, Call};
-use super::{crew, lean, more};
+use super::{crew, lead, lean, more, project};
 use crate::face::exit;
 use crate::face::failure::Failure;
 use crate::face::nearest;
@@ -26,20 +26,31 @@ pub(crate) enum Toolset {
     /// About a dozen verbs that cost a model few tokens to know.
     #[default]
     Lean,
-    /// Everything.
+    /// Everything of ours.
     Full,
+    /// The names that clients of madrox know.
+    Madrox,
+    /// The names that clients of systemprompt's orchestrator know.
+    Tasks,
 }
 
 impl Toolset {
     /// All of them.
-    pub(crate) const ALL: [Toolset; 2] = [Toolset::Lean, Toolset::Full];
+    pub(crate) const ALL: [Toolset; 4] = [Toolset::Lean, Toolset::Full, Toolset::Madrox, Toolset::Tasks];
 
     /// Its name.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Toolset::Lean => "lean",
             Toolset::Full => "full",
+            Toolset::Madrox => "madrox",
+            Toolset::Tasks => "tasks",
         }
+    }
+
+    /// Whether this set lists a tool that belongs to another.
+    fn lists(self, of: Toolset) -> bool {
+        self == of || (self == Toolset::Full && of == Toolset::Lean)
     }
 
     /// The set of that name.
@@ -65,6 +76,15 @@ pub(crate) enum Effect {
     Ends,
 }
 
+/// Who may use a tool.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum User {
+    /// People, and whoever acts for them.
+    Person,
+    /// Instances too, within their rights: it is about instances, and the store knows who may do what to whom.
+    Crew,
+}
+
 type Working<'c> = Pin<Box<dyn Future<Output = Result<Answer, Failure>> + Send + 'c>>;
 
 /// One tool.
@@ -75,10 +95,10 @@ pub(crate) struct Tool {
     pub(crate) about: &'static str,
     /// What it does to the world.
     pub(crate) effect: Effect,
-    /// Whether the default set lists it.
-    pub(crate) is_lean: bool,
-    /// Whether it is about instances: then an instance may use it too, within its rights.
-    pub(crate) is_crew: bool,
+    /// The set that it belongs to.
+    pub(crate) set: Toolset,
+    /// Who may use it.
+    pub(crate) user: User,
     /// Further words that people use for it.
     pub(crate) also: &'static str,
     /// What it takes.
@@ -115,11 +135,36 @@ impl Tool {
     }
 }
 
+/// A tool: its set, who may use it, what it does to the world, its name, what it takes and answers, who does it, what it
+/// is for, and further words that people use for it.
+macro_rules! tool {
+    ($set:ident $user:ident $effect:ident $name:literal, $takes:ty => $answers:ty, $work:path, $about:expr, $also:literal) => {
+        $crate::mcp::tool::Tool {
+            name: $name,
+            about: $about,
+            effect: $crate::mcp::tool::Effect::$effect,
+            set: $crate::mcp::tool::Toolset::$set,
+            user: $crate::mcp::tool::User::$user,
+            also: $also,
+            input: $crate::mcp::tool::schema::<$takes>,
+            output: $crate::mcp::tool::answers::<$answers>,
+            work: |call| Box::pin($work(call)),
+        }
+    };
+}
+pub(crate) use tool;
+
+/// A document that docs/mcp.md describes.
+#[derive(serde::Serialize, JsonSchema)]
+pub(crate) struct AnyDocument {}
+
 /// Every tool, in the order in which they are listed.
 pub(crate) static TOOLS: LazyLock<Vec<Tool>> = LazyLock::new(|| {
     let mut tools = lean::tools();
     tools.extend(crew::tools());
     tools.extend(more::tools());
+    tools.extend(lead::tools());
+    tools.extend(project::tools());
     tools
 });
 
@@ -133,7 +178,7 @@ static LISTED: LazyLock<BTreeMap<&'static str, Listed>> =
 pub(crate) fn listed(set: Toolset) -> Vec<Listed> {
     TOOLS
         .iter()
-        .filter(|tool| tool.is_lean || set == Toolset::Full)
+        .filter(|tool| set.lists(tool.set))
         .filter_map(|tool| LISTED.get(tool.name).cloned())
         .collect()
 }
@@ -142,7 +187,11 @@ pub(crate) fn listed(set: Toolset) -> Vec<Listed> {
 pub(crate) fn for_instances() -> Vec<Listed> {
     TOOLS
         .iter()
-        .filter(|tool| tool.is_crew || (tool.is_lean && tool.effect == Effect::Reads))
+        .filter(|tool| match tool.set {
+            Toolset::Lean => tool.user == User::Crew || tool.effect == Effect::Reads,
+            Toolset::Full => tool.user == User::Crew,
+            Toolset::Madrox | Toolset::Tasks => false,
+        })
         .filter_map(|tool| LISTED.get(tool.name).cloned())
         .collect()
 }

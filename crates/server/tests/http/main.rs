@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
 mod bad_days;
+mod crew;
 mod mcp;
 mod rig;
 mod stream;

@@ -15,7 +15,7 @@ use wheelhouse_core::store::Store;
 use wheelhouse_server::face::failure::Failure;
 use wheelhouse_server::face::role::Roles;
 use wheelhouse_server::face::spawn;
-use wheelhouse_server::ports::{AgentDoc, NewTask, PlanText, Plans, Ports};
+use wheelhouse_server::ports::{AgentDoc, NewTask, PlanText, Plans, Ports, RouteWish, TreeVerb};
 use wheelhouse_server::token::{Scope, Secret};
 use wheelhouse_server::{Limits, Server};
 use wheelhouse_store::{SqliteStore, SystemClock};
@@ -73,6 +73,18 @@ impl Plans for PlainPlans {
         Vec::new()
     }
 
+    fn route(&self, wanted: &RouteWish) -> Result<Value, Failure> {
+        Ok(serde_json::json!({ "choice": null, "analysis": wanted.text, "candidates": [] }))
+    }
+
+    fn prices(&self, model: Option<&str>) -> Result<Value, Failure> {
+        Err(Failure::not_found("price of a model", model.unwrap_or_default(), &[]))
+    }
+
+    fn tree(&self, _: TreeVerb, what: &str) -> Result<Value, Failure> {
+        Err(Failure::not_found("tree", what, &[]))
+    }
+
     fn crew(&self) -> spawn::Defaults {
         spawn::Defaults {
             agents: vec![("rehearsal".into(), "rehearsal".to_owned())],
@@ -109,6 +121,7 @@ impl Rig {
         let ports = Ports {
             store: Box::new(Rig::open(&dir)),
             state_dir: dir.path().to_owned(),
+            project: dir.path().to_owned(),
             plans: Box::new(PlainPlans),
             secret: Some(secret.clone()),
         };

@@ -3,18 +3,15 @@
 use std::time::Duration;
 
 use serde_json::json;
-use wheelhouse_core::caller::Caller;
-use wheelhouse_core::crew::{self as core, Reply, StopWhat};
+use wheelhouse_core::crew::StopWhat;
 use wheelhouse_core::ids::{InstanceId, MessageId};
-use wheelhouse_core::message::{MessageState, Party};
-use wheelhouse_core::outcome::Outcome as How;
-use wheelhouse_server::face::crew;
+use wheelhouse_server::face::crew_verb::{self, Stopped};
+use wheelhouse_server::face::document::crew as document;
 
-use super::talk::how;
 use crate::app::App;
 use crate::args::crew as args;
 use crate::exit;
-use crate::failure::{Failure, Outcome};
+use crate::failure::Outcome;
 use crate::host;
 use crate::state::State;
 
@@ -24,23 +21,8 @@ const OBEY: Duration = Duration::from_secs(40);
 /// Stops turns, and says whether the agents obeyed.
 pub(crate) fn interrupt(app: &App, args: &args::Interrupt) -> Outcome {
     let (mut state, caller) = super::open(app)?;
-    let ids = named(&mut state, &args.instances)?;
-    let by = caller.0;
-    let clear = args.clear;
-    let commands = ids.iter().map(|instance| core::Command::Interrupt {
-        by,
-        instance: *instance,
-        clear,
-    });
-    let answers = crew::ask_all(&mut state.truth(), commands.collect())?;
+    let interrupted = crew_verb::interrupt(&mut state.truth(), caller.0, &args.instances, args.clear)?;
     host::quietly_tell_engine(app);
-    let mut interrupted = Vec::with_capacity(ids.len());
-    for (id, answer) in ids.into_iter().zip(answers) {
-        match answer? {
-            Reply::Interrupted { message, .. } => interrupted.push((id, message)),
-            other => return Err(crew::unexpected(&other)),
-        }
-    }
     let messages: Vec<MessageId> = interrupted.iter().filter_map(|(_, message)| *message).collect();
     let most = if args.no_wait { Duration::ZERO } else { OBEY };
     super::wait_for(app, state.reader.as_mut(), &messages, most)?;
@@ -56,23 +38,10 @@ fn tell(app: &App, state: &mut State, interrupted: &[(InstanceId, Option<Message
             Some(message) => state.reader.message(*message)?,
             None => None,
         };
-        let confirmed = view.as_ref().and_then(|view| match &view.state {
-            MessageState::Done { outcome, .. } => Some(*outcome != How::Killed),
-            MessageState::Queued | MessageState::Open { .. } | MessageState::Read | MessageState::Dropped => None,
-        });
-        disobeyed |= confirmed == Some(false);
-        let said = match (&view, confirmed) {
-            (None, _) => "nothing was under way".to_owned(),
-            (Some(_), None) => "asked to stop; not confirmed yet".to_owned(),
-            (Some(view), Some(_)) => how(&view.state),
-        };
-        text.push_str(&format!("{id} {said}\n"));
-        documents.push(json!({
-            "instance": id.to_string(),
-            "message": message.map(|id| id.to_string()),
-            "confirmed": confirmed,
-            "said": said,
-        }));
+        let document = document::interrupted(*id, view.as_ref());
+        disobeyed |= document["confirmed"] == false;
+        text.push_str(&format!("{id} {}\n", document["said"].as_str().unwrap_or_default()));
+        documents.push(document);
     }
     if app.terminal.json {
         app.terminal.print_json(&json!({ "interrupted": documents }))?;
@@ -82,29 +51,10 @@ fn tell(app: &App, state: &mut State, interrupted: &[(InstanceId, Option<Message
     Ok(if disobeyed { exit::TASKS_FAILED } else { exit::OK })
 }
 
-fn named(state: &mut State, names: &[String]) -> Result<Vec<InstanceId>, Failure> {
-    names
-        .iter()
-        .map(|name| crew::instance(state.reader.as_mut(), name).map(|view| view.id))
-        .collect()
-}
-
 /// Ends instances and what is below them.
 pub(crate) fn terminate(app: &App, args: &args::Instances) -> Outcome {
     let (mut state, caller) = super::open(app)?;
-    let ids = named(&mut state, &args.instances)?;
-    let by = caller.0;
-    let mut ended = Vec::new();
-    for instance in ids {
-        // One may have gone with another that was named before it.
-        if ended.contains(&instance) {
-            continue;
-        }
-        match crew::ask(&mut state.truth(), core::Command::Terminate { by, instance })? {
-            Reply::Ended { instances } => ended.extend(instances),
-            other => return Err(crew::unexpected(&other)),
-        }
-    }
+    let ended = crew_verb::terminate(&mut state.truth(), caller.0, &args.instances)?;
     host::quietly_tell_engine(app);
     tell_ended(app, &ended)
 }
@@ -123,32 +73,19 @@ fn tell_ended(app: &App, ended: &[InstanceId]) -> Outcome {
 
 /// Puts instances aside.
 pub(crate) fn suspend(app: &App, args: &args::Instances) -> Outcome {
-    each(app, args, "suspended", |by, instance| core::Command::Suspend {
-        by,
-        instance,
-    })
+    let (mut state, caller) = super::open(app)?;
+    let ids = crew_verb::suspend(&mut state.truth(), caller.0, &args.instances)?;
+    tell_each(app, &ids, "suspended")
 }
 
 /// Takes instances up again.
 pub(crate) fn wake(app: &App, args: &args::Instances) -> Outcome {
-    each(app, args, "awake", |by, instance| core::Command::Resume {
-        by,
-        instance,
-    })
+    let (mut state, caller) = super::open(app)?;
+    let ids = crew_verb::wake(&mut state.truth(), caller.0, &args.instances)?;
+    tell_each(app, &ids, "awake")
 }
 
-fn each(
-    app: &App,
-    args: &args::Instances,
-    done: &str,
-    command: impl Fn(Party, InstanceId) -> core::Command,
-) -> Outcome {
-    let (mut state, caller) = super::open(app)?;
-    let ids = named(&mut state, &args.instances)?;
-    let commands = ids.iter().map(|id| command(caller.0, *id)).collect();
-    for answer in crew::ask_all(&mut state.truth(), commands)? {
-        answer?;
-    }
+fn tell_each(app: &App, ids: &[InstanceId], done: &str) -> Outcome {
     let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
     if app.terminal.json {
         app.terminal.print_json(&json!({ "instances": ids, "state": done }))?;
@@ -161,17 +98,16 @@ fn each(
 /// Stops everything.
 pub(crate) fn stop(app: &App, args: &args::Stop) -> Outcome {
     let (mut state, caller) = super::open(app)?;
-    let Caller(by) = caller;
     let what = if args.all {
         StopWhat::Orchestration
     } else {
         StopWhat::Turns
     };
-    let reply = crew::ask(&mut state.truth(), core::Command::Stop { by, what })?;
+    let stopped = crew_verb::stop(&mut state.truth(), caller.0, what)?;
     host::quietly_tell_engine(app);
-    match reply {
-        Reply::Ended { instances } => tell_ended(app, &instances),
-        Reply::Stopped { messages } => {
+    match stopped {
+        Stopped::Ended(instances) => tell_ended(app, &instances),
+        Stopped::Turns(messages) => {
             let views = super::wait_for(app, state.reader.as_mut(), &messages, OBEY)?;
             let stopped: Vec<(InstanceId, Option<MessageId>)> = views
                 .iter()
@@ -183,6 +119,5 @@ pub(crate) fn stop(app: &App, args: &args::Stop) -> Outcome {
             }
             tell(app, &mut state, &stopped)
         }
-        other => Err(crew::unexpected(&other)),
     }
 }

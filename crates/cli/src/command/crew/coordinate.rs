@@ -2,19 +2,17 @@
 
 use std::time::Duration;
 
-use wheelhouse_core::coordinate::{Answer, Mode, Outcome as Weighed};
-use wheelhouse_core::crew::{self as core, NewSeat, Reply, Who};
-use wheelhouse_core::ids::AgentName;
+use wheelhouse_core::coordinate::{Answer, Outcome as Weighed};
 use wheelhouse_core::workflow::consensus::Decision;
 use wheelhouse_server::face::crew::{self, Coordinated};
+use wheelhouse_server::face::crew_verb::{self, Given, Meeting, Together};
 use wheelhouse_server::face::document::crew as document;
-use wheelhouse_server::face::spawn::{self, Defaults, Wish};
 
 use crate::app::App;
 use crate::args::crew as args;
 use crate::exit;
-use crate::failure::{Failure, Outcome};
-use crate::state::{self, State};
+use crate::failure::Outcome;
+use crate::state;
 use crate::terminal::plain;
 
 /// Gives work to several, or shows how it stands.
@@ -28,35 +26,18 @@ pub(crate) fn coordinate(app: &App, args: &args::Coordinate) -> Outcome {
     let text = super::text(args.text.as_deref().unwrap_or_default())?;
     let settings = app.settings(None)?;
     let defaults = super::defaults(app, &settings);
-    let mut seats = Vec::with_capacity(args.with.len());
-    for name in &args.with {
-        seats.push(seat(&mut state, &defaults, name.trim())?);
-    }
-    let mode = match args.mode {
-        args::Mode::Parallel => Mode::Parallel,
-        args::Mode::Sequential => Mode::Sequential,
-        args::Mode::Consensus => {
-            let mut vendors: Vec<&str> = seats.iter().map(|seat| seat.vendor.as_str()).collect();
-            vendors.sort_unstable();
-            vendors.dedup();
-            let usual = u32::try_from(vendors.len().min(2)).unwrap_or(2);
-            Mode::Consensus {
-                quorum: args.quorum.unwrap_or(usual),
-            }
-        }
-    };
-    let command = core::Command::Coordinate(Box::new(core::Coordinate {
+    let meeting = Meeting {
         by: caller.0,
-        mode,
-        seats,
+        with: args.with.clone(),
+        together: match args.mode {
+            args::Mode::Parallel => Together::Parallel,
+            args::Mode::Sequential => Together::Sequential,
+            args::Mode::Consensus => Together::Consensus,
+        },
+        quorum: args.quorum,
         text,
-    }));
-    let (id, messages) = match crew::ask(&mut state.truth(), command)? {
-        Reply::Coordinated {
-            coordination, messages, ..
-        } => (coordination, messages),
-        other => return Err(crew::unexpected(&other)),
     };
+    let Given { id, messages } = crew_verb::coordinate(&mut state.truth(), &defaults, meeting)?;
     super::engine(app, caller)?;
     if args.wait {
         super::wait_for(app, state.reader.as_mut(), &messages, Duration::from_secs(args.timeout))?;
@@ -68,39 +49,6 @@ pub(crate) fn coordinate(app: &App, args: &args::Coordinate) -> Outcome {
     }
     let standing = crew::coordination(state.reader.as_mut(), &id.to_string())?;
     tell(app, &standing)
-}
-
-/// An instance that is there, or an agent for which one is made.
-fn seat(state: &mut State, defaults: &Defaults, name: &str) -> Result<NewSeat, Failure> {
-    let backend = |agent: &AgentName| {
-        let found = defaults.agents.iter().find(|(known, _)| known == agent);
-        found.map_or_else(|| agent.to_string(), |(_, backend)| backend.clone())
-    };
-    let there = crew::instance(state.reader.as_mut(), name);
-    match there {
-        Ok(view) => Ok(NewSeat {
-            vendor: backend(&view.spec.agent),
-            who: Who::There(view.id),
-        }),
-        Err(failure) => {
-            if !defaults.agents.iter().any(|(agent, _)| agent.as_str() == name) {
-                let mut names: Vec<String> = defaults.agents.iter().map(|(agent, _)| agent.to_string()).collect();
-                names.sort();
-                return Err(failure.hint(format!("or name an agent: {}", names.join(", "))));
-            }
-            let policy = state.reader.crew_policy()?;
-            let wish = Wish {
-                name: name.to_owned(),
-                agent: Some(name.to_owned()),
-                ..Wish::default()
-            };
-            let spec = spawn::spec(wish, &policy, defaults)?;
-            Ok(NewSeat {
-                vendor: backend(&spec.agent),
-                who: Who::New(Box::new(spec)),
-            })
-        }
-    }
 }
 
 fn tell(app: &App, standing: &Coordinated) -> Outcome {

@@ -2,10 +2,11 @@
 
 use serde_json::{Value, json};
 use wheelhouse_core::caller::Caller;
-use wheelhouse_core::crew::{self as core, CrewPolicy, PolicyChange};
+use wheelhouse_core::crew::{CrewPolicy, PolicyChange};
 use wheelhouse_core::message::Party;
+use wheelhouse_server::face::crew_verb::{policy_problems, set_policy};
 use wheelhouse_server::face::document::crew as document;
-use wheelhouse_server::face::{crew, policy};
+use wheelhouse_server::face::policy;
 
 use crate::app::App;
 use crate::args::crew as args;
@@ -25,7 +26,8 @@ pub(crate) fn policy(app: &App, args: &args::Policy) -> Outcome {
             show(app, &policy)
         }
         args::Policy::Set { changes } => {
-            let changes = policy::changes(changes.iter().map(String::as_str)).map_err(problems)?;
+            let changes =
+                policy::changes(changes.iter().map(String::as_str)).map_err(|problems| policy_problems(&problems))?;
             change(app, changes)
         }
         args::Policy::Load { file } => {
@@ -33,28 +35,26 @@ pub(crate) fn policy(app: &App, args: &args::Policy) -> Outcome {
             let text = std::fs::read_to_string(&path).map_err(|error| Failure::io("read the policy", &path, &error))?;
             let document: Value = serde_saphyr::from_str(&text)
                 .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
-            change(app, policy::from_document(&document).map_err(problems)?)
+            change(
+                app,
+                policy::from_document(&document).map_err(|problems| policy_problems(&problems))?,
+            )
         }
     }
 }
 
 /// What the variables of an MCP entry say (`MAX_INSTANCES`, `DEFAULT_MODEL` …) becomes the running policy.
 pub(crate) fn from_environment(app: &App, state: &mut State) -> Result<(), Failure> {
-    let changes = policy::from_env(&app.env).map_err(problems)?;
+    let changes = policy::from_env(&app.env).map_err(|problems| policy_problems(&problems))?;
     if changes.is_empty() {
         return Ok(());
     }
-    let by = Party::Person;
-    crew::ask(&mut state.truth(), core::Command::SetPolicy { by, changes }).map(drop)
-}
-
-fn problems(problems: Vec<String>) -> Failure {
-    Failure::usage(problems.join("\n")).hint("`wheelhouse policy show` lists the keys")
+    set_policy(&mut state.truth(), Party::Person, changes)
 }
 
 fn change(app: &App, changes: Vec<PolicyChange>) -> Outcome {
     let (mut state, Caller(by)) = super::open(app)?;
-    crew::ask(&mut state.truth(), core::Command::SetPolicy { by, changes })?;
+    set_policy(&mut state.truth(), by, changes)?;
     host::quietly_tell_engine(app);
     let policy = state.reader.crew_policy()?;
     show(app, &policy)

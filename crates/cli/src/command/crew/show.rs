@@ -2,19 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
-use wheelhouse_core::crew::{InstanceFilter, MessageFilter};
+use serde_json::json;
+use wheelhouse_core::crew::InstanceFilter;
 use wheelhouse_core::ids::{InstanceId, MessageId};
 use wheelhouse_core::instance::{InstanceState, InstanceView};
-use wheelhouse_core::message::Party;
 use wheelhouse_core::time::{Millis, human};
-use wheelhouse_server::face::crew;
 use wheelhouse_server::face::document::{crew as document, moment};
+use wheelhouse_server::face::{crew, crew_verb};
 
 use crate::app::App;
 use crate::args::crew as args;
 use crate::exit;
-use crate::failure::{Failure, Outcome};
+use crate::failure::Outcome;
 use crate::moment::now;
 use crate::show::words;
 use crate::state;
@@ -37,13 +36,7 @@ pub(crate) fn instances(app: &App, args: &args::List) -> Outcome {
     let filter = InstanceFilter { below, ended: args.all };
     let views = reader.instances(filter, None, INSTANCES_MAX)?;
     if app.terminal.json {
-        let documents: Vec<Value> = views.iter().map(document::instance).collect();
-        let known: u64 = views.iter().map(|view| view.cost_nano).sum();
-        let unknown: u64 = views.iter().map(|view| view.cost_unknown).sum();
-        app.terminal.print_json(&json!({
-            "instances": documents,
-            "cost": { "known_nano": known, "unknown_attempts": unknown },
-        }))?;
+        app.terminal.print_json(&document::instances(&views))?;
         return Ok(exit::OK);
     }
     if views.is_empty() {
@@ -154,22 +147,15 @@ pub(crate) fn audit(app: &App, args: &args::Audit) -> Outcome {
         Some(name) => Some(crew::instance(reader.as_mut(), name)?.id),
         None => None,
     };
-    if let Some(day) = &args.day {
-        let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
-        if day.len() != 10 || !digits(day) {
-            return Err(Failure::usage(format!("`{day}` is not a day such as `2026-11-27`")));
-        }
-    }
-    let of_day = |at: Millis| args.day.as_deref().is_none_or(|day| moment(at).starts_with(day));
+    let day = args.day.as_deref().map(crew_verb::day).transpose()?;
     if args.messages {
-        return messages(app, reader.as_mut(), instance, of_day);
+        return messages(app, reader.as_mut(), instance, day);
     }
-    let mut after = 0;
-    loop {
-        let lines = reader.audit(after, instance, PAGE)?;
-        let Some(last) = lines.last() else { break };
-        after = last.id;
-        for line in lines.iter().filter(|line| of_day(line.at)) {
+    let mut after = Some(0);
+    while let Some(from) = after {
+        let (lines, next) = crew_verb::audit(reader.as_mut(), from, instance, day, PAGE)?;
+        after = next;
+        for line in &lines {
             if app.terminal.json {
                 app.terminal.print_json_line(&document::audit(line))?;
             } else {
@@ -193,32 +179,17 @@ fn messages(
     app: &App,
     reader: &mut dyn wheelhouse_core::store::Reader,
     instance: Option<InstanceId>,
-    of_day: impl Fn(Millis) -> bool,
+    day: Option<&str>,
 ) -> Outcome {
-    let mut filter = MessageFilter {
-        with: instance.map(Party::Instance),
-        ..MessageFilter::default()
-    };
-    loop {
-        let page = reader.messages(filter, PAGE)?;
-        let Some(last) = page.last() else { break };
-        filter.after = MessageId(last.id.0);
-        for message in page.iter().filter(|message| of_day(message.sent_at)) {
-            let state = super::talk::how(&message.state);
+    let mut after = Some(MessageId::default());
+    while let Some(from) = after {
+        let (page, next) = crew_verb::messages(reader, from, instance, day, PAGE)?;
+        after = next;
+        for message in &page {
             if app.terminal.json {
-                app.terminal.print_json_line(&json!({
-                    "at": moment(message.sent_at),
-                    "message": message.id.to_string(),
-                    "from": message.from.to_string(),
-                    "to": message.to.to_string(),
-                    "kind": message.kind,
-                    "trust": message.trust,
-                    "correlation": message.correlation.map(|id| id.to_string()),
-                    "bytes": message.text.len(),
-                    "state": message.state.name(),
-                    "over_at": message.over_at.map(moment),
-                }))?;
+                app.terminal.print_json_line(&document::letter(message))?;
             } else {
+                let state = document::became(&message.state);
                 app.terminal.print(&format!(
                     "{} {} {} → {} {} bytes, {state}\n",
                     moment(message.sent_at),

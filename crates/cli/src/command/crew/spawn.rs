@@ -5,14 +5,13 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use wheelhouse_core::agent::McpServer;
-use wheelhouse_core::caller::Caller;
-use wheelhouse_core::crew::{self as core, PolicyChange, Reply};
-use wheelhouse_core::ids::{InstanceId, MessageId};
+use wheelhouse_core::crew::PolicyChange;
+use wheelhouse_core::ids::MessageId;
 use wheelhouse_core::instance::Rights;
-use wheelhouse_server::face::crew;
+use wheelhouse_server::face::crew_verb::{self, Below, Spawned, Wanted};
 use wheelhouse_server::face::document::crew as document;
 use wheelhouse_server::face::policy;
-use wheelhouse_server::face::spawn::{self, Wish};
+use wheelhouse_server::face::spawn::Wish;
 use wheelhouse_server::face::team;
 
 use crate::app::App;
@@ -21,22 +20,20 @@ use crate::exit;
 use crate::failure::{Failure, Outcome};
 use crate::state::State;
 
-/// Someone to be made, and what to tell them first.
-pub(super) type Wanted = (Wish, Option<String>);
-
 /// Makes instances.
 pub(crate) fn spawn(app: &App, args: &args::Spawn) -> Outcome {
     let wanted = wanted(app, args)?;
     let (mut state, caller) = super::open(app)?;
-    let parent = match &args.parent {
-        Some(name) => Some(crew::instance(state.reader.as_mut(), name)?.id),
-        None => None,
+    let below = Below {
+        parent: args.parent.as_deref(),
+        rights: Rights {
+            spawn: !args.no_spawn,
+            ..Rights::default()
+        },
+        key: args.key.as_deref(),
+        ..Below::caller(caller.0)
     };
-    let rights = Rights {
-        spawn: !args.no_spawn,
-        ..Rights::default()
-    };
-    let spawned = make(app, &mut state, caller, parent, &rights, args.key.as_deref(), wanted)?;
+    let spawned = make(app, &mut state, &below, wanted)?;
     super::engine(app, caller)?;
     let wait = args.wait.then(|| Duration::from_secs(args.timeout));
     report(app, &mut state, &spawned, wait)
@@ -109,69 +106,20 @@ fn mcp_servers(path: &std::path::Path) -> Result<BTreeMap<String, McpServer>, Fa
     Ok(read)
 }
 
-/// Makes all of them in one commit; all problems at once.
+/// Makes all of them in one commit.
 pub(super) fn make(
     app: &App,
     state: &mut State,
-    caller: Caller,
-    parent: Option<InstanceId>,
-    rights: &Rights,
-    key: Option<&str>,
+    below: &Below<'_>,
     wanted: Vec<Wanted>,
-) -> Result<Vec<(InstanceId, Option<MessageId>)>, Failure> {
+) -> Result<Vec<Spawned>, Failure> {
     let settings = app.settings(None)?;
     let defaults = super::defaults(app, &settings);
-    let policy = state.reader.crew_policy()?;
-    let many = wanted.len() > 1;
-    let mut commands = Vec::with_capacity(wanted.len());
-    for (number, (wish, prompt)) in wanted.into_iter().enumerate() {
-        commands.push(core::Command::Spawn(Box::new(core::Spawn {
-            by: caller.0,
-            parent,
-            spec: spawn::spec(wish, &policy, &defaults)?,
-            rights: rights.clone(),
-            prompt,
-            key: key.map(|key| {
-                if many {
-                    format!("{key}-{}", number + 1)
-                } else {
-                    key.to_owned()
-                }
-            }),
-        })));
-    }
-    let mut spawned = Vec::new();
-    let mut problems: Vec<Failure> = Vec::new();
-    for answer in crew::ask_all(&mut state.truth(), commands)? {
-        match answer {
-            Ok(Reply::Spawned { instance, message, .. }) => spawned.push((instance, message)),
-            Ok(other) => return Err(crew::unexpected(&other)),
-            Err(failure) => problems.push(failure),
-        }
-    }
-    let refused = problems.len();
-    match problems.into_iter().next() {
-        None => Ok(spawned),
-        Some(first) if spawned.is_empty() => Err(first),
-        Some(first) => {
-            let ids: Vec<String> = spawned.iter().map(|(id, _)| id.to_string()).collect();
-            let message = format!(
-                "{refused} were refused, the first: {}; spawned: {}",
-                first.message,
-                ids.join(", ")
-            );
-            Err(Failure::new(first.exit, message))
-        }
-    }
+    crew_verb::spawn_all(&mut state.truth(), &defaults, below, wanted)
 }
 
 /// Says what was made, after waiting for the first answers when asked.
-pub(super) fn report(
-    app: &App,
-    state: &mut State,
-    spawned: &[(InstanceId, Option<MessageId>)],
-    wait: Option<Duration>,
-) -> Outcome {
+pub(super) fn report(app: &App, state: &mut State, spawned: &[Spawned], wait: Option<Duration>) -> Outcome {
     let messages: Vec<MessageId> = spawned.iter().filter_map(|(_, message)| *message).collect();
     if !app.terminal.json && wait.is_none() {
         let lines: String = spawned.iter().map(|(id, _)| format!("{id}\n")).collect();

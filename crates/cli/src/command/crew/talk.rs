@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use wheelhouse_core::crew::{self as core, Reply};
 use wheelhouse_core::ids::{Cursor, MessageId};
-use wheelhouse_core::message::{MessageKind, MessageState, MessageView, Party};
-use wheelhouse_core::outcome::Outcome as How;
+use wheelhouse_core::message::{MessageKind, MessageState, MessageView};
 use wheelhouse_core::store::Reader;
 use wheelhouse_server::face::crew::{self, Said, What};
+use wheelhouse_server::face::crew_verb::{self, Letter};
 use wheelhouse_server::face::document::crew as document;
 
 use crate::app::App;
@@ -20,59 +19,30 @@ use crate::show::words;
 use crate::state::{self, State};
 use crate::terminal::{one_line, plain};
 
-/// How many notes are read at a time.
-const NOTES_MAX: u32 = 1_000;
-/// The name by which instances write to whoever spawned their root.
-const PERSON: &str = "person";
-
 /// Sends a message.
 pub(crate) fn send(app: &App, args: &args::Send) -> Outcome {
     let (mut state, caller) = super::open(app)?;
     let words = super::text(&args.words.join(" "))?;
-    let reader = state.reader.as_mut();
-    let correlation = match &args.reply_to {
-        Some(text) => Some(crew::message(reader, text)?.id),
-        None => None,
+    let letter = Letter {
+        from: caller.0,
+        to: args
+            .to
+            .split(',')
+            .filter(|name| !name.is_empty())
+            .map(str::to_owned)
+            .collect(),
+        kind: if args.note {
+            MessageKind::Note
+        } else {
+            MessageKind::Request
+        },
+        text: words,
+        reply_to: args.reply_to.clone(),
+        after: args.after.clone(),
+        key: args.key.clone(),
     };
-    let mut after = Vec::with_capacity(args.after.len());
-    for text in &args.after {
-        after.push(crew::message(reader, text)?.id);
-    }
-    let kind = if args.note {
-        MessageKind::Note
-    } else {
-        MessageKind::Request
-    };
-    let mut commands = Vec::new();
-    for name in args.to.split(',').filter(|name| !name.is_empty()) {
-        let to = match name {
-            PERSON => Party::Person,
-            name => Party::Instance(crew::instance(reader, name)?.id),
-        };
-        commands.push(core::Command::Send(Box::new(core::Send {
-            from: caller.0,
-            to,
-            kind,
-            text: words.clone(),
-            correlation,
-            after: after.clone(),
-            // One key for several would be the same message to all of them.
-            key: args.key.as_ref().map(|key| {
-                if args.to.contains(',') {
-                    format!("{key}-{to}")
-                } else {
-                    key.clone()
-                }
-            }),
-        })));
-    }
-    let mut ids = Vec::with_capacity(commands.len());
-    for answer in crew::ask_all(&mut state.truth(), commands)? {
-        match answer? {
-            Reply::Sent { message, .. } => ids.push(message),
-            other => return Err(crew::unexpected(&other)),
-        }
-    }
+    let sent = crew_verb::send(&mut state.truth(), &letter)?;
+    let ids = sent.into_iter().collect::<Result<Vec<_>, Failure>>()?;
     if !args.note {
         super::engine(app, caller)?;
     }
@@ -120,7 +90,7 @@ pub(super) fn tell_answers(app: &App, state: &mut State, views: &[MessageView]) 
             }
             Some(_) => app
                 .terminal
-                .say(&format!("{} has no answer: {}", view.id, how(&view.state))),
+                .say(&format!("{} has no answer: {}", view.id, document::became(&view.state))),
             None => app.terminal.say(&format!(
                 "{} is {} still; `wheelhouse output {}` shows what comes",
                 view.id,
@@ -145,21 +115,6 @@ pub(super) fn exit_of(views: &[MessageView]) -> Outcome {
         (false, true) => exit::HELD,
         (false, false) => exit::OK,
     })
-}
-
-/// What became of a message, in words.
-pub(super) fn how(state: &MessageState) -> String {
-    match state {
-        MessageState::Done {
-            outcome: How::Cancelled,
-            ..
-        } => "interrupted".to_owned(),
-        MessageState::Done {
-            outcome: How::Killed, ..
-        } => "interrupted, but it did not obey and was ended".to_owned(),
-        MessageState::Done { outcome, .. } => outcome.to_string().replace('_', " "),
-        other => other.name().to_owned(),
-    }
 }
 
 /// Prints what an instance was told, did and said.
@@ -228,21 +183,10 @@ fn said_line(app: &App, said: &Said) -> String {
 /// Reads notes.
 pub(crate) fn inbox(app: &App, args: &args::Inbox) -> Outcome {
     let (mut state, caller) = super::open(app)?;
-    let whose = match &args.instance {
-        Some(name) => Party::Instance(crew::instance(state.reader.as_mut(), name)?.id),
-        None => caller.0,
-    };
-    if whose != caller.0 && !caller.is_person() {
-        return Err(Failure::new(
-            exit::REFUSED,
-            format!("{} may not read the mailbox of {whose}", caller.0),
-        ));
-    }
-    let notes = crew::unread(state.reader.as_mut(), whose, NOTES_MAX)?;
+    let (whose, notes) = crew_verb::inbox(state.reader.as_mut(), caller.0, args.instance.as_deref())?;
     // Looking into somebody else's mailbox reads nothing for them.
-    if !args.keep && whose == caller.0 && !notes.is_empty() {
-        let messages = notes.iter().map(|note| note.id).collect();
-        crew::ask(&mut state.truth(), core::Command::Read { by: whose, messages })?;
+    if !args.keep && whose == caller.0 {
+        crew_verb::read_notes(&mut state.truth(), whose, &notes)?;
     }
     if app.terminal.json {
         let documents: Vec<Value> = notes.iter().map(|note| document::message(note, None)).collect();

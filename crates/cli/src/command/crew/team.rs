@@ -1,9 +1,9 @@
 //! `team`: sets of instances that start together.
 
 use serde_json::json;
-use wheelhouse_core::instance::Rights;
 use wheelhouse_server::face::crew;
-use wheelhouse_server::face::team::{self, Member, Teams};
+use wheelhouse_server::face::crew_verb::{self, Below};
+use wheelhouse_server::face::team::{self, Teams};
 
 use crate::app::App;
 use crate::args::crew as args;
@@ -31,27 +31,14 @@ pub(crate) fn team(app: &App, args: &args::Team) -> Outcome {
             agent,
             parent,
         } => {
-            let mut team = teams.team(name)?;
-            if let (Some(task), Some(first)) = (task, team.members.first_mut()) {
-                first.prompt = Some(super::text(task)?);
-            }
+            let task = task.as_deref().map(super::text).transpose()?;
+            let wanted = crew_verb::members(teams.team(name)?, task, agent.as_deref());
             let (mut state, caller) = super::open(app)?;
-            let parent = match parent {
-                Some(name) => Some(crew::instance(state.reader.as_mut(), name)?.id),
-                None => None,
+            let below = Below {
+                parent: parent.as_deref(),
+                ..Below::caller(caller.0)
             };
-            for member in &mut team.members {
-                if member.agent.is_none()
-                    && let Some(agent) = agent
-                {
-                    member.agent = Some(agent.clone());
-                    // The template's models are one vendor's; an agent that was asked for has its own.
-                    member.model = None;
-                }
-            }
-            let wanted = team.members.into_iter().map(Member::wish).collect();
-            let rights = Rights::default();
-            let spawned = super::spawn::make(app, &mut state, caller, parent, &rights, None, wanted)?;
+            let spawned = super::spawn::make(app, &mut state, &below, wanted)?;
             if spawned.iter().any(|(_, message)| message.is_some()) {
                 super::engine(app, caller)?;
             }
@@ -76,26 +63,21 @@ pub(crate) fn team(app: &App, args: &args::Team) -> Outcome {
 }
 
 fn list(app: &App, teams: &Teams) -> Outcome {
-    let mut documents = Vec::new();
-    let mut text = String::new();
-    for name in teams.names() {
-        match teams.team(&name) {
-            Ok(team) => {
-                let members: Vec<&str> = team.members.iter().map(|member| member.name.as_str()).collect();
-                text.push_str(&format!("{name}: {}\n", members.join(", ")));
-                documents.push(json!({ "name": name, "about": team.about, "members": members }));
-            }
-            // One that cannot be read is listed with what is wrong with it.
-            Err(failure) => {
-                text.push_str(&format!("{name}: {}\n", failure.message));
-                documents.push(json!({ "name": name, "problem": failure.message }));
-            }
-        }
-    }
+    let listed = team::list(teams);
     if app.terminal.json {
-        app.terminal.print_json(&json!({ "teams": documents }))?;
-    } else {
-        app.terminal.print(&text)?;
+        app.terminal.print_json(&json!({ "teams": listed }))?;
+        return Ok(exit::OK);
     }
+    let mut text = String::new();
+    for one in &listed {
+        let name = one["name"].as_str().unwrap_or_default();
+        let members = one["members"].as_array().map(|members| {
+            let names: Vec<&str> = members.iter().filter_map(|member| member.as_str()).collect();
+            names.join(", ")
+        });
+        let problem = one["problem"].as_str().unwrap_or_default();
+        text.push_str(&format!("{name}: {}\n", members.as_deref().unwrap_or(problem)));
+    }
+    app.terminal.print(&text)?;
     Ok(exit::OK)
 }

@@ -3,8 +3,10 @@
 use serde_json::{Value, json};
 use wheelhouse_core::coordinate::{self, Mode};
 use wheelhouse_core::crew::{AuditView, CrewPolicy};
+use wheelhouse_core::ids::InstanceId;
 use wheelhouse_core::instance::{InstanceState, InstanceView};
 use wheelhouse_core::message::{MessageState, MessageView};
+use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::spec::Isolation;
 
 use super::{UsageDoc, moment, outcome_doc};
@@ -67,6 +69,46 @@ pub fn instance(view: &InstanceView) -> Value {
     })
 }
 
+/// Instances, and what they have cost together.
+pub fn instances(views: &[InstanceView]) -> Value {
+    let known: u64 = views.iter().map(|view| view.cost_nano).sum();
+    let unknown: u64 = views.iter().map(|view| view.cost_unknown).sum();
+    json!({
+        "instances": views.iter().map(instance).collect::<Vec<_>>(),
+        "cost": { "known_nano": known, "unknown_attempts": unknown },
+    })
+}
+
+/// What became of an interrupted turn: the message whose turn it was, if any was under way.
+pub fn interrupted(id: InstanceId, message: Option<&MessageView>) -> Value {
+    json!({
+        "instance": id.to_string(),
+        "message": message.map(|view| view.id.to_string()),
+        "confirmed": message.and_then(|view| view.state.obeyed()),
+        "said": match message {
+            None => "nothing was under way".to_owned(),
+            Some(view) if view.state.is_over() => became(&view.state),
+            Some(_) => "asked to stop; not confirmed yet".to_owned(),
+        },
+    })
+}
+
+/// What became of a message, in words.
+pub fn became(state: &MessageState) -> String {
+    match state {
+        MessageState::Done {
+            outcome: Outcome::Cancelled,
+            ..
+        } => "interrupted".to_owned(),
+        MessageState::Done {
+            outcome: Outcome::Killed,
+            ..
+        } => "interrupted, but it did not obey and was ended".to_owned(),
+        MessageState::Done { outcome, .. } => outcome.to_string().replace('_', " "),
+        other => other.name().to_owned(),
+    }
+}
+
 /// A message, with its answer when there is one.
 pub fn message(view: &MessageView, answer: Option<&Answer>) -> Value {
     let MessageView {
@@ -104,6 +146,22 @@ pub fn message(view: &MessageView, answer: Option<&Answer>) -> Value {
         "key": key,
         "sent_at": moment(*sent_at),
         "over_at": over_at.map(moment),
+    })
+}
+
+/// A message in the log of who wrote whom: without its words.
+pub fn letter(view: &MessageView) -> Value {
+    json!({
+        "at": moment(view.sent_at),
+        "message": view.id.to_string(),
+        "from": view.from.to_string(),
+        "to": view.to.to_string(),
+        "kind": view.kind,
+        "trust": view.trust,
+        "correlation": view.correlation.map(|id| id.to_string()),
+        "bytes": view.text.len(),
+        "state": view.state.name(),
+        "over_at": view.over_at.map(moment),
     })
 }
 
