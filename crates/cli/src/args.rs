@@ -5,6 +5,7 @@
 
 pub(crate) mod crew;
 pub(crate) mod memory;
+pub(crate) mod patch;
 
 use std::path::PathBuf;
 
@@ -121,6 +122,9 @@ pub(crate) enum Command {
     /// Notes that outlive a run: add, list, find, keep, forget
     #[command(subcommand)]
     Memory(memory::Memory),
+    /// Apply, check or make patches
+    #[command(subcommand)]
+    Patch(patch::Patch),
     /// Let nothing more of a run start
     Pause(Target),
     /// Go on: with every unfinished run, or with a paused one

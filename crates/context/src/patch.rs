@@ -1,8 +1,10 @@
 //! Patches instead of rewritten files: what a model wants changed, checked against the files as they are, and given back
 //! as whole new contents. Nothing is written here, and nothing is given back unless all of it applies.
 //!
-//! Two forms: the envelope of `apply_patch` ([`envelope`]) and RFC 6902 for JSON ([`json`]). Paths never leave the tree.
+//! Three forms: the envelope of `apply_patch` ([`envelope`]), search and replace ([`replace`]), RFC 6902 for JSON
+//! ([`json`]); [`answer`] finds them among a model's other words. Paths never leave the tree.
 
+pub mod answer;
 pub mod envelope;
 pub mod json;
 
@@ -40,6 +42,9 @@ pub enum Rejected {
         /// The hash it has.
         found: String,
     },
+    /// There is no patch.
+    #[error("there is no patch in it")]
+    Nothing,
     /// It would leave the tree.
     #[error("`{0}` is no path inside the tree")]
     Outside(String),

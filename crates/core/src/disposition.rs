@@ -165,7 +165,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::spec::{Isolation, Merge, Work};
+    use crate::spec::{Edits, Isolation, Merge, Work};
 
     fn spec(on_failure: Option<OnFailure>, retry_max: u32, fallback: &[&str]) -> TaskSpec {
         TaskSpec {
@@ -182,6 +182,7 @@ mod tests {
             isolation: Isolation::None,
             merge: Merge::None,
             protect: Vec::new(),
+            edits: Edits::Own,
             timeout_ms: 1,
             idle_timeout_ms: 1,
             retry_max,

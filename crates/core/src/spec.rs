@@ -53,6 +53,17 @@ pub enum Merge {
     Queue,
 }
 
+/// How a task changes files.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Edits {
+    /// It writes them itself, with its own tools.
+    #[default]
+    Own,
+    /// It answers with a patch, which the engine checks and applies in the task's tree: whole or not at all.
+    Patch,
+}
+
 /// What makes an isolated tree an environment: what it is lent and leased, and the commands around its life.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -128,6 +139,9 @@ pub struct TaskSpec {
     /// could tell who changed what.
     #[serde(default)]
     pub protect: Vec<String>,
+    /// How it changes files. Never anything but [`Edits::Own`] without isolation.
+    #[serde(default)]
+    pub edits: Edits,
     /// The wall timer, in milliseconds.
     pub timeout_ms: u64,
     /// The idle timer (no event for so long), in milliseconds.

@@ -31,7 +31,7 @@ use crate::dispatch::Input;
 use crate::meter::{Meter, Standing};
 use crate::prepare::{self, World, bounded};
 use crate::touching::Watched;
-use crate::{PLANNED_MAX, REPORT_MAX, REPORTS_MAX, fault, isolate, memory, packet, turn, verify};
+use crate::{PLANNED_MAX, REPORT_MAX, REPORTS_MAX, fault, isolate, memory, packet, patching, turn, verify};
 
 /// How many events of an agent may wait to be looked at; texts beyond it are in the log only.
 const EVENTS_MAX: usize = 1_024;
@@ -119,6 +119,7 @@ async fn attempt_inner(
         return Ok((ended, Vec::new()));
     }
     let packet = packet::inject(world, claimed, tree.as_ref(), &mut assignment).await;
+    let shown = patching::brief(world, claimed, tree.as_ref(), &mut assignment).await?;
     let agent = world
         .roster
         .agent(&claimed.agent)
@@ -166,6 +167,11 @@ async fn attempt_inner(
     };
     *spending = line.meter.close(&mut ended, line.elapsed_ms());
     fault::pass(fault, "before-settle");
+    if let (Some(shown), Some(tree)) = (&shown, &tree)
+        && ended.outcome.is_success()
+    {
+        patching::apply(claimed, (&tree.project, shown), &mut ended, inputs).await;
+    }
     let new_tasks = match conclude(world, claimed, &assignment, &mut ended, watched.as_ref()).await {
         Ok(new_tasks) => new_tasks,
         Err(failure) => {

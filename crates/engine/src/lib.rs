@@ -7,6 +7,7 @@
 mod attempt;
 pub mod codebase;
 pub mod dispatch;
+pub mod edits;
 pub mod fault;
 mod given;
 mod isolate;
@@ -16,6 +17,7 @@ mod merging;
 mod meter;
 pub mod nudge;
 mod packet;
+mod patching;
 mod prepare;
 mod run_loop;
 mod supervise;

@@ -18,7 +18,7 @@ use wheelhouse_core::ids::{AgentName, ArtifactHash, Cursor, InstanceId, RunId, T
 use wheelhouse_core::instance::InstanceSpec;
 use wheelhouse_core::message::Party;
 use wheelhouse_core::outcome::Outcome;
-use wheelhouse_core::spec::{Isolation, Merge, RunSpec, TaskSpec, Work};
+use wheelhouse_core::spec::{Edits, Isolation, Merge, RunSpec, TaskSpec, Work};
 use wheelhouse_core::store::{ArtifactRef, Command, Reader, Reply, Store, TaskResult, TaskView};
 use wheelhouse_core::usage::{Cost, Usage};
 use wheelhouse_engine::lock::StateLock;
@@ -132,6 +132,7 @@ fn task(key: &str, agent: &str, text: &str) -> TaskSpec {
         isolation: Isolation::None,
         merge: Merge::None,
         protect: Vec::new(),
+        edits: Edits::Own,
         timeout_ms: 60_000,
         idle_timeout_ms: 60_000,
         retry_max: 0,

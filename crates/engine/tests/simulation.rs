@@ -15,7 +15,7 @@ use wheelhouse_core::agent::{Ended, Order};
 use wheelhouse_core::ids::{Cursor, Lease, OwnerId, RunId, TaskId, TaskKey};
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::question::QuestionKind;
-use wheelhouse_core::spec::{Isolation, Merge, OnFailure, RunSpec, TaskSpec, Work};
+use wheelhouse_core::spec::{Edits, Isolation, Merge, OnFailure, RunSpec, TaskSpec, Work};
 use wheelhouse_core::store::{AttemptStart, Cap, Command, Reader, Reply, RunState, Store, TaskResult};
 use wheelhouse_core::time::Millis;
 use wheelhouse_core::usage::{Cost, Usage};
@@ -476,6 +476,7 @@ fn dag(random: &mut Random) -> Vec<TaskSpec> {
                 isolation: Isolation::None,
                 merge: Merge::None,
                 protect: Vec::new(),
+                edits: Edits::Own,
                 timeout_ms: 60_000,
                 idle_timeout_ms: 60_000,
                 retry_max: random.below(3) as u32,

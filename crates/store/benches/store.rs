@@ -14,7 +14,7 @@ use rusqlite::{Connection, TransactionBehavior, params};
 use tempfile::TempDir;
 use wheelhouse_core::ids::{OwnerId, TaskKey};
 use wheelhouse_core::outcome::Outcome;
-use wheelhouse_core::spec::{Isolation, Merge, RunSpec, TaskSpec, Work};
+use wheelhouse_core::spec::{Edits, Isolation, Merge, RunSpec, TaskSpec, Work};
 use wheelhouse_core::store::{ClaimRequest, Claimed, Command, Next, Reply, Settlement, Store, TaskResult};
 use wheelhouse_core::usage::{Cost, Usage};
 use wheelhouse_store::{SqliteStore, SystemClock};
@@ -170,6 +170,7 @@ fn task(number: usize, needs: Vec<usize>) -> TaskSpec {
         isolation: Isolation::None,
         merge: Merge::None,
         protect: Vec::new(),
+        edits: Edits::Own,
         timeout_ms: 1_200_000,
         idle_timeout_ms: 180_000,
         retry_max: 2,

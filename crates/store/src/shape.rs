@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use wheelhouse_core::ids::{AgentName, ArtifactHash, InstanceId, MessageId, TaskKey};
-use wheelhouse_core::spec::{BudgetLimit, Isolation, Merge, OnFailure, RunSpec, TaskSpec, Turn, Work};
+use wheelhouse_core::spec::{BudgetLimit, Edits, Isolation, Merge, OnFailure, RunSpec, TaskSpec, Turn, Work};
 use wheelhouse_core::store::{ArtifactRef, Check, TaskResult};
 
 use crate::failure::{Answer, Stop};
@@ -45,6 +45,9 @@ struct TaskShape<'a> {
     merge: Option<MergeShape>,
     #[serde(default, skip_serializing_if = "is_empty")]
     protect: Cow<'a, [String]>,
+    /// Whether its edits come as a patch.
+    #[serde(default, skip_serializing_if = "is_default")]
+    patch: bool,
     timeout_ms: u64,
     idle_timeout_ms: u64,
     #[serde(default, skip_serializing_if = "is_default")]
@@ -154,6 +157,7 @@ pub(crate) fn task_text(spec: &TaskSpec) -> Answer<String> {
         isolation,
         merge,
         protect,
+        edits,
         timeout_ms,
         idle_timeout_ms,
         retry_max,
@@ -192,6 +196,10 @@ pub(crate) fn task_text(spec: &TaskSpec) -> Answer<String> {
             Merge::Queue => Some(MergeShape::Queue),
         },
         protect: Cow::from(protect),
+        patch: match edits {
+            Edits::Own => false,
+            Edits::Patch => true,
+        },
         timeout_ms: *timeout_ms,
         idle_timeout_ms: *idle_timeout_ms,
         retry_max: *retry_max,
@@ -227,6 +235,7 @@ pub(crate) fn task_spec(key: TaskKey, body: &str) -> Answer<TaskSpec> {
         worktree,
         merge,
         protect,
+        patch,
         timeout_ms,
         idle_timeout_ms,
         retry_max,
@@ -267,6 +276,7 @@ pub(crate) fn task_spec(key: TaskKey, body: &str) -> Answer<TaskSpec> {
             Some(MergeShape::Queue) => Merge::Queue,
         },
         protect: protect.into_owned(),
+        edits: if patch { Edits::Patch } else { Edits::Own },
         timeout_ms,
         idle_timeout_ms,
         retry_max,
@@ -454,6 +464,7 @@ mod tests {
             isolation: Isolation::None,
             merge: Merge::None,
             protect: Vec::new(),
+            edits: Edits::Own,
             timeout_ms: 1,
             idle_timeout_ms: 2,
             retry_max: 0,
@@ -482,6 +493,7 @@ mod tests {
             isolation: Isolation::Worktree,
             merge: Merge::Queue,
             protect: vec!["tests".into()],
+            edits: Edits::Patch,
             timeout_ms: u64::MAX,
             idle_timeout_ms: 0,
             retry_max: 2,

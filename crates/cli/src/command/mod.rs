@@ -18,6 +18,7 @@ mod init;
 mod install;
 mod logs;
 mod memory;
+mod patch;
 mod plan;
 pub(crate) mod prices;
 mod result;
@@ -51,6 +52,7 @@ pub(crate) fn dispatch(app: &App, command: &Command) -> Outcome {
         Command::Result(args) => result::result(app, args),
         Command::Economy(args) => economy::economy(app, args),
         Command::Memory(args) => memory::memory(app, args),
+        Command::Patch(args) => patch::patch(app, args),
         Command::Events(args) => events::events(app, args),
         Command::Pause(args) => change::pause(app, &args.what),
         Command::Resume(args) => resume::resume(app, args),

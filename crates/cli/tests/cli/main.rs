@@ -23,6 +23,7 @@ mod models;
 mod money;
 mod names;
 mod packet;
+mod patches;
 mod people;
 mod plans;
 mod probe;

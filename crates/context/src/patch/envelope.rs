@@ -14,8 +14,11 @@
 //! punctuation for typographic. The original applies files one by one and leaves what came before a failure;
 //! [`Failing::Leaves`] does so too, for those who rely on it.
 
+use std::collections::BTreeMap;
+
+use crate::patch::answer::text_of;
 use crate::patch::{Changes, Rejected, inside};
-use crate::port::{Files, Unreadable};
+use crate::port::Files;
 
 /// What becomes of the parts before one that fails.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -28,10 +31,12 @@ pub enum Failing {
 }
 
 /// A patch applied in thought.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Applied {
     /// What becomes of files.
     pub changes: Changes,
+    /// Where moved files come from, by where they go.
+    pub moved: BTreeMap<String, String>,
     /// Why it stopped, with [`Failing::Leaves`].
     pub stopped: Option<Rejected>,
 }
@@ -63,44 +68,59 @@ struct Hunk<'a> {
 /// The most lines of a patch.
 const LINES_MAX: usize = 500_000;
 
-/// Applies a patch to the files as they are.
+/// Applies a patch to the files as they are, up to the first part that does not fit.
 pub fn apply(files: &dyn Files, patch: &str, failing: Failing) -> Result<Applied, Rejected> {
-    let parts = parse(patch)?;
-    let mut changes = Changes::new();
-    for part in parts {
-        if let Err(rejected) = one(files, part, &mut changes) {
-            return match failing {
-                Failing::Nothing => Err(rejected),
-                Failing::Leaves => Ok(Applied {
-                    changes,
-                    stopped: Some(rejected),
-                }),
-            };
+    let mut applied = Applied::default();
+    for part in parse(patch)? {
+        if let Err(rejected) = one(files, part, &mut applied) {
+            match failing {
+                Failing::Nothing => return Err(rejected),
+                Failing::Leaves => {
+                    applied.stopped = Some(rejected);
+                    return Ok(applied);
+                }
+            }
         }
     }
-    Ok(Applied { changes, stopped: None })
+    Ok(applied)
 }
 
-fn one(files: &dyn Files, part: Part<'_>, changes: &mut Changes) -> Result<(), Rejected> {
+/// The same, but looks at all parts and says all that do not fit.
+pub fn all(files: &dyn Files, patch: &str) -> Result<Applied, Vec<Rejected>> {
+    let mut applied = Applied::default();
+    let parts = parse(patch).map_err(|problem| vec![problem])?;
+    let fails = parts
+        .into_iter()
+        .filter_map(|part| one(files, part, &mut applied).err());
+    let problems: Vec<Rejected> = fails.collect();
+    if problems.is_empty() {
+        Ok(applied)
+    } else {
+        Err(problems)
+    }
+}
+
+fn one(files: &dyn Files, part: Part<'_>, applied: &mut Applied) -> Result<(), Rejected> {
     match part {
         Part::Add { path, lines } => {
             let mut text = lines.join("\n");
             if !lines.is_empty() {
                 text.push('\n');
             }
-            changes.insert(path, Some(text));
+            applied.changes.insert(path, Some(text));
         }
         Part::Delete { path } => {
-            read(files, changes, &path)?;
-            changes.insert(path, None);
+            read(files, &applied.changes, &path)?;
+            applied.changes.insert(path, None);
         }
         Part::Update { path, to, hunks } => {
-            let text = updated(&path, &read(files, changes, &path)?, &hunks)?;
+            let text = updated(&path, &read(files, &applied.changes, &path)?, &hunks)?;
             if let Some(to) = to.filter(|to| *to != path) {
-                changes.insert(path, None);
-                changes.insert(to, Some(text));
+                applied.changes.insert(path.clone(), None);
+                applied.changes.insert(to.clone(), Some(text));
+                applied.moved.insert(to, path);
             } else {
-                changes.insert(path, Some(text));
+                applied.changes.insert(path, Some(text));
             }
         }
     }
@@ -108,20 +128,14 @@ fn one(files: &dyn Files, part: Part<'_>, changes: &mut Changes) -> Result<(), R
 }
 
 fn read(files: &dyn Files, changes: &Changes, path: &str) -> Result<String, Rejected> {
-    let fails = |why: String| Rejected::DoesNotFit {
-        path: path.to_owned(),
-        why,
-    };
     match changes.get(path) {
-        Some(Some(text)) => return Ok(text.clone()),
-        Some(None) => return Err(fails("the patch itself has deleted it".to_owned())),
-        None => {}
+        Some(Some(text)) => Ok(text.clone()),
+        Some(None) => Err(Rejected::DoesNotFit {
+            path: path.to_owned(),
+            why: "the patch itself has deleted it".to_owned(),
+        }),
+        None => text_of(files, path),
     }
-    let bytes = files.read(path).map_err(|error| match error {
-        Unreadable::Outside(path) => Rejected::Outside(path),
-        other => fails(other.to_string()),
-    })?;
-    String::from_utf8(bytes).map_err(|_| fails("it is no UTF-8 text".to_owned()))
 }
 
 fn parse(patch: &str) -> Result<Vec<Part<'_>>, Rejected> {
@@ -257,19 +271,8 @@ fn updated(path: &str, text: &str, hunks: &[Hunk<'_>]) -> Result<String, Rejecte
             // Only additions: after the header, or at the end.
             if hunk.headers.is_empty() { lines.len() } else { from }
         } else {
-            seek(&lines, &hunk.old, from, hunk.at_end).ok_or_else(|| {
-                let first = hunk
-                    .old
-                    .iter()
-                    .find(|line| !line.trim().is_empty())
-                    .copied()
-                    .unwrap_or_default();
-                let shown = &first[..first.floor_char_boundary(80)];
-                fails(format!(
-                    "hunk {}: its old lines are not there, which begin with `{shown}`",
-                    number + 1
-                ))
-            })?
+            seek(&lines, &hunk.old, from, hunk.at_end)
+                .ok_or_else(|| fails(format!("hunk {}: {}", number + 1, missing(&lines, &hunk.old, from))))?
         };
         out.extend(&lines[at..place]);
         out.extend(&hunk.new);
@@ -287,13 +290,7 @@ fn updated(path: &str, text: &str, hunks: &[Hunk<'_>]) -> Result<String, Rejecte
 /// Where the lines stand, from the strictest comparison to the most lenient.
 fn seek(lines: &[&str], wanted: &[&str], from: usize, at_end: bool) -> Option<usize> {
     let last = lines.len().checked_sub(wanted.len())?;
-    let same: [fn(&str, &str) -> bool; 4] = [
-        |a, b| a == b,
-        |a, b| a.trim_end() == b.trim_end(),
-        |a, b| a.trim() == b.trim(),
-        |a, b| plain(a) == plain(b),
-    ];
-    for same in same {
+    let place = |lines: &[&str], wanted: &[&str], same: fn(&str, &str) -> bool| {
         let fits = |at: &usize| {
             lines[*at..*at + wanted.len()]
                 .iter()
@@ -303,11 +300,71 @@ fn seek(lines: &[&str], wanted: &[&str], from: usize, at_end: bool) -> Option<us
         if at_end && last >= from && fits(&last) {
             return Some(last);
         }
-        if let Some(at) = (from..=last).find(fits) {
-            return Some(at);
-        }
+        (from..=last).find(fits)
+    };
+    let same: [fn(&str, &str) -> bool; 3] = [
+        |a, b| a == b,
+        |a, b| a.trim_end() == b.trim_end(),
+        |a, b| a.trim() == b.trim(),
+    ];
+    let found = same.into_iter().find_map(|same| place(lines, wanted, same));
+    found.or_else(|| {
+        let plainly = |lines: &[&str]| -> Vec<String> { lines.iter().map(|line| plain(line)).collect() };
+        let (lines, wanted) = (plainly(lines), plainly(wanted));
+        let (lines, wanted): (Vec<&str>, Vec<&str>) = (
+            lines.iter().map(String::as_str).collect(),
+            wanted.iter().map(String::as_str).collect(),
+        );
+        place(&lines, &wanted, |a, b| a == b)
+    })
+}
+
+/// How far the search for the nearest place goes, in comparisons of lines.
+const NEAREST_MAX: usize = 20_000_000;
+
+/// Why the lines are not there, with what stands at the place that is most like them: whoever made the patch can mend
+/// it from that.
+fn missing(lines: &[&str], wanted: &[&str], from: usize) -> String {
+    let shown = |line: &str| format!("`{}`", &line[..line.floor_char_boundary(120)]);
+    let first = wanted.iter().find(|line| !line.trim().is_empty());
+    let begun = shown(first.copied().unwrap_or_default());
+    let not_there = format!("its old lines are not there, which begin with {begun}");
+    if lines.len().saturating_mul(wanted.len()) > NEAREST_MAX {
+        return not_there;
     }
-    None
+    let alike = |at: usize| {
+        let pairs = lines[at..].iter().zip(wanted);
+        pairs
+            .filter(|(a, b)| !b.trim().is_empty() && a.trim() == b.trim())
+            .count()
+    };
+    // Of equals the first.
+    let best = (0..lines.len())
+        .rev()
+        .max_by_key(|at| alike(*at))
+        .filter(|at| alike(*at) > 0);
+    let Some(best) = best else { return not_there };
+    let differs = wanted
+        .iter()
+        .enumerate()
+        .find(|(line, wanted)| lines.get(best + line).is_none_or(|own| own.trim() != wanted.trim()));
+    match differs {
+        Some((line, wanted)) => {
+            let own = lines
+                .get(best + line)
+                .map_or("the end of the file".to_owned(), |own| shown(own));
+            format!(
+                "its old lines are not there; nearest is line {}, where {own} stands in place of {}",
+                best + line + 1,
+                shown(wanted)
+            )
+        }
+        None if best < from => format!(
+            "its old lines stand only at line {}, before the hunk above; put the hunks in the order of the file",
+            best + 1
+        ),
+        None => not_there,
+    }
 }
 
 /// The line with plain punctuation.
@@ -324,8 +381,6 @@ fn plain(line: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
 
     fn tree(files: &[(&str, &str)]) -> BTreeMap<String, Vec<u8>> {
@@ -371,6 +426,21 @@ mod tests {
         assert!(matches!(error, Rejected::DoesNotFit { .. }), "{error}");
         let left = apply(&files, &patch(body), Failing::Leaves).unwrap();
         assert!(left.changes.contains_key("b") && left.stopped.is_some());
+    }
+
+    #[test]
+    fn what_does_not_fit_is_told_with_the_nearest_place() {
+        let files = tree(&[("a", "one\ntwo\nthree\nfour\n"), ("b", "x\ny\n")]);
+        let body =
+            "*** Update File: a\n@@\n two\n-trhee\n+3\n*** Update File: b\n@@\n-y\n+1\n@@\n-x\n+2\n*** Delete File: c";
+        let problems = all(&files, &patch(body)).unwrap_err();
+        let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        assert!(
+            told[0].contains("nearest is line 3, where `three` stands in place of `trhee`"),
+            "{told:?}"
+        );
+        assert!(told[1].contains("only at line 1, before the hunk above"), "{told:?}");
+        assert!(told[2].contains("c is not there"), "{told:?}");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! RFC 6902: JSON changed by operations. `test` operations make a patch safe against what changed in between.
 
 use json_patch::{AddOperation, PatchOperation, TestOperation};
+use serde::Serialize;
 use serde_json::Value;
 
 use super::Rejected;
@@ -30,6 +31,36 @@ pub fn apply(document: &Value, patch: &Value) -> Result<Value, Rejected> {
         why: error.to_string(),
     })?;
     Ok(changed)
+}
+
+/// The text of a JSON file after the patch, indented as it was.
+pub fn apply_text(path: &str, text: &str, patch: &Value) -> Result<String, Rejected> {
+    let fails = |why: String| Rejected::DoesNotFit {
+        path: path.to_owned(),
+        why,
+    };
+    let document: Value = serde_json::from_str(text).map_err(|error| fails(format!("it is no JSON: {error}")))?;
+    let changed = apply(&document, patch).map_err(|problem| match problem {
+        Rejected::DoesNotFit { why, .. } => fails(why),
+        other => other,
+    })?;
+    let unit = text
+        .lines()
+        .nth(1)
+        .map(|line| &line[..line.len() - line.trim_start().len()]);
+    let mut bytes = Vec::with_capacity(text.len());
+    let written = match unit.filter(|unit| !unit.is_empty()) {
+        Some(unit) => {
+            let pretty = serde_json::ser::PrettyFormatter::with_indent(unit.as_bytes());
+            changed.serialize(&mut serde_json::Serializer::with_formatter(&mut bytes, pretty))
+        }
+        None => serde_json::to_writer(&mut bytes, &changed),
+    };
+    written.map_err(|error| fails(error.to_string()))?;
+    if text.ends_with('\n') {
+        bytes.push(b'\n');
+    }
+    String::from_utf8(bytes).map_err(|error| fails(error.to_string()))
 }
 
 /// What is shorter to send: the operations, or the whole new document.

@@ -7,7 +7,7 @@ use crate::ids::{AgentName, InstanceId, MessageId, TaskId, TaskKey};
 use crate::instance::{End, InstanceEvent, Stage};
 use crate::message::{MessageState, Party};
 use crate::outcome::Outcome;
-use crate::spec::{BudgetLimit, Merge, TaskSpec, Turn, Work};
+use crate::spec::{BudgetLimit, Edits, Merge, TaskSpec, Turn, Work};
 use crate::time::Millis;
 use crate::usage::{Cost, Usage};
 
@@ -87,6 +87,7 @@ fn task(row: &InstanceRow, message: MessageId, approval: bool) -> TaskSpec {
         isolation: spec.isolation,
         merge: Merge::None,
         protect: Vec::new(),
+        edits: Edits::Own,
         timeout_ms: spec.timeout_ms,
         idle_timeout_ms: spec.idle_timeout_ms,
         retry_max: spec.retry_max,

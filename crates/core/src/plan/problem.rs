@@ -305,7 +305,10 @@ pub const CODES: &[(&str, &str)] = &[
     ("missing-key", "a key that must be there is not"),
     ("no-tasks", "the output of a planner task holds no list of tasks"),
     ("nobody", "no agent here can do a task that leaves open who does it"),
-    ("not-isolated", "`merge` or `protect` of a task without isolation"),
+    (
+        "not-isolated",
+        "`merge`, `protect` or `edits: patch` of a task without isolation",
+    ),
     ("not-needed", "a template names a task that its task does not need"),
     (
         "one-work",

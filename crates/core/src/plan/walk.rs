@@ -7,7 +7,7 @@ use super::problem::{Place, Reporter, shortened};
 use super::tree::{Entry, Kind, Node, NodeId, Tree};
 use super::wire::{At, Budget, Defaults, Duration, Given, NEEDS_ALIASES, Plan, Retry, Task, Usd};
 use super::{TASKS_MAX, TIMEOUT_MAX, USD_MAX};
-use crate::spec::{Isolation, Merge, OnFailure, RETRY_MAX};
+use crate::spec::{Edits, Isolation, Merge, OnFailure, RETRY_MAX};
 use crate::time::parse_duration;
 
 /// Reads values of one tree.
@@ -167,6 +167,7 @@ impl<'a> Walk<'a, '_, '_> {
             isolation: fields.take("isolation").and_then(|node| self.isolation(node)),
             merge: fields.take("merge").and_then(|node| self.merge(node)),
             protect: fields.take("protect").map(|node| self.texts(node, "protect")),
+            edits: fields.take("edits").and_then(|node| self.edits(node)),
             timeout: fields.take("timeout").and_then(|node| self.duration(node, "timeout")),
             idle_timeout: fields
                 .take("idle_timeout")
@@ -207,6 +208,7 @@ impl<'a> Walk<'a, '_, '_> {
             isolation: fields.take("isolation").and_then(|node| self.isolation(node)),
             merge: fields.take("merge").and_then(|node| self.merge(node)),
             protect: fields.take("protect").map(|node| self.texts(node, "protect")),
+            edits: fields.take("edits").and_then(|node| self.edits(node)),
             timeout: fields.take("timeout").and_then(|node| self.duration(node, "timeout")),
             idle_timeout: fields
                 .take("idle_timeout")
@@ -511,6 +513,10 @@ impl<'a> Walk<'a, '_, '_> {
     fn isolation(&mut self, node: &'a Node) -> Option<At<Isolation>> {
         let words = [("none", Isolation::None), ("worktree", Isolation::Worktree)];
         self.choice(node, "isolation", &words)
+    }
+
+    fn edits(&mut self, node: &'a Node) -> Option<At<Edits>> {
+        self.choice(node, "edits", &[("own", Edits::Own), ("patch", Edits::Patch)])
     }
 
     fn merge(&mut self, node: &'a Node) -> Option<At<Merge>> {

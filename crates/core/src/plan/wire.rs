@@ -10,7 +10,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::Value;
 
 use super::problem::Place;
-use crate::spec::{Isolation, Merge, OnFailure, RETRY_MAX};
+use crate::spec::{Edits, Isolation, Merge, OnFailure, RETRY_MAX};
 
 /// A value and where it stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -68,6 +68,8 @@ pub(crate) struct Defaults {
     /// What isolated tasks must not change.
     #[schemars(with = "Option<Words>")]
     pub(crate) protect: Option<Vec<At<String>>>,
+    /// How isolated tasks with a prompt change files.
+    pub(crate) edits: Option<At<Edits>>,
     /// The wall timer.
     pub(crate) timeout: Option<At<Duration>>,
     /// The idle timer: no sign of life for so long.
@@ -123,6 +125,8 @@ pub(crate) struct Task {
     /// What it must not change: globs, and the words `tests`, `ci` and `checks`. In place of those of `defaults`.
     #[schemars(with = "Option<Words>")]
     pub(crate) protect: Option<Vec<At<String>>>,
+    /// How it changes files: by itself, or by a patch in its answer that the engine applies.
+    pub(crate) edits: Option<At<Edits>>,
     /// The wall timer.
     pub(crate) timeout: Option<At<Duration>>,
     /// The idle timer: no sign of life for so long.

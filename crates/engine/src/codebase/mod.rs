@@ -7,7 +7,7 @@
 
 mod shelf;
 mod tree;
-mod walk;
+pub(crate) mod walk;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

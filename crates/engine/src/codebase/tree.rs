@@ -11,23 +11,36 @@ use wheelhouse_context::retrieval::anatomy::FILE_BYTES_MAX;
 #[derive(Clone, Debug)]
 pub struct Tree {
     root: PathBuf,
+    bytes_max: u64,
 }
 
 impl Tree {
     /// The tree below a directory.
     pub fn new(root: &Path) -> Tree {
-        Tree { root: root.to_owned() }
+        Tree::up_to(root, FILE_BYTES_MAX)
+    }
+
+    /// The same, with another limit on the size of a file.
+    pub fn up_to(root: &Path, bytes_max: u64) -> Tree {
+        Tree {
+            root: root.to_owned(),
+            bytes_max,
+        }
     }
 }
 
 impl Files for Tree {
     fn read(&self, path: &str) -> Result<Vec<u8>, Unreadable> {
-        read(&self.root, path)
+        bounded(&self.root, path, self.bytes_max)
     }
 }
 
 /// One file of the tree, when it is one and no larger than is indexed.
 pub(crate) fn read(root: &Path, path: &str) -> Result<Vec<u8>, Unreadable> {
+    bounded(root, path, FILE_BYTES_MAX)
+}
+
+fn bounded(root: &Path, path: &str, bytes_max: u64) -> Result<Vec<u8>, Unreadable> {
     let below = Path::new(path);
     if below.components().any(|part| !matches!(part, Component::Normal(_))) {
         return Err(Unreadable::Outside(path.to_owned()));
@@ -63,16 +76,16 @@ pub(crate) fn read(root: &Path, path: &str) -> Result<Vec<u8>, Unreadable> {
     let too_large = |bytes| Unreadable::TooLarge {
         path: path.to_owned(),
         bytes,
-        limit: FILE_BYTES_MAX,
+        limit: bytes_max,
     };
-    if meta.len() > FILE_BYTES_MAX {
+    if meta.len() > bytes_max {
         return Err(too_large(meta.len()));
     }
     let mut bytes = Vec::with_capacity(meta.len() as usize + 1);
     // One that grows while it is read ends at the limit.
-    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
+    file.take(bytes_max + 1).read_to_end(&mut bytes).map_err(failed)?;
     match bytes.len() as u64 {
-        length if length > FILE_BYTES_MAX => Err(too_large(length)),
+        length if length > bytes_max => Err(too_large(length)),
         _ => Ok(bytes),
     }
 }

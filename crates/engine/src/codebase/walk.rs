@@ -17,10 +17,22 @@ const SHOWN: &[&str] = &[".github", ".cargo", ".config"];
 
 /// Every file, and whether there are more than [`FILES_MAX`].
 pub(crate) fn walk(root: &Path) -> Result<(Vec<Found>, bool), Error> {
-    up_to(root, FILES_MAX)
+    up_to(root, FILES_MAX, Above::Counts)
 }
 
-fn up_to(root: &Path, files_max: usize) -> Result<(Vec<Found>, bool), Error> {
+/// The files of a task's own tree, which lies in the state directory, where everything is ignored.
+pub(crate) fn walk_apart(root: &Path) -> Result<(Vec<Found>, bool), Error> {
+    up_to(root, FILES_MAX, Above::Nothing)
+}
+
+/// Whether ignore files above the tree are kept to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Above {
+    Counts,
+    Nothing,
+}
+
+fn up_to(root: &Path, files_max: usize, above: Above) -> Result<(Vec<Found>, bool), Error> {
     let failed = |why: String| Error::Root {
         root: root.to_owned(),
         why,
@@ -30,6 +42,7 @@ fn up_to(root: &Path, files_max: usize) -> Result<(Vec<Found>, bool), Error> {
     let mut builder = WalkBuilder::new(root);
     builder
         .hidden(false)
+        .parents(above == Above::Counts)
         .follow_links(false)
         .require_git(false)
         // The engine reads no configuration of the machine.
@@ -89,7 +102,7 @@ mod tests {
     }
 
     fn paths(root: &Path, files_max: usize) -> (Vec<String>, bool) {
-        let (found, beyond) = up_to(root, files_max).unwrap();
+        let (found, beyond) = up_to(root, files_max, Above::Counts).unwrap();
         (found.into_iter().map(|one| one.path).collect(), beyond)
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use wheelhouse_core::ids::{ArtifactHash, TaskKey};
-use wheelhouse_core::spec::{Isolation, Merge, RunSpec, TaskSpec, Work};
+use wheelhouse_core::spec::{Edits, Isolation, Merge, RunSpec, TaskSpec, Work};
 use wheelhouse_core::store::{ArtifactBytes, ArtifactRef};
 
 /// A run of that name.
@@ -41,6 +41,7 @@ pub fn task(key: &str) -> TaskSpec {
         isolation: Isolation::None,
         merge: Merge::None,
         protect: Vec::new(),
+        edits: Edits::Own,
         timeout_ms: 60_000,
         idle_timeout_ms: 10_000,
         retry_max: 0,

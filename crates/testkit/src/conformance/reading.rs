@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use wheelhouse_core::ids::{Cursor, QuestionId, RunId, TaskId};
 use wheelhouse_core::ledger::Spending;
 use wheelhouse_core::outcome::Outcome;
-use wheelhouse_core::spec::{BudgetLimit, Isolation, Merge, OnFailure, RunSpec, TaskSpec, Work};
+use wheelhouse_core::spec::{BudgetLimit, Edits, Isolation, Merge, OnFailure, RunSpec, TaskSpec, Work};
 use wheelhouse_core::store::{Command, RunState};
 
 use super::build::{self, needing, run, task};
@@ -156,6 +156,7 @@ pub(super) fn text_comes_back_byte_for_byte(t: &mut Trial) {
         isolation: Isolation::Worktree,
         merge: Merge::Branch,
         protect: vec!["ci".to_owned(), "tests/**".to_owned()],
+        edits: Edits::Patch,
         timeout_ms: u64::MAX,
         idle_timeout_ms: 0,
         retry_max: u32::MAX,

@@ -14,7 +14,7 @@ use super::walk::{listed, nowhere};
 use super::wire::{At, Budget, Defaults, Duration, Plan, Retry, Task};
 use super::{Context, ID_LETTERS_MAX, Manners, NAME_LETTERS_MAX};
 use crate::ids::{AgentName, TaskKey};
-use crate::spec::{BudgetLimit, Isolation, Merge, OnFailure, TaskSpec};
+use crate::spec::{BudgetLimit, Edits, Isolation, Merge, OnFailure, TaskSpec};
 use edges::TaskUse;
 
 /// The agent that runs commands.
@@ -149,6 +149,7 @@ impl<'a, 'n> Resolve<'a, 'n> {
             isolation,
             merge,
             protect,
+            edits,
             timeout,
             idle_timeout,
             retry,
@@ -163,6 +164,7 @@ impl<'a, 'n> Resolve<'a, 'n> {
             isolation: isolation.map(|one| one.value).unwrap_or_default(),
             merge: merge.map(|one| one.value).unwrap_or_default(),
             protect: self.globs("`defaults`", "protect", protect.unwrap_or_default()),
+            edits: edits.map(|one| one.value).unwrap_or_default(),
             timeout_ms: timeout.map_or(
                 self.context.defaults.timeout_ms,
                 |At {
@@ -202,6 +204,7 @@ impl<'a, 'n> Resolve<'a, 'n> {
             isolation,
             merge,
             protect,
+            edits,
             timeout,
             idle_timeout,
             retry,
@@ -243,6 +246,8 @@ impl<'a, 'n> Resolve<'a, 'n> {
         let retry_default = if is_exec { 0 } else { self.context.defaults.retry_max };
         let files = self.globs(&own, "files", files);
         let isolation = isolation.map_or(defaults.isolation, |one| one.value);
+        let edits_default = if is_exec { Edits::Own } else { defaults.edits };
+        let edits = self.edits(&own, isolation, edits.as_ref(), edits_default);
         let (merge, protect) = self.guarded(&own, isolation, merge, protect, defaults);
         let verify = self.commands(&own, verify);
         let cwd = cwd.and_then(|cwd| self.directory(&own, &cwd));
@@ -263,6 +268,7 @@ impl<'a, 'n> Resolve<'a, 'n> {
             isolation,
             merge,
             protect,
+            edits,
             timeout_ms: timeout.map_or(defaults.timeout_ms, |one| one.value.ms),
             idle_timeout_ms: idle_timeout.map_or(defaults.idle_timeout_ms, |one| one.value.ms),
             retry_max: retry
@@ -303,6 +309,19 @@ impl<'a, 'n> Resolve<'a, 'n> {
             self.reporter.error("not-isolated", at, key, message, help);
         }
         (Merge::None, Vec::new())
+    }
+
+    /// A patch is applied in a tree of the task's own, where it can be taken back and told apart.
+    fn edits(&mut self, own: &str, isolation: Isolation, edits: Option<&At<Edits>>, default: Edits) -> Edits {
+        if isolation == Isolation::Worktree {
+            return edits.map_or(default, |one| one.value);
+        }
+        if let Some(edits) = edits.filter(|one| one.value == Edits::Patch) {
+            let message = format!("{own} has `edits: patch` and is not isolated");
+            let help = "add `isolation: worktree`, or take `edits` out";
+            self.reporter.error("not-isolated", edits.at, "edits", message, help);
+        }
+        Edits::Own
     }
 
     /// What has no meaning for a command.
@@ -352,6 +371,7 @@ struct Settled {
     isolation: Isolation,
     merge: Merge,
     protect: Vec<String>,
+    edits: Edits,
     timeout_ms: u64,
     idle_timeout_ms: u64,
     retry_max: Option<u32>,
