@@ -713,6 +713,17 @@ mod tests {
             "it opens the database beside a running engine; the engine's machine does that",
         ),
         ("prices update", "it reads a file of the caller's own machine"),
+        (
+            "memory add",
+            "notes are files of the project; whoever sees them has the command line",
+        ),
+        ("memory list", "files of the project, like those of `memory add`"),
+        ("memory find", "files of the project, like those of `memory add`"),
+        ("memory keep", "it is a person who vouches for what an agent said"),
+        ("memory forget", "files of the project, like those of `memory add`"),
+        ("patch apply", "it changes files of the caller's own machine"),
+        ("patch make", "it reads files of the caller's own machine"),
+        ("patch hash", "it reads files of the caller's own machine"),
         ("install", "it changes files of the caller's own agents"),
         ("uninstall", "it changes files of the caller's own agents"),
         (

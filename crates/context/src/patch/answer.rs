@@ -299,15 +299,23 @@ fn path_above(words: &mut String) -> Option<String> {
     Some(path)
 }
 
-/// Fences that edits stood in are left empty when the edits are taken out.
+/// Fences that edits stood in are left empty when the edits are taken out; of the blank lines around them one is enough.
 fn without_fences(words: &str) -> String {
     let mut kept: Vec<&str> = Vec::new();
+    let mut taken_out = false;
     for line in words.lines() {
         let closes = line.trim() == "```";
         let before = kept.iter().rposition(|line| !line.trim().is_empty());
         match before.filter(|at| closes && kept[*at].trim_start().starts_with("```")) {
-            Some(at) => kept.truncate(at),
-            None => kept.push(line),
+            Some(at) => {
+                kept.truncate(at);
+                taken_out = true;
+            }
+            None if taken_out && line.trim().is_empty() && kept.last().is_some_and(|last| last.trim().is_empty()) => {}
+            None => {
+                kept.push(line);
+                taken_out &= line.trim().is_empty();
+            }
         }
     }
     kept.join("\n")
