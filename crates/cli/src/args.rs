@@ -70,12 +70,37 @@ pub(crate) struct Global {
 
 /// `economy`
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  wheelhouse economy r7                          what was left out of its prompts
+  wheelhouse economy r8 --against r7             what it really took, beside a run of the same plan with other layers
+  wheelhouse economy r7 --replay                 its recorded sessions with layers on and off, at a model's prices
+  wheelhouse economy --session runs.jsonl --model gpt-5.5")]
 pub(crate) struct Economy {
     /// The run, such as `r7`
-    pub(crate) run: String,
+    #[arg(required_unless_present = "session")]
+    pub(crate) run: Option<String>,
     /// Show each receipt
     #[arg(long)]
     pub(crate) receipts: bool,
+    /// Compare with another run of the same plan, which is the baseline
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["receipts", "replay", "session"])]
+    pub(crate) against: Option<String>,
+    /// Play the sessions that the run's tries recorded again, with layers on and off
+    #[arg(long, conflicts_with = "session")]
+    pub(crate) replay: bool,
+    /// Play the recorded sessions of a file again
+    #[arg(long, value_name = "FILE", conflicts_with = "run")]
+    pub(crate) session: Option<PathBuf>,
+    /// At the prices of this model [default: claude-sonnet-5-5]
+    #[arg(long)]
+    pub(crate) model: Option<String>,
+    /// What a tool result may take when it is reduced, in tokens
+    #[arg(long, value_name = "TOKENS", default_value_t = 1_000)]
+    pub(crate) cap: u64,
+    /// How many tool results stay when older ones are masked
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub(crate) keep: usize,
 }
 
 /// When to use colour.

@@ -217,6 +217,32 @@ impl Calibration {
     }
 }
 
+/// The kind of report under which samples stand in the history.
+pub const SAMPLE_KIND: &str = "counted";
+
+/// One try's count beside its provider's, for [`Calibration::observe`].
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Sample {
+    /// The model.
+    pub model: String,
+    /// Our count of what was sent.
+    pub counted: u64,
+    /// The provider's.
+    pub reported: u64,
+}
+
+impl Sample {
+    /// The line for the history.
+    pub fn line(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// A sample from its line.
+    pub fn parse(line: &str) -> Option<Sample> {
+        serde_json::from_str(line).ok()
+    }
+}
+
 fn scale(value: u64, permille: u64) -> u64 {
     value.saturating_mul(permille).div_ceil(1_000)
 }

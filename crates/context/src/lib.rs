@@ -20,6 +20,7 @@ pub mod patch;
 pub mod port;
 pub mod receipt;
 pub mod reduce;
+pub mod replay;
 pub mod retrieval;
 pub mod schema;
 pub mod settings;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::Instant;
+use wheelhouse_context::count::SAMPLE_KIND;
 use wheelhouse_context::receipt::REPORT_KIND;
 use wheelhouse_core::agent::{AgentEvent, Assignment, BoxFuture, Ended, Inbox, Order, Reply, Sink, ToolStatus};
 use wheelhouse_core::caller::MCP_NAME;
@@ -31,7 +32,7 @@ use crate::dispatch::Input;
 use crate::meter::{Meter, Standing};
 use crate::prepare::{self, World, bounded};
 use crate::touching::Watched;
-use crate::{PLANNED_MAX, REPORT_MAX, REPORTS_MAX, fault, isolate, memory, packet, patching, turn, verify};
+use crate::{PLANNED_MAX, REPORT_MAX, REPORTS_MAX, counting, fault, isolate, memory, packet, patching, turn, verify};
 
 /// How many events of an agent may wait to be looked at; texts beyond it are in the log only.
 const EVENTS_MAX: usize = 1_024;
@@ -166,6 +167,9 @@ async fn attempt_inner(
         None => work.await,
     };
     *spending = line.meter.close(&mut ended, line.elapsed_ms());
+    if let Some(sample) = counting::sample(agent.capabilities(), &assignment, &ended, spending).await {
+        line.report(SAMPLE_KIND, sample.line()).await;
+    }
     fault::pass(fault, "before-settle");
     if let (Some(shown), Some(tree)) = (&shown, &tree)
         && ended.outcome.is_success()

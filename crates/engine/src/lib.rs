@@ -6,6 +6,7 @@
 
 mod attempt;
 pub mod codebase;
+mod counting;
 pub mod dispatch;
 pub mod edits;
 pub mod fault;

@@ -1,6 +1,9 @@
 //! `economy`: what the layers of context left out of a run's prompts, from the receipts in its history, beside what the
 //! run consumed. Receipts are payload reductions, not savings, and are not added over layers; the page says why.
 
+mod against;
+mod replay;
+
 use wheelhouse_context::receipt::Receipt;
 use wheelhouse_server::face::economy::{self, Account, Uses};
 
@@ -13,11 +16,20 @@ use crate::terminal::plain;
 
 /// Receipts that are shown one by one with `--receipts` before the rest is counted.
 const RECEIPTS_MAX: usize = 1_000;
+/// Events and tasks read at once.
+const PAGE: u32 = 1_000;
 
 /// Prints the account of a run.
 pub(crate) fn economy(app: &App, args: &args::Economy) -> Outcome {
+    if args.replay || args.session.is_some() {
+        return replay::replay(app, args);
+    }
+    let name = args.run.as_deref().unwrap_or_default();
+    if let Some(baseline) = &args.against {
+        return against::against(app, name, baseline);
+    }
     let mut reader = state::expect(&app.place)?;
-    let run = state::run(reader.as_mut(), &args.run)?;
+    let run = state::run(reader.as_mut(), name)?;
     let account = economy::account(reader.as_mut(), run)?;
     if app.terminal.json {
         app.terminal.print_json(&account.document())?;
