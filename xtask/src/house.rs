@@ -312,6 +312,11 @@ pub(crate) struct Duplicate {
 /// Duplicates that cannot be helped for now.
 pub(crate) const DUPLICATES: &[Duplicate] = &[
     Duplicate {
+        name: "base64",
+        versions: &["0.22", "0.23"],
+        reason: "axum-tws (WebSockets without a second SHA and a third source of chance) has 0.22, the others 0.23",
+    },
+    Duplicate {
         name: "getrandom",
         versions: &["0.2", "0.4"],
         reason: "ring 0.17 has 0.2, uuid and tempfile 0.4; both are a thin layer over one system call",

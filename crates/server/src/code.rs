@@ -29,6 +29,11 @@ impl Code {
         }
     }
 
+    /// Where it is.
+    pub(crate) fn project(&self) -> &Path {
+        &self.project
+    }
+
     /// Answers a question. One at a time; it looks at the tree, so call it off the async threads.
     pub(crate) fn find(&self, ask: &Ask) -> Result<Answer, Failure> {
         let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);

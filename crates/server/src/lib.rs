@@ -10,6 +10,7 @@ mod desk;
 pub mod face;
 mod guard;
 mod listen;
+mod madrox;
 mod mcp;
 mod paced;
 pub mod ports;

@@ -1,4 +1,4 @@
-//! Routes about instances: to make them, to talk to them, to stop them, and what they work within.
+//! Routes about instances: to make them, to talk to them, to stop them.
 //!
 //! An instance may call them with its own token; what it may do to whom, the store knows. Where a path takes an
 //! instance it takes its id, its name, or several with commas.
@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use wheelhouse_core::agent::McpServer;
-use wheelhouse_core::crew::{InstanceFilter, StopWhat};
+use wheelhouse_core::crew::InstanceFilter;
 use wheelhouse_core::ids::{Cursor, InstanceId, MessageId};
 use wheelhouse_core::instance::Rights;
 use wheelhouse_core::message::MessageKind;
@@ -27,19 +27,15 @@ use super::problem::Problem;
 use super::route::{Answer, Query, Route, Shape};
 use super::{Documented, Faces};
 use crate::desk::Over;
-use crate::face::crew_verb::{self, Below, Given, Letter, Meeting, Spawned, Stopped, Together};
+use crate::face::crew;
+use crate::face::crew_verb::{self, Below, Letter, Spawned};
 use crate::face::document::crew as document;
 use crate::face::failure::Failure;
 use crate::face::spawn;
-use crate::face::{crew, policy};
 use crate::guard::Caller;
 
 /// How many instances are listed at the most.
 const LISTED_MAX: u32 = 10_000;
-/// How many lines of a log one request gets when nobody says.
-const LINES: u32 = 200;
-/// How many lines of a log one request gets at the most.
-const LINES_MAX: u32 = 1_000;
 /// How long a request waits at the most, in seconds.
 const SECONDS_MAX: u64 = 100;
 /// How many instances one request makes at the most.
@@ -121,60 +117,12 @@ struct Interrupting {
     seconds: u64,
 }
 
-/// A piece of work for several.
-#[derive(Deserialize, JsonSchema, Debug)]
-#[serde(deny_unknown_fields)]
-struct Work {
-    /// What it is about.
-    text: String,
-    /// Instances that are there, or agents, for each of which one is made.
-    with: Vec<String>,
-    /// How they work together.
-    #[serde(default)]
-    mode: Together,
-    /// With `consensus`: how many distinct vendors must approve.
-    #[serde(default)]
-    quorum: Option<u32>,
-}
-
-/// What to stop.
-#[derive(Deserialize, JsonSchema, Debug)]
-#[serde(deny_unknown_fields)]
-struct Stopping {
-    /// End every instance too, and let nothing be spawned until the policy says so.
-    #[serde(default)]
-    all: bool,
-}
-
 const INSTANCE: Answer = Answer::Document(&[("instance", Shape::Any)]);
-const MESSAGES: Answer = Answer::Document(&[("messages", Shape::Any)]);
+pub(super) const MESSAGES: Answer = Answer::Document(&[("messages", Shape::Any)]);
 const STANDING: Answer = Answer::Document(&[("instances", Shape::Any), ("state", Shape::Plain("string"))]);
-const POLICY: Answer = Answer::Document(&[("policy", Shape::Any)]);
-const COORDINATION: Answer = Answer::Document(&[
-    ("id", Shape::Plain("string")),
-    ("mode", Shape::Plain("string")),
-    ("seats", Shape::Any),
-    ("result", Shape::Any),
-]);
-const LINE: &[Query] = &[
-    ("instance", "string", "Only about this instance."),
-    ("day", "string", "Only of this day, such as `2026-11-27`, in UTC."),
-    (
-        "after",
-        "integer",
-        "Only what came after this line; `next` of the page before.",
-    ),
-    ("limit", "integer", "How many lines are looked through."),
-];
-const WAIT: Query = ("seconds", "integer", "Wait at most so many seconds, 100 at the most.");
+pub(super) const WAIT: Query = ("seconds", "integer", "Wait at most so many seconds, 100 at the most.");
 
 pub(super) fn routes() -> Vec<Route> {
-    let mut routes = of_instances();
-    routes.extend(of_all());
-    routes
-}
-
-fn of_instances() -> Vec<Route> {
     let (read, change) = (Route::get, Route::post);
     let list = Answer::Document(&[("instances", Shape::Any), ("cost", Shape::Any)]);
     let spawned = Answer::Document(&[("spawned", Shape::Any)]);
@@ -183,13 +131,10 @@ fn of_instances() -> Vec<Route> {
         ("output", Shape::Any),
         ("cursor", Shape::Plain("integer")),
     ]);
-    let interrupted = Answer::Document(&[("interrupted", Shape::Any)]);
-    let ended = Answer::Document(&[("ended", Shape::Any)]);
     let spawn_what = "Make an instance, or several. Repeat it under the same `Idempotency-Key` and it is made once.";
     let send_what = "Send words to instances. Under the same `Idempotency-Key` they are sent once.";
     let said_what = "What an instance was told, did and said, oldest first; `cursor` is where to go on.";
-    let terminate_what = "End instances and everything below them, the deepest first.";
-    vec![
+    let mut routes = vec![
         read(
             "/instances",
             "listInstances",
@@ -235,6 +180,18 @@ fn of_instances() -> Vec<Route> {
         .creates()
         .for_crew()
         .like(&["send"]),
+    ];
+    routes.extend(control());
+    routes
+}
+
+fn control() -> Vec<Route> {
+    let (read, change) = (Route::get, Route::post);
+    let interrupted = Answer::Document(&[("interrupted", Shape::Any)]);
+    let ended = Answer::Document(&[("ended", Shape::Any)]);
+    let one = Answer::Document(&[("message", Shape::Any)]);
+    let terminate_what = "End instances and everything below them, the deepest first.";
+    vec![
         change(
             "/instances/{instance}/interrupt",
             "interrupt",
@@ -272,17 +229,6 @@ fn of_instances() -> Vec<Route> {
         )
         .for_crew()
         .like(&["wake"]),
-    ]
-}
-
-fn of_all() -> Vec<Route> {
-    let (read, change) = (Route::get, Route::post);
-    let one = Answer::Document(&[("message", Shape::Any)]);
-    let stopped = Answer::Document(&[("ended", Shape::Any), ("stopped", Shape::Any)]);
-    let lines = Answer::Document(&[("lines", Shape::Any), ("next", Shape::Any)]);
-    let inbox_what = "The notes that nobody has read: your own, or with `of` those of an instance.";
-    let read_what = "The same, and yours are read by that.";
-    vec![
         read(
             "/messages/{message}",
             "getMessage",
@@ -291,73 +237,6 @@ fn of_all() -> Vec<Route> {
             get(message),
         )
         .query(&[WAIT]),
-        read("/inbox", "getInbox", inbox_what, MESSAGES, get(inbox))
-            .query(&[("of", "string", "Of this instance.")])
-            .like(&["inbox"]),
-        change("/inbox/read", "readInbox", read_what, MESSAGES, post(read_inbox)).for_crew(),
-        change(
-            "/coordinations",
-            "coordinate",
-            "Give one piece of work to several.",
-            COORDINATION,
-            post(coordinate),
-        )
-        .takes::<Work>()
-        .creates()
-        .for_crew()
-        .like(&["coordinate"]),
-        read(
-            "/coordinations/{coordination}",
-            "getCoordination",
-            "How it stands, and what the answers come to.",
-            COORDINATION,
-            get(coordination),
-        )
-        .query(&[WAIT]),
-        change(
-            "/stop",
-            "stop",
-            "Stop every turn of every instance, or everything.",
-            stopped,
-            post(stop),
-        )
-        .takes::<Stopping>()
-        .for_crew()
-        .like(&["stop"]),
-        read(
-            "/policy",
-            "getPolicy",
-            "What instances work within.",
-            POLICY,
-            get(show_policy),
-        )
-        .like(&["policy show"]),
-        change(
-            "/policy",
-            "setPolicy",
-            "Change it while they run: keys and values, also as `orchestrator_config.yaml` has them.",
-            POLICY,
-            post(set_policy),
-        )
-        .takes::<BTreeMap<String, Value>>()
-        .like(&["policy set", "policy load"]),
-        read(
-            "/audit",
-            "listAudit",
-            "What was done to instances, and by whom.",
-            lines,
-            get(audit),
-        )
-        .query(LINE)
-        .like(&["audit"]),
-        read(
-            "/audit/messages",
-            "listMessages",
-            "Who wrote whom, and what became of it; without the words.",
-            lines,
-            get(messages),
-        )
-        .query(LINE),
     ]
 }
 
@@ -476,12 +355,12 @@ pub(crate) fn message_document(reader: &mut dyn Reader, id: MessageId) -> Result
 /// How long a request is held.
 #[derive(Deserialize, Clone, Copy)]
 #[serde(deny_unknown_fields)]
-struct Held {
+pub(super) struct Held {
     #[serde(default)]
-    seconds: u64,
+    pub(super) seconds: u64,
 }
 
-fn until(seconds: u64) -> Instant {
+pub(super) fn until(seconds: u64) -> Instant {
     Instant::now() + Duration::from_secs(seconds.min(SECONDS_MAX))
 }
 
@@ -598,7 +477,7 @@ async fn obeyed(faces: &Faces, interrupted: Vec<Spawned>, seconds: u64) -> Resul
     faces.desk.until(until(seconds), faces.stop.cancelled(), look).await
 }
 
-fn ids(instances: &[InstanceId]) -> Vec<String> {
+pub(super) fn ids(instances: &[InstanceId]) -> Vec<String> {
     instances.iter().map(ToString::to_string).collect()
 }
 
@@ -636,147 +515,4 @@ async fn wake(
         .change(move |truth| crew_verb::wake(truth, caller.party, &names(&path)))
         .await?;
     Ok(Json(json!({ "instances": ids(&awake), "state": "awake" })))
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Whose {
-    of: Option<String>,
-}
-
-async fn inbox(
-    State(faces): State<Faces>,
-    Extension(caller): Extension<Caller>,
-    Asked(whose): Asked<Whose>,
-) -> Documented {
-    let (_, notes) = faces
-        .desk
-        .read(move |reader| crew_verb::inbox(reader, caller.party, whose.of.as_deref()))
-        .await?;
-    let notes: Vec<Value> = notes.iter().map(|note| document::message(note, None)).collect();
-    Ok(Json(json!({ "messages": notes })))
-}
-
-async fn read_inbox(State(faces): State<Faces>, Extension(caller): Extension<Caller>) -> Documented {
-    let notes = faces.desk.change(move |truth| {
-        let (_, notes) = crew_verb::inbox(truth.reader, caller.party, None)?;
-        crew_verb::read_notes(truth, caller.party, &notes)?;
-        Ok(notes)
-    });
-    let notes: Vec<Value> = notes.await?.iter().map(|note| document::message(note, None)).collect();
-    Ok(Json(json!({ "messages": notes })))
-}
-
-async fn coordinate(
-    State(faces): State<Faces>,
-    Extension(caller): Extension<Caller>,
-    wish: Wish<Work>,
-) -> Result<(StatusCode, Json<Value>), Problem> {
-    let Work {
-        text,
-        with,
-        mode,
-        quorum,
-    } = wish.wish;
-    let meeting = Meeting {
-        by: caller.party,
-        with,
-        together: mode,
-        quorum,
-        text,
-    };
-    let defaults = faces.plans.crew();
-    let standing = faces.desk.change(move |truth| {
-        let Given { id, .. } = crew_verb::coordinate(truth, &defaults, meeting)?;
-        crew::coordination(truth.reader, &id.to_string())
-    });
-    Ok((StatusCode::CREATED, Json(document::coordination(&standing.await?))))
-}
-
-async fn coordination(State(faces): State<Faces>, Path(id): Path<String>, Asked(held): Asked<Held>) -> Documented {
-    let look = move |reader: &mut dyn Reader| {
-        let standing = crew::coordination(reader, &id)?;
-        Ok((Over::from(standing.is_over()), document::coordination(&standing)))
-    };
-    let standing = faces.desk.until(until(held.seconds), faces.stop.cancelled(), look);
-    Ok(Json(standing.await?))
-}
-
-async fn stop(State(faces): State<Faces>, Extension(caller): Extension<Caller>, wish: Wish<Stopping>) -> Documented {
-    let what = match wish.wish.all {
-        true => StopWhat::Orchestration,
-        false => StopWhat::Turns,
-    };
-    let stopped = faces
-        .desk
-        .change(move |truth| crew_verb::stop(truth, caller.party, what));
-    let (ended, messages) = match stopped.await? {
-        Stopped::Ended(instances) => (instances, Vec::new()),
-        Stopped::Turns(messages) => (Vec::new(), messages),
-    };
-    let messages: Vec<String> = messages.iter().map(ToString::to_string).collect();
-    Ok(Json(json!({ "ended": ids(&ended), "stopped": messages })))
-}
-
-async fn show_policy(State(faces): State<Faces>) -> Documented {
-    let policy = faces.desk.read(|reader| Ok(reader.crew_policy()?)).await?;
-    Ok(Json(json!({ "policy": document::policy(&policy) })))
-}
-
-async fn set_policy(State(faces): State<Faces>, Extension(caller): Extension<Caller>, wish: Wish<Value>) -> Documented {
-    let changes = policy::from_document(&wish.wish).map_err(|problems| crew_verb::policy_problems(&problems))?;
-    let policy = faces.desk.change(move |truth| {
-        crew_verb::set_policy(truth, caller.party, changes)?;
-        Ok(truth.reader.crew_policy()?)
-    });
-    Ok(Json(json!({ "policy": document::policy(&policy.await?) })))
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Lines {
-    instance: Option<String>,
-    day: Option<String>,
-    #[serde(default)]
-    after: u64,
-    limit: Option<u32>,
-}
-
-impl Lines {
-    /// Whom they are about, once the names are looked up and the day is one.
-    fn about(&self, reader: &mut dyn Reader) -> Result<(Option<InstanceId>, Option<&str>), Failure> {
-        let instance = match &self.instance {
-            Some(name) => Some(crew::instance(reader, name)?.id),
-            None => None,
-        };
-        Ok((instance, self.day.as_deref().map(crew_verb::day).transpose()?))
-    }
-
-    fn limit(&self) -> u32 {
-        self.limit.unwrap_or(LINES).min(LINES_MAX)
-    }
-}
-
-async fn audit(State(faces): State<Faces>, Asked(lines): Asked<Lines>) -> Documented {
-    let (found, next) = faces
-        .desk
-        .read(move |reader| {
-            let (instance, day) = lines.about(reader)?;
-            crew_verb::audit(reader, lines.after, instance, day, lines.limit())
-        })
-        .await?;
-    let found: Vec<Value> = found.iter().map(document::audit).collect();
-    Ok(Json(json!({ "lines": found, "next": next })))
-}
-
-async fn messages(State(faces): State<Faces>, Asked(lines): Asked<Lines>) -> Documented {
-    let (found, next) = faces
-        .desk
-        .read(move |reader| {
-            let (instance, day) = lines.about(reader)?;
-            crew_verb::messages(reader, MessageId(lines.after), instance, day, lines.limit())
-        })
-        .await?;
-    let found: Vec<Value> = found.iter().map(document::letter).collect();
-    Ok(Json(json!({ "lines": found, "next": next.map(|id| id.0) })))
 }

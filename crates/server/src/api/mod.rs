@@ -6,6 +6,7 @@
 pub(crate) mod body;
 mod crew;
 pub(crate) mod events;
+mod lead;
 pub(crate) mod logs;
 mod look;
 mod money;
@@ -65,6 +66,7 @@ pub(crate) fn routes() -> Vec<Route> {
     routes.extend(questions::routes());
     routes.extend(events::routes());
     routes.extend(crew::routes());
+    routes.extend(lead::routes());
     routes.extend(team::routes());
     routes.extend(money::routes());
     routes.extend(look::routes());
@@ -98,6 +100,7 @@ pub(crate) fn router(faces: &Faces, more: Router) -> Router {
         .route(&format!("{BASE}/openapi.json"), get(description))
         .with_state(faces.clone())
         .merge(behind_token)
+        .merge(crate::madrox::router(faces))
         .fallback(nothing_there)
         .layer(middleware::from_fn_with_state(Arc::clone(&faces.guard), guard::address))
 }

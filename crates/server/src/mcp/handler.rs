@@ -18,7 +18,7 @@ use wheelhouse_core::message::Party;
 
 use super::call::{Answer, Call};
 use super::resource::{self, Watched, Watchers};
-use super::tool::{self, Toolset, User};
+use super::tool::{self, Toolset};
 use super::{person, prompt, task};
 use crate::api::Faces;
 use crate::face::exit;
@@ -100,10 +100,18 @@ fn error(failure: &Failure) -> ErrorData {
     ErrorData::new(code, failure.message.clone(), Some(data))
 }
 
-/// A document as the result of a tool: structured, and as text for clients that know only that.
+/// A document as the result of a tool: structured, and as text for clients that know only that. What is no object is text as
+/// it is, and structured under the name that such results have elsewhere.
 pub(crate) fn answered(document: Value) -> CallToolResult {
-    let mut result = CallToolResult::success(vec![ContentBlock::text(document.to_string())]);
-    result.structured_content = Some(document);
+    let text = match &document {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let mut result = CallToolResult::success(vec![ContentBlock::text(text)]);
+    result.structured_content = Some(match document {
+        Value::Object(_) => document,
+        other => json!({ "result": other }),
+    });
     result
 }
 
@@ -159,9 +167,8 @@ impl ServerHandler for Handler {
     ) -> Result<CallToolResponse, ErrorData> {
         let tool = tool::named(&request.name).map_err(|failure| ErrorData::invalid_params(failure.message, None))?;
         // What an instance may do to others is the store's to say; everything else is a person's.
-        if tool.user == User::Person || caller(&context).is_person() {
-            may(&context, tool.scope())?;
-        }
+        tool::allowed(caller(&context), tool.user, tool.effect)
+            .map_err(|problem| ErrorData::invalid_request(problem.detail().to_owned(), None))?;
         let call = Call {
             tool: tool.name,
             arguments: request.arguments.unwrap_or_default(),

@@ -15,9 +15,12 @@ use serde_json::{Value, json};
 
 use super::call::{Answer, Call};
 use super::{crew, lead, lean, more, project};
+use crate::api::problem::Problem;
 use crate::face::exit;
 use crate::face::failure::Failure;
 use crate::face::nearest;
+use crate::guard::Caller;
+use crate::madrox;
 use crate::token::Scope;
 
 /// A set of tools that can be listed.
@@ -109,15 +112,47 @@ pub(crate) struct Tool {
     pub(crate) work: for<'c> fn(&'c Call<'c>) -> Working<'c>,
 }
 
-impl Tool {
-    /// What a caller must be allowed.
-    pub(crate) fn scope(&self) -> Scope {
-        match self.effect {
-            Effect::Reads => Scope::Read,
-            Effect::Adds | Effect::Ends => Scope::Operate,
-        }
+/// Whether the caller may use what does that to the world. What an instance may do to others is the store's to say;
+/// everything else is a person's.
+pub(crate) fn allowed(caller: Caller, user: User, effect: Effect) -> Result<(), Problem> {
+    if user == User::Crew && !caller.is_person() {
+        return Ok(());
     }
+    caller.may(match effect {
+        Effect::Reads => Scope::Read,
+        Effect::Adds | Effect::Ends => Scope::Operate,
+    })
+}
 
+/// A verb of madrox as a tool.
+fn of_madrox(verb: &madrox::Verb) -> Tool {
+    Tool {
+        name: verb.name,
+        about: verb.about,
+        effect: verb.effect,
+        set: Toolset::Madrox,
+        user: verb.user,
+        also: verb.also,
+        input: verb.input,
+        output: answers::<AnyDocument>,
+        work: |call| Box::pin(call_madrox(call)),
+    }
+}
+
+async fn call_madrox(call: &Call<'_>) -> Result<Answer, Failure> {
+    let verb = madrox::named(call.tool)?;
+    let asked = madrox::Asked {
+        faces: call.faces,
+        caller: call.caller(),
+        verb: verb.name,
+        arguments: Value::Object(call.arguments.clone()),
+        key: call.once().map(|once| once.key),
+        gone: call.context.ct.clone(),
+    };
+    Ok(Answer::Document((verb.work)(&asked).await?))
+}
+
+impl Tool {
     fn listed(&self) -> Listed {
         let read_only = self.effect == Effect::Reads;
         // What a hint says by default is not said.
@@ -165,6 +200,7 @@ pub(crate) static TOOLS: LazyLock<Vec<Tool>> = LazyLock::new(|| {
     tools.extend(more::tools());
     tools.extend(lead::tools());
     tools.extend(project::tools());
+    tools.extend(madrox::verbs().iter().map(of_madrox));
     tools
 });
 

@@ -3,6 +3,7 @@
 
 mod bad_days;
 mod crew;
+mod madrox;
 mod mcp;
 mod rig;
 mod stream;

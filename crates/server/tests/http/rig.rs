@@ -87,7 +87,9 @@ impl Plans for PlainPlans {
 
     fn crew(&self) -> spawn::Defaults {
         spawn::Defaults {
-            agents: vec![("rehearsal".into(), "rehearsal".to_owned())],
+            agents: ["rehearsal", "claude", "codex"]
+                .map(|name| (AgentName::from(name), name.to_owned()))
+                .to_vec(),
             agent: "rehearsal".into(),
             timeout_ms: 60_000,
             idle_timeout_ms: 60_000,
