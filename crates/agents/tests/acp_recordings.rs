@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 use wheelhouse_agents::acp::decode::{Decoder, Request, Signal};
-use wheelhouse_agents::acp::{Covers, recipe};
+use wheelhouse_agents::acp::recipe;
 use wheelhouse_core::agent::{AgentEvent, Reply};
 
 #[path = "programs/recording.rs"]
@@ -23,6 +23,7 @@ acp_claude: succeeded 'MCP done.' 2/0/0/24/0 reported Actual(2928000) asked=[mcp
 acp_claude: context_too_long '' 2/0/0/0/0 estimated Actual(6460000)
 acp_claude: succeeded 'Hello from the fake model.' 100/2000/300/7/0 reported Actual(4880000)
 acp_claude: succeeded 'Thought done.' 50/0/0/30/0 reported Actual(800000)
+acp_claude_auto: succeeded 'Answered.' 200/4000/600/14/0 reported Actual(7320000) files=/workspace/hello.txt
 acp_claude_session: succeeded 'Recovered after 429.' 288/0/0/6/0 reported Actual(1600000)
 acp_claude_session: cancelled '' 2/0/0/21/0 reported Actual(1088000) interrupted asked=[Bash python3 -c 'import time; time.sleep(25)'; echo woke]
 acp_claude_session: succeeded 'Hello from the fake model.' 100/2000/300/7/0 reported Actual(5000000)
@@ -38,9 +39,18 @@ acp_codex_approvals: succeeded 'MCP done.' 2/0/0/24/0 reported Unknown
 acp_codex_approvals: succeeded 'Asked.' 2/0/0/23/0 reported Unknown asked=[mcp.log.ask {\"server\": \"log\", \"tool\": \"ask\", \"arguments\": {\"question\": \"Really?\"}} -> allow_once]
 acp_codex_approvals: rate_limited '' 0/0/0/0/0 estimated Actual(0)
 acp_codex_approvals: auth '' 0/0/0/0/0 estimated Actual(0)
+acp_codex_denied: empty '' 100/2000/300/7/0 reported Unknown asked=[edit /workspace/hello.txt -> cancel] denied=edit by Host
 acp_codex_session: succeeded 'Recovered after 429.' 2/0/0/6/0 reported Unknown
 acp_codex_session: cancelled '' 2/0/0/21/0 reported Unknown interrupted
 acp_codex_session: succeeded 'Hello from the fake model.' 100/2000/300/7/0 reported Unknown
+acp_copilot: succeeded 'Hello.' 100/2000/300/7/0 reported Unknown
+acp_copilot: succeeded 'Written.' 200/4000/600/14/0 reported Unknown asked=[shell mkdir -p \"$(dirname 'hello.txt')\" && printf %s 'hi
+' > 'hello.txt' -> allow_once]
+acp_copilot: auth '' 0/0/0/0/0 estimated Actual(0)
+acp_copilot: succeeded 'Whole.' 100/2000/300/7/0 reported Unknown
+acp_copilot: rate_limited '' 0/0/0/0/0 estimated Actual(0)
+acp_copilot_denied: empty '' 100/2000/300/7/0 reported Unknown asked=[shell mkdir -p \"$(dirname 'hello.txt')\" && printf %s 'hi
+' > 'hello.txt' -> reject_once] denied=shell by Host
 acp_gemini: succeeded 'Hello from the fake model.' 2100/0/0/7/0 reported Unknown
 acp_gemini: cancelled 'one two thre' 3/0/0/3/0 estimated Unknown interrupted
 acp_gemini: succeeded 'Done: created hello.txt.' 4220/0/0/49/0 reported Unknown asked=[edit /workspace/hello.txt -> proceed_always] files=/workspace/hello.txt
@@ -55,6 +65,9 @@ acp_opencode: succeeded 'MCP done.' 1/0/0/3/0 estimated Actual(122000)
 acp_opencode: context_too_long 'Hello from the fake model.' 2/0/0/7/0 estimated Actual(635000)
 acp_opencode: succeeded 'Hello from the fake model.' 400/2000/0/7/0 reported Actual(635000)
 acp_opencode: succeeded 'Thought done.' 50/0/0/10/20 reported Actual(200000)
+acp_qwen: succeeded 'Hello.' 400/2000/0/7/0 reported Unknown
+acp_qwen: succeeded 'Ran it.' 800/4000/0/14/0 reported Unknown
+acp_qwen: auth '' 0/0/0/0/0 estimated Actual(0)
 acp_zed_codex: succeeded 'Escalation answered.' 2/0/0/5/0 estimated Unknown asked=[shell /bin/bash -lc touch /rig/escalated.txt -> approved]
 acp_zed_codex: succeeded 'MCP done.' 2/0/0/3/0 estimated Unknown
 acp_zed_codex: rate_limited '' 0/0/0/0/0 estimated Actual(0)
@@ -68,12 +81,17 @@ acpx_exec: succeeded 'Hello from the fake model.' 100/2000/300/7/0 reported Actu
 /// The version each recording's agent says, and the session it opens.
 const SESSIONS: &str = "\
 acp_claude: 0.100.0 d9642888-d1d5-4b24-a312-b362b58ae97d resumes=true loads=true
+acp_claude_auto: 0.101.0 4df04a3a-6cc5-4e34-8502-325ceaa3c4a9 resumes=true loads=true
 acp_claude_session: 0.100.0 1f96b99f-ed04-489f-8bf5-1134f1d115c9 resumes=true loads=true
 acp_codex: 2.6.0 01a1f8b4-be12-7083-adb8-794d0e2da306 resumes=true loads=true
 acp_codex_approvals: 2.6.0 01a1f8b4-db8a-7cb1-b630-c855e9dcdebf resumes=true loads=true
+acp_codex_denied: 2.6.0 01a21c60-ca31-7261-9e4b-a4c088845ce1 resumes=true loads=true
 acp_codex_session: 2.6.0 01a1f8b8-7f27-7f73-bd27-355c5e2b0135 resumes=true loads=true
+acp_copilot: 1.0.102 39dd43c1-e31f-417d-8e46-c0899c9cf66f resumes=false loads=true
+acp_copilot_denied: 1.0.102 a2a21386-6de1-4960-8931-fc670ebf0e8f resumes=false loads=true
 acp_gemini: 0.61.0 a140b176-a4ce-4c2f-98ba-d10bcbab7148 resumes=false loads=true
 acp_opencode: 1.18.33 ses_e0748babbffezRZc0ca4xR7Qjf resumes=true loads=true
+acp_qwen: 0.24.4 0f05d799-99ed-42d3-a61b-3cd9bee746d5 resumes=true loads=true
 acp_zed_codex: 0.16.0 01a1f8b5-0a50-74b1-a19c-1e875d1246c0 resumes=true loads=true
 acpx_edit_approved: 0.100.0 2033ac76-b5ae-488e-b886-4e9d1be811ba resumes=true loads=true
 acpx_edit_denied: 0.100.0 21e6fcb8-9995-4317-b938-1640eb98fe5c resumes=true loads=true
@@ -91,13 +109,14 @@ struct Followed {
 
 impl Followed {
     fn new(recording: &Recording) -> Followed {
-        let covers = if recording.name.contains("opencode") {
-            recipe("opencode").expect("a recipe").quirks.covers
-        } else {
-            Covers::Turn
-        };
+        let departs = ["opencode", "copilot"]
+            .into_iter()
+            .find(|name| recording.name.contains(name));
+        let quirks = departs
+            .map(|name| recipe(name).expect("a recipe").quirks)
+            .unwrap_or_default();
         Followed {
-            decoder: Decoder::new(None, covers),
+            decoder: Decoder::new(None, quirks.covers).failing_in_words(quirks.fails_in_words),
             name: recording.name.clone(),
             asked: Vec::new(),
             turns: String::new(),
@@ -115,7 +134,7 @@ impl Followed {
                 let prompt = line["params"]["prompt"][0]["text"].as_str().expect("a prompt");
                 self.decoder.prompt(id, prompt.len());
             }
-            Some("session/cancel") => {}
+            Some("session/cancel") => self.decoder.cancelled(),
             Some(_) => self.decoder.sent(id, Request::Setting),
             None => self.host_answered(&line),
         }
@@ -131,7 +150,7 @@ impl Followed {
         };
         let chosen = result["outcome"]["optionId"].as_str();
         let reply = match chosen {
-            Some("reject") | None => Reply::Deny("no".into()),
+            Some("reject" | "reject_once" | "cancel") | None => Reply::Deny("no".into()),
             Some(_) => Reply::Allow,
         };
         let ours = ask.answer(&reply);
@@ -163,6 +182,8 @@ impl Followed {
                 assert!(turn.session.is_some());
                 self.turns += &turn_line(&self.name, &turn, &std::mem::take(&mut self.asked));
             }
+            // Asked of Qwen's own clients; we refuse it, as the recorded host did.
+            Signal::Unknown { what, .. } if what == "craft/drainMidTurnQueue" => {}
             Signal::Unknown { what, .. } => panic!("{}: unknown request {what}", self.name),
             Signal::Quiet | Signal::Asked { .. } | Signal::Done(_) | Signal::Failed(..) => {}
         }

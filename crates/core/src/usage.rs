@@ -61,6 +61,19 @@ impl Usage {
             source,
         }
     }
+
+    /// What came on top of an earlier state of the same count. A count that went down says nothing: it is zero there.
+    #[must_use]
+    pub fn since(self, earlier: Usage) -> Usage {
+        Usage {
+            input: self.input.saturating_sub(earlier.input),
+            cache_read: self.cache_read.saturating_sub(earlier.cache_read),
+            cache_write: self.cache_write.saturating_sub(earlier.cache_write),
+            output: self.output.saturating_sub(earlier.output),
+            reasoning: self.reasoning.saturating_sub(earlier.reasoning),
+            source: self.source,
+        }
+    }
 }
 
 /// Money in integer nano-dollars (1 USD = 1,000,000,000), with its provenance. Unknown is a value of its own and is

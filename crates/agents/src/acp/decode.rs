@@ -83,7 +83,10 @@ pub struct Decoder {
     sent: HashMap<u64, Request>,
     asks: HashMap<String, Ask>,
     meter: Meter,
+    fails_in_words: bool,
     is_loading: bool,
+    /// The end of the turn was asked for.
+    is_cancelled: bool,
     turn: Option<Running>,
     unknown: u64,
 }
@@ -130,6 +133,7 @@ impl Decoder {
     /// A decoder for a session: a known one that is gone on with, or a new one.
     pub fn new(session: Option<String>, covers: Covers) -> Decoder {
         Decoder {
+            fails_in_words: false,
             meter: Meter::new(covers, session.is_some()),
             session,
             about: About::default(),
@@ -137,9 +141,17 @@ impl Decoder {
             sent: HashMap::new(),
             asks: HashMap::new(),
             is_loading: false,
+            is_cancelled: false,
             turn: None,
             unknown: 0,
         }
+    }
+
+    /// The same for an agent that says its failures as a part of its answer ([`super::Quirks::fails_in_words`]).
+    #[must_use]
+    pub fn failing_in_words(mut self, fails_in_words: bool) -> Decoder {
+        self.fails_in_words = fails_in_words;
+        self
     }
 
     /// A request of ours goes out under that number.
@@ -152,10 +164,17 @@ impl Decoder {
     pub fn prompt(&mut self, id: u64, bytes: usize) {
         self.sent(id, Request::Prompt);
         self.meter.turn();
+        self.is_cancelled = false;
         self.turn = Some(Running {
             prompt_bytes: bytes,
+            fails_in_words: self.fails_in_words,
             ..Running::default()
         });
+    }
+
+    /// The end of the running turn goes out: what comes is what was ordered.
+    pub fn cancelled(&mut self) {
+        self.is_cancelled = true;
     }
 
     /// What the agent said of itself.
@@ -176,6 +195,12 @@ impl Decoder {
     /// Whether a turn runs.
     pub fn is_in_turn(&self) -> bool {
         self.turn.is_some()
+    }
+
+    /// How often a failed request was announced to be tried again since anything came of one, and why.
+    pub fn retrying(&self) -> (u32, Option<&(Outcome, String)>) {
+        let trouble = self.turn.as_ref().map(|turn| &turn.trouble);
+        trouble.map_or((0, None), |trouble| (trouble.retries, trouble.retried.as_ref()))
     }
 
     /// Lines that nobody understood.
@@ -310,6 +335,8 @@ impl Decoder {
             }
             // Which login it uses.
             ("_auth/status_update", _) => {}
+            // What Qwen tells its own clients beside the protocol.
+            (name, _) if name.starts_with("qwen/notify/") => {}
             _ => return self.not_understood(line, events),
         }
         Signal::Quiet
@@ -329,6 +356,9 @@ impl Decoder {
             self.meter.money(update.cost, self.turn.is_some());
             return true;
         }
+        if kind == "agent_message_chunk" && self.turn.is_some() && !self.is_loading {
+            self.meter.call(update.meta);
+        }
         // What is said between turns belongs to none: it is history, or the end of what was cancelled.
         let mut between = Running::default();
         let is_told = !self.is_loading && self.turn.is_some();
@@ -338,7 +368,7 @@ impl Decoder {
             "agent_message_chunk" => turn.message(update, &mut told),
             "agent_thought_chunk" => turn.thought(update, &mut told),
             "tool_call" | "tool_call_update" => {
-                turn.is_interrupted_by_tool = true;
+                turn.worked();
                 match whole.read::<CallLine<'_>>() {
                     Some(call) => turn.tools.take(&call, &mut told),
                     None => return false,
@@ -414,7 +444,7 @@ impl Decoder {
     }
 
     fn stopped(&mut self, result: Field<'_>, events: &mut Vec<AgentEvent>) -> Signal {
-        let running = self.turn.take().unwrap_or_default();
+        let mut running = self.turn.take().unwrap_or_default();
         let Some(stopped) = result.read::<Stopped<'_>>() else {
             let detail = "the agent ended its turn without saying how";
             self.turn = Some(running);
@@ -423,6 +453,7 @@ impl Decoder {
         let reason = stopped.reason.text().unwrap_or_default();
         let (outcome, detail) = match reason.as_ref() {
             "end_turn" if running.trouble.has_failed && !stopped.usage.is_some() => running.trouble.class(),
+            "end_turn" if running.failure.is_some() => failure::of_words(&running.take_failure()),
             "end_turn" if running.text.is_empty() && running.tools.came_back == 0 => {
                 let why = running.denied();
                 let said = "the agent ended its turn and said nothing";
@@ -434,6 +465,11 @@ impl Decoder {
                 (Outcome::Empty, detail)
             }
             "end_turn" => (Outcome::Succeeded, running.denied()),
+            // The Codex adapter ends its turn with a refusal, and says of that what it says of an interrupt.
+            "cancelled" if !self.is_cancelled && !running.tools.denials.is_empty() => {
+                let detail = format!("{}, and the agent ended its turn at that", running.denied());
+                (Outcome::Empty, detail)
+            }
             "cancelled" => (Outcome::Cancelled, "the turn was interrupted".to_owned()),
             "refusal" => (Outcome::Refused, "the model declined".to_owned()),
             "max_tokens" => (Outcome::Truncated, "the answer reached the output limit".to_owned()),
@@ -473,7 +509,8 @@ impl Decoder {
             prompt_bytes: running.prompt_bytes,
             said_bytes: running.said_bytes,
             had_tools: running.tools.begun > 0,
-            failed: !is_success && !is_interrupted,
+            // What broke off was billed.
+            refused: !is_success && !is_interrupted && outcome != Outcome::Truncated,
         };
         let (usage, cost) = self.meter.ended(usage, meta, work);
         Turn {

@@ -72,6 +72,16 @@ pub(super) fn of_message(status: Option<u64>, kinds: &[&str], message: &str) -> 
     }
 }
 
+/// The class and the line of a failure that an agent says as a part of its answer (Copilot).
+pub(super) fn of_words(words: &str) -> (Outcome, String) {
+    let words = words.trim_start_matches("Error: ");
+    let outcome = match of_message(None, &[], words) {
+        Outcome::Crashed if words.starts_with("No response was returned") => Outcome::Empty,
+        outcome => outcome,
+    };
+    (outcome, line(words))
+}
+
 /// The line for people: the provider's own words where a whole body came as the message.
 pub(super) fn line(message: &str) -> String {
     let inner = message
@@ -92,9 +102,11 @@ fn by_name(kinds: &[&str]) -> Option<Outcome> {
     })
 }
 
-/// What Node (with the status 500 of Gemini CLI's) and Bun say of a body that broke off.
+/// What Node (with the status 500 of Gemini CLI's), Bun and the Claude adapter say of a body that broke off.
 fn is_cut(message: &str) -> bool {
-    line(message) == "terminated" || message.contains("socket connection was closed unexpectedly")
+    line(message) == "terminated"
+        || message.contains("socket connection was closed unexpectedly")
+        || message.contains("(ECONNRESET)")
 }
 
 fn says_too_long(message: &str) -> bool {
@@ -117,9 +129,17 @@ fn http_status(data: &Value) -> Option<u64> {
 
 /// The status in `(429)` and `status 429`, as the agents write it into their words.
 fn status_in(message: &str) -> Option<u64> {
-    let after = ["rejected (", "status: ", "status code ", "status ", "\"code\":"]
-        .iter()
-        .find_map(|words| Some(message.split_once(words)?.1))?;
+    let after = [
+        "rejected (",
+        "(HTTP ",
+        "Last error: ",
+        "status: ",
+        "status code ",
+        "status ",
+        "\"code\":",
+    ]
+    .iter()
+    .find_map(|words| Some(message.split_once(words)?.1))?;
     let digits: String = after.trim_start().chars().take_while(char::is_ascii_digit).collect();
     let status = digits.parse().ok()?;
     (400..600).contains(&status).then_some(status)

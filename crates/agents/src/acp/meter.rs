@@ -32,6 +32,9 @@ struct Standard<'a> {
 struct Meta<'a> {
     #[serde(borrow, default)]
     quota: Field<'a>,
+    /// Of one call to the model, where an agent counts them apart.
+    #[serde(borrow, default)]
+    usage: Field<'a>,
 }
 
 #[derive(Deserialize)]
@@ -72,6 +75,10 @@ pub(super) struct Meter {
     /// The session's total when the turn began; none when nobody knows.
     base_nano: Option<u64>,
     now_nano: Option<u64>,
+    /// Calls of the turn that were counted one by one.
+    calls: Usage,
+    /// What this process has reported so far, where it counts over turns.
+    reported: Usage,
 }
 
 impl Meter {
@@ -80,6 +87,19 @@ impl Meter {
             covers,
             base_nano: (!is_resumed).then_some(0),
             now_nano: None,
+            calls: Usage::default(),
+            reported: Usage::default(),
+        }
+    }
+
+    /// The count of one call, where it comes with a piece of the answer.
+    pub(super) fn call(&mut self, meta: Field<'_>) {
+        let usage = meta.read::<Meta<'_>>().map(|meta| meta.usage).unwrap_or_default();
+        if let Some(call) = standard(usage) {
+            self.calls = match self.calls.total() {
+                0 => call,
+                _ => self.calls.plus(call),
+            };
         }
     }
 
@@ -106,6 +126,7 @@ impl Meter {
         if self.now_nano.is_some() {
             self.base_nano = self.now_nano;
         }
+        self.calls = Usage::default();
     }
 
     /// The money of the turn; none when nobody told.
@@ -114,9 +135,11 @@ impl Meter {
     }
 
     /// Usage and cost of a turn that ended as it should, or by an interrupt. `said` is what passed by, in bytes.
-    pub(super) fn ended(&self, usage: Field<'_>, meta: Field<'_>, work: Work) -> (Usage, Cost) {
+    pub(super) fn ended(&mut self, usage: Field<'_>, meta: Field<'_>, work: Work) -> (Usage, Cost) {
         let reported = standard(usage)
             .or_else(|| by_quota(meta))
+            .map(|usage| self.of_the_turn(usage))
+            .or(Some(self.calls))
             .filter(|usage| usage.total() > 0);
         let Some(mut usage) = reported else {
             return self.unreported(work);
@@ -127,9 +150,16 @@ impl Meter {
         (usage, self.spent().map_or(Cost::Unknown, Cost::Actual))
     }
 
+    fn of_the_turn(&mut self, said: Usage) -> Usage {
+        if self.covers != Covers::Process {
+            return said;
+        }
+        said.since(std::mem::replace(&mut self.reported, said))
+    }
+
     /// The same when nobody counted: estimated, and free only if nothing came of it.
     pub(super) fn unreported(&self, work: Work) -> (Usage, Cost) {
-        if work.failed && work.said_bytes == 0 && !work.had_tools {
+        if work.refused && work.said_bytes == 0 && !work.had_tools {
             return (Usage::default(), Cost::Actual(self.spent().unwrap_or(0)));
         }
         let usage = Usage {
@@ -149,7 +179,8 @@ pub(super) struct Work {
     pub(super) prompt_bytes: usize,
     pub(super) said_bytes: usize,
     pub(super) had_tools: bool,
-    pub(super) failed: bool,
+    /// The provider refused it.
+    pub(super) refused: bool,
 }
 
 fn standard(usage: Field<'_>) -> Option<Usage> {

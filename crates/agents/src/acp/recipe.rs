@@ -59,6 +59,8 @@ pub struct Quirks {
     pub resumes: bool,
     /// What loading a session comes with.
     pub loads: Loads,
+    /// Whether a failure is told as a part of the answer (`Error: …`, last of all), and the turn ends as if all were well.
+    pub fails_in_words: bool,
     /// `_meta` of a new session.
     pub session_meta: Value,
     /// Whether it reads `${NAME}` in the environment of an MCP server from its own.
@@ -81,6 +83,8 @@ pub enum Covers {
     Turn,
     /// The last one; what came before it is estimated.
     LastCall,
+    /// All calls since the process began: a turn's is the difference.
+    Process,
     /// Nothing is said.
     Nothing,
 }
@@ -111,6 +115,7 @@ impl Default for Quirks {
             model_by: ModelBy::Session,
             resumes: true,
             loads: Loads::InOrder,
+            fails_in_words: false,
             session_meta: Value::Null,
             inherits_by_name: false,
         }
@@ -202,6 +207,7 @@ pub fn recipe(name: &str) -> Option<Recipe> {
 /// All agents whose command line is known.
 pub fn recipes() -> Vec<Recipe> {
     let mut recipes = tested();
+    recipes.extend(adapted());
     recipes.extend(known());
     recipes
 }
@@ -249,14 +255,22 @@ fn tested() -> Vec<Recipe> {
             },
             ..Recipe::command(["opencode", "acp"])
         },
+    ]
+}
+
+/// The adapters of programs that have backends of their own, and those with a provider of one's own.
+fn adapted() -> Vec<Recipe> {
+    vec![
         Recipe {
             name: "claude-acp",
             title: "the Claude adapter",
             install: "npm install -g @agentclientprotocol/claude-agent-acp",
             tested: Some(Tested {
-                line: "0.100",
-                last: "0.100.0",
+                line: "0.101",
+                last: "0.101.0",
             }),
+            // Its own default lets a classifying model answer what is asked, and not us.
+            mode: Some("default".to_owned()),
             quirks: Quirks {
                 // As with OpenCode: only the user's own settings count.
                 session_meta: json!({"claudeCode": {"options": {"settingSources": ["user"]}}}),
@@ -279,6 +293,35 @@ fn tested() -> Vec<Recipe> {
             mode: Some("workspace-write".to_owned()),
             ..Recipe::command(["codex-acp"])
         },
+        Recipe {
+            name: "copilot",
+            title: "GitHub Copilot CLI",
+            // An update under a running task would change the version that was recorded with it.
+            env: environment(&[("COPILOT_AUTO_UPDATE", "false")]),
+            install: "npm install -g @github/copilot",
+            tested: Some(Tested {
+                line: "1.0",
+                last: "1.0.102",
+            }),
+            quirks: Quirks {
+                covers: Covers::Process,
+                fails_in_words: true,
+                ..Quirks::default()
+            },
+            ..Recipe::command(["copilot", "--acp"])
+        },
+        Recipe {
+            name: "qwen",
+            title: "Qwen Code",
+            install: "npm install -g @qwen-code/qwen-code",
+            tested: Some(Tested {
+                line: "0.24",
+                last: "0.24.4",
+            }),
+            // Its own default lets a classifying model answer what is asked, and not us.
+            mode: Some("default".to_owned()),
+            ..Recipe::command(["qwen", "--acp"])
+        },
     ]
 }
 
@@ -292,12 +335,6 @@ fn known() -> Vec<Recipe> {
             ..Recipe::command(["cursor-agent", "acp"])
         },
         Recipe {
-            name: "copilot",
-            title: "GitHub Copilot CLI",
-            install: "npm install -g @github/copilot",
-            ..Recipe::command(["copilot", "--acp"])
-        },
-        Recipe {
             name: "goose",
             title: "goose",
             install: "the instructions at https://block.github.io/goose",
@@ -308,17 +345,6 @@ fn known() -> Vec<Recipe> {
             title: "Kimi CLI",
             install: "uv tool install kimi-cli",
             ..Recipe::command(["kimi", "acp"])
-        },
-        Recipe {
-            name: "qwen",
-            title: "Qwen Code",
-            install: "npm install -g @qwen-code/qwen-code",
-            quirks: Quirks {
-                ends_by: EndsBy::Term,
-                model_by: ModelBy::Argument("-m"),
-                ..Quirks::default()
-            },
-            ..Recipe::command(["qwen", "--acp"])
         },
     ]
 }

@@ -28,6 +28,9 @@ pub(super) struct Running {
     pub(super) is_interrupted_by_tool: bool,
     pub(super) tools: Tools,
     pub(super) trouble: Trouble,
+    pub(super) fails_in_words: bool,
+    /// The failure that was said last, by an agent that says them as a part of its answer.
+    pub(super) failure: Option<String>,
 }
 
 /// A failure that the agent tells beside the protocol and ends as if all were well.
@@ -37,6 +40,9 @@ pub(super) struct Trouble {
     pub(super) has_failed: bool,
     pub(super) status: Option<u64>,
     pub(super) words: String,
+    /// Requests that failed and are tried again, since anything came of one, and why.
+    pub(super) retries: u32,
+    pub(super) retried: Option<(Outcome, String)>,
 }
 
 #[derive(Deserialize)]
@@ -66,6 +72,18 @@ struct Content<'a> {
 }
 
 #[derive(Deserialize)]
+struct Meta<'a> {
+    #[serde(borrow, default, rename = "claudeCode")]
+    claude: Field<'a>,
+}
+
+#[derive(Deserialize)]
+struct ClaudeMeta<'a> {
+    #[serde(borrow, default)]
+    kind: Field<'a>,
+}
+
+#[derive(Deserialize)]
 struct Entry<'a> {
     #[serde(borrow, default)]
     content: Field<'a>,
@@ -78,6 +96,21 @@ impl Running {
         let Some(piece) = piece(update.content) else {
             return false;
         };
+        // Qwen puts the count of a call behind an empty piece.
+        if piece.is_empty() {
+            return true;
+        }
+        let is_info = self.fails_in_words && piece.starts_with("Info: ");
+        if is_info && piece.ends_with("Retrying...") {
+            // What was said so far is said again.
+            self.text.clear();
+        }
+        if is_info || is_of_the_vendor(update.meta) {
+            events.push(AgentEvent::Notice(cut(&piece, NOTICE_MAX)));
+            return true;
+        }
+        self.failure = (self.fails_in_words && piece.starts_with("Error: ")).then(|| cut(&piece, DETAIL_MAX));
+        self.trouble.retries = 0;
         // Gemini says a change of its mode as a part of its answer.
         if let Some(mode) = piece.strip_prefix("[MODE_UPDATE] ") {
             events.push(AgentEvent::Notice(format!("the agent's mode is now {mode}")));
@@ -104,6 +137,13 @@ impl Running {
         true
     }
 
+    /// A tool was called, or came back.
+    pub(super) fn worked(&mut self) {
+        self.is_interrupted_by_tool = true;
+        self.failure = None;
+        self.trouble.retries = 0;
+    }
+
     pub(super) fn thought(&mut self, update: &Update<'_>, events: &mut Vec<AgentEvent>) -> bool {
         let Some(piece) = piece(update.content) else {
             return false;
@@ -128,7 +168,12 @@ impl Running {
             let words = error["additionalDetails"].as_str().or(error["message"].as_str());
             let words = cut(words.unwrap_or_default(), NOTICE_MAX);
             let told = match error["willRetry"].as_bool() {
-                Some(true) => format!("the agent tries again: {words}"),
+                Some(true) => {
+                    let outcome = failure::of_message(self.trouble.status, &[], &words);
+                    self.trouble.retries = self.trouble.retries.saturating_add(1);
+                    self.trouble.retried = Some((outcome, failure::line(&words)));
+                    format!("the agent tries again: {words}")
+                }
                 _ => words,
             };
             events.push(AgentEvent::Notice(told));
@@ -142,6 +187,17 @@ impl Running {
             self.said_bytes = self.said_bytes.saturating_sub(self.text.len());
             self.text.clear();
         }
+    }
+
+    /// The failure that was said last; it is no answer.
+    pub(super) fn take_failure(&mut self) -> String {
+        let words = self.failure.take().unwrap_or_default();
+        let rest = self.text.strip_suffix(&words).map(str::len);
+        if let Some(rest) = rest {
+            self.text.truncate(rest);
+            self.said_bytes = self.said_bytes.saturating_sub(words.len());
+        }
+        words
     }
 
     pub(super) fn denied(&self) -> String {
@@ -158,6 +214,14 @@ impl Trouble {
         let outcome = failure::of_message(self.status, &[], &self.words);
         (outcome, failure::line(&self.words))
     }
+}
+
+/// The Claude adapter tells its vendor's announcements as parts of the answer, marked as such.
+fn is_of_the_vendor(meta: Field<'_>) -> bool {
+    let claude = meta.read::<Meta<'_>>().map(|meta| meta.claude).unwrap_or_default();
+    claude
+        .read::<ClaudeMeta<'_>>()
+        .is_some_and(|claude| claude.kind.is("informational"))
 }
 
 fn piece(content: Field<'_>) -> Option<String> {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use wheelhouse_core::agent::{AgentEvent, Assignment, Reply};
 use wheelhouse_core::outcome::Outcome;
+use wheelhouse_core::usage::{Cost, Usage};
 
 use super::PROTOCOL_VERSION;
 use super::ask::cancelled;
@@ -27,6 +28,9 @@ use crate::report::{joined, without_end};
 /// How often the agent may try a failed request again before the turn is ended: waiting is the engine's, which can fall
 /// back meanwhile.
 const VENDOR_RETRIES_MAX: u32 = 2;
+
+/// How many kinds of requests that are not served are told of.
+const UNSERVED_MAX: usize = 16;
 
 /// The state of the conversation.
 pub(super) struct Talk {
@@ -59,6 +63,8 @@ pub(super) struct Talk {
     gave_up: Option<(Outcome, String)>,
     /// Said when there is somebody to say it to.
     notices: Vec<String>,
+    /// Requests that were not served and told of: an agent that asks the same again is told so without a word.
+    unserved: Vec<String>,
 }
 
 impl Talk {
@@ -68,7 +74,8 @@ impl Talk {
             ModelBy::Argument(_) => None,
         };
         Talk {
-            decoder: Decoder::new(assignment.session.clone(), recipe.quirks.covers),
+            decoder: Decoder::new(assignment.session.clone(), recipe.quirks.covers)
+                .failing_in_words(recipe.quirks.fails_in_words),
             resume: assignment.session.clone(),
             servers: mcp::acp(
                 &assignment.mcp_servers,
@@ -98,6 +105,7 @@ impl Talk {
             retries: 0,
             gave_up: None,
             notices: Vec::new(),
+            unserved: Vec::new(),
         }
     }
 
@@ -254,6 +262,7 @@ impl Talk {
 
     /// Ends the turn by the protocol, which wants open requests answered first.
     fn cancel(&mut self, out: &mut Outbox) {
+        self.decoder.cancelled();
         for request in self.decoder.open_asks() {
             self.decoder.take_ask(&request);
             write_result(&request, &cancelled(), out);
@@ -270,6 +279,11 @@ impl Talk {
             turn.outcome = outcome;
             turn.detail = detail;
             turn.interrupted = false;
+            if !self.said_something && turn.outcome != Outcome::Truncated {
+                // Requests that were refused cost nothing.
+                turn.usage = Usage::default();
+                turn.cost = Cost::Actual(0);
+            }
         }
         self.ended = Some(joined(self.ended.take(), turn));
         self.awaited = false;
@@ -295,6 +309,11 @@ impl Talk {
             self.retries = 0;
         }
         out.events.extend(self.notices.drain(..).map(AgentEvent::Notice));
+        let (retries, why) = self.decoder.retrying();
+        if retries > VENDOR_RETRIES_MAX && self.gave_up.is_none() {
+            self.gave_up = why.cloned();
+            self.opening.interrupt();
+        }
     }
 }
 
@@ -335,9 +354,12 @@ impl Protocol for Talk {
                 let error = json!({"code": NO_SUCH_METHOD, "message": format!("unsupported request: {what}")});
                 let id: Value = serde_json::from_str(&request).unwrap_or(Value::Null);
                 write(&json!({"jsonrpc": "2.0", "id": id, "error": error}), out);
-                out.events.push(AgentEvent::Notice(format!(
-                    "the agent asked for something this version does not know ({what}) and was told so"
-                )));
+                if !self.unserved.contains(&what) && self.unserved.len() < UNSERVED_MAX {
+                    out.events.push(AgentEvent::Notice(format!(
+                        "the agent asked for something this version does not know ({what}) and was told so"
+                    )));
+                    self.unserved.push(what);
+                }
             }
         }
     }

@@ -77,6 +77,7 @@ const TOO_LONG_KINDS: &[&str] = &[
 ];
 const TOO_LONG_WORDS: &[&str] = &[
     "prompt is too long",
+    "prompt as too long",
     "context_length_exceeded",
     "maximum context length",
     "context window",
@@ -177,6 +178,8 @@ const OVERLOADED_WORDS: &[&str] = &[
     "bad gateway",
     "gateway timeout",
     "unable to connect",
+    "could not connect",
+    "connection error",
     "error sending request",
 ];
 const CUT_KINDS: &[&str] = &["responseStreamDisconnected", "max_output_tokens"];

@@ -42,6 +42,13 @@ impl Place {
         self.directory.path().join("state")
     }
 
+    /// Writes a file of the agent's own settings.
+    pub(crate) fn write_home(&self, name: &str, text: &str) {
+        let path = self.directory.path().join("home").join(name);
+        std::fs::create_dir_all(path.parent().expect("a parent")).expect("created");
+        std::fs::write(path, text).expect("written");
+    }
+
     /// What a file in the working directory holds.
     pub(crate) fn read(&self, name: &str) -> Option<String> {
         std::fs::read_to_string(self.work().join(name)).ok()

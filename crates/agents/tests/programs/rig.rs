@@ -11,7 +11,7 @@ use wheelhouse_core::agent::{Agent, AgentEvent, Assignment, BoxFuture, Ended, In
 use wheelhouse_core::ids::{RunId, TaskId};
 
 /// Far longer than anything here takes; what this is about is a hang.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(240);
 
 /// A keeper of this test's own.
 pub(crate) fn keeper() -> Arc<Keeper> {

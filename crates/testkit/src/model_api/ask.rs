@@ -187,12 +187,13 @@ fn rounds(entries: &[Entry]) -> Vec<Vec<PastCall>> {
     rounds
 }
 
-/// How the four agents name the directory they work in.
-const DIRECTORY_SIGNS: [&str; 4] = [
+/// How the agents name the directory they work in.
+const DIRECTORY_SIGNS: [&str; 5] = [
     "<cwd>",
     "Primary working directory: ",
     "Working directory: ",
     "**Workspace Directories:**\n  - ",
+    "working in the directory: ",
 ];
 
 fn working_directory(entries: &[Entry]) -> Option<String> {

@@ -177,7 +177,7 @@ impl Claude {
         let own = meter::usage(result.usage);
         let counted = turn.as_ref().map(|turn| turn.usage);
         let difference = match (self.session_usage, earlier_usage) {
-            (Some(now), Some(before)) => Some(minus(now, before)),
+            (Some(now), Some(before)) => Some(now.since(before)),
             _ => None,
         };
         let mut usage = counted.or(difference).filter(|usage| usage.total() > 0).unwrap_or(own);
@@ -327,17 +327,6 @@ fn models(map: Field<'_>) -> Option<Models> {
         all.first_party &= !entry.provider.is_some() || entry.provider.is("firstParty");
     }
     Some(all)
-}
-
-fn minus(now: Usage, before: Usage) -> Usage {
-    Usage {
-        input: now.input.saturating_sub(before.input),
-        cache_read: now.cache_read.saturating_sub(before.cache_read),
-        cache_write: now.cache_write.saturating_sub(before.cache_write),
-        output: now.output.saturating_sub(before.output),
-        reasoning: now.reasoning.saturating_sub(before.reasoning),
-        source: UsageSource::Reported,
-    }
 }
 
 fn nano(usd: f64) -> u64 {
