@@ -21,10 +21,12 @@ use crate::usage::{Cost, Usage};
 pub const HOUR_MS: u64 = 3_600_000;
 /// How much of a limit is spent or reserved when somebody is warned, in percent.
 pub const WARN_PERCENT: u64 = 80;
+/// A turn of an instance reserves at most one part in so many of what is left in the narrowest of its budgets.
+pub const TURN_PART: u64 = 4;
 /// How many past tries it takes until their mean is believed.
 pub const EXPERIENCE_MIN: u64 = 3;
 
-/// What a budget limits. Written `day`, `hour`, `session`, `r7`, `t12`, `instance:3`.
+/// What a budget limits. Written `day`, `hour`, `session`, `r7`, `t12`, `instance:3`, `crew`, `crew:hour`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub enum Scope {
     /// Everything of a UTC day.
@@ -39,6 +41,10 @@ pub enum Scope {
     Task(TaskId),
     /// An instance and everything below it.
     Instance(u64),
+    /// All instances together, since the limit was set.
+    Crew,
+    /// All instances together, in a clock hour.
+    CrewHour,
 }
 
 impl Scope {
@@ -46,8 +52,8 @@ impl Scope {
     pub fn window_ms(&self) -> Option<u64> {
         match self {
             Scope::Day => Some(DAY_MS),
-            Scope::Hour => Some(HOUR_MS),
-            Scope::Session | Scope::Run(_) | Scope::Task(_) | Scope::Instance(_) => None,
+            Scope::Hour | Scope::CrewHour => Some(HOUR_MS),
+            Scope::Session | Scope::Run(_) | Scope::Task(_) | Scope::Instance(_) | Scope::Crew => None,
         }
     }
 
@@ -63,7 +69,10 @@ impl Scope {
 
     /// Whether it limits everything, and not something that has a name.
     pub fn is_global(&self) -> bool {
-        matches!(self, Scope::Day | Scope::Hour | Scope::Session)
+        match self {
+            Scope::Day | Scope::Hour | Scope::Session | Scope::Crew | Scope::CrewHour => true,
+            Scope::Run(_) | Scope::Task(_) | Scope::Instance(_) => false,
+        }
     }
 }
 
@@ -76,6 +85,8 @@ impl fmt::Display for Scope {
             Scope::Run(run) => write!(f, "{run}"),
             Scope::Task(task) => write!(f, "{task}"),
             Scope::Instance(instance) => write!(f, "instance:{instance}"),
+            Scope::Crew => f.write_str("crew"),
+            Scope::CrewHour => f.write_str("crew:hour"),
         }
     }
 }
@@ -89,6 +100,8 @@ impl FromStr for Scope {
             "day" => Scope::Day,
             "hour" => Scope::Hour,
             "session" => Scope::Session,
+            "crew" => Scope::Crew,
+            "crew:hour" => Scope::CrewHour,
             _ => match (number("r"), number("t"), number("instance:")) {
                 (Some(run), ..) => Scope::Run(RunId(run)),
                 (_, Some(task), _) => Scope::Task(TaskId(task)),
@@ -96,7 +109,7 @@ impl FromStr for Scope {
                 _ => {
                     return Err(NotAnId {
                         found: text.to_owned(),
-                        expected: "a budget: `day`, `hour`, `session`, a run such as `r7`, or a task",
+                        expected: "a budget: `day`, `hour`, `session`, `crew`, `crew:hour`, a run such as `r7`, or a task",
                     });
                 }
             },
@@ -315,6 +328,16 @@ impl Kept {
         }
     }
 
+    /// Takes the limit of an instance or of the crew. The crew's begins anew with it: setting it again is how people say
+    /// that another session begins.
+    pub fn limit_crew(&mut self, at: Millis, nano: Option<u64>) {
+        self.roll(at);
+        self.configured_nano = nano;
+        if self.scope == Scope::Crew {
+            self.enter(self.window + 1);
+        }
+    }
+
     /// Counts a line. True: it is time to warn, once.
     pub fn spend(&mut self, line: &Line) -> bool {
         let known = match line.cost {
@@ -373,6 +396,29 @@ pub fn admit(budgets: &[Budget], estimate: Estimate) -> Admission {
     match waits {
         Some(budget) => Admission::Waits(budget.scope.clone()),
         None => Admission::Granted(room),
+    }
+}
+
+/// The same for a turn of an instance, which may lead others that need money from the same budgets before it can go on: it
+/// never reserves more than a part of what is left, so that those below it find some, and asks for more as it goes.
+pub fn admit_turn(budgets: &[Budget], estimate: Estimate) -> Admission {
+    let left = |budget: &Budget| budget.limit_nano.saturating_sub(budget.used_nano());
+    let least = |budget: &Budget| match (estimate.measured, budget.used_nano()) {
+        (true, _) => estimate.reserve_nano,
+        (false, 0) => 1,
+        (false, _) => (estimate.reserve_nano / 10).max(1),
+    };
+    let empty = budgets.iter().filter(|budget| left(budget) < least(budget));
+    if let Some(empty) = empty.min_by_key(|budget| left(budget)) {
+        return Admission::Exhausted(empty.scope.clone());
+    }
+    match budgets.iter().min_by_key(|budget| budget.room_nano()) {
+        Some(narrowest) if narrowest.room_nano() == 0 => Admission::Waits(narrowest.scope.clone()),
+        Some(narrowest) => {
+            let part = (narrowest.room_nano() / TURN_PART).max(1);
+            Admission::Granted(estimate.reserve_nano.min(part))
+        }
+        None => Admission::Granted(estimate.reserve_nano),
     }
 }
 
@@ -459,6 +505,8 @@ mod tests {
             Scope::Run(RunId(7)),
             Scope::Task(TaskId(12)),
             Scope::Instance(3),
+            Scope::Crew,
+            Scope::CrewHour,
         ] {
             assert_eq!(scope.to_string().parse(), Ok(scope));
         }
@@ -500,6 +548,35 @@ mod tests {
         assert_eq!(admit(&[dregs], guess(20)), Admission::Exhausted(Scope::Day));
         let used_up = budget(Scope::Day, 50, 0, 50);
         assert_eq!(admit(&[used_up], guess(20)), Admission::Exhausted(Scope::Day));
+    }
+
+    #[test]
+    fn a_turn_leaves_room_for_those_below_it() {
+        let tree = |reserved, spent| [budget(Scope::Instance(1), 1_000, reserved, spent)];
+        let mut reserved = 0;
+        let mut granted = Vec::new();
+        for _depth in 0..4 {
+            let Admission::Granted(nano) = admit_turn(&tree(reserved, 0), guess(650)) else {
+                panic!("each level finds some")
+            };
+            reserved += nano;
+            granted.push(nano);
+        }
+        assert_eq!(granted, [250, 187, 140, 105]);
+        assert_eq!(admit_turn(&tree(0, 0), guess(20)), Admission::Granted(20));
+        assert_eq!(
+            admit_turn(&tree(0, 0), measured(1_001)),
+            Admission::Exhausted(Scope::Instance(1))
+        );
+        assert_eq!(
+            admit_turn(&tree(0, 990), guess(650)),
+            Admission::Exhausted(Scope::Instance(1)),
+            "dregs"
+        );
+        assert_eq!(
+            admit_turn(&tree(1_000, 0), guess(20)),
+            Admission::Waits(Scope::Instance(1))
+        );
     }
 
     #[test]

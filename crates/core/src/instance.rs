@@ -57,7 +57,7 @@ pub struct InstanceSpec {
     pub idle_timeout_ms: u64,
     /// How often a failed turn may be tried again.
     pub retry_max: u32,
-    /// Money that all its turns together may spend, in nano-dollars.
+    /// Money that its turns and those of everybody below it may spend together, in nano-dollars.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub budget_nano: Option<u64>,
     /// It ends by itself with its last answer.

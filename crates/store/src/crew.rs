@@ -5,6 +5,7 @@ pub(crate) mod rows;
 mod view;
 
 use rusqlite::{OptionalExtension, Params, params};
+use wheelhouse_core::budget::Scope;
 use wheelhouse_core::coordinate::Coordination;
 use wheelhouse_core::crew::{self, CrewPolicy, InstanceRow, Rows};
 use wheelhouse_core::event::Happened;
@@ -321,6 +322,10 @@ impl Rows for Work<'_> {
         let body = rows::to_json(coordination)?;
         self.execute(sql::COORDINATION_ADD, params![int(coordination.id.0), body])?;
         Ok(())
+    }
+
+    fn limit_money(&mut self, scope: Scope, nano: Option<u64>) -> Answer<()> {
+        self.limit_crew(scope, nano)
     }
 
     fn happened(&mut self, run: RunId, task: Option<TaskId>, happened: Happened) -> Answer<()> {

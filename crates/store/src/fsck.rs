@@ -260,7 +260,7 @@ pub(crate) const RULES: &[(&str, &str)] = &[
          WHEN 'hour' THEN l.at / 3600000 = b.window END) AS s, (SELECT ifnull(sum(assumed_nano), 0) FROM ledger l \
          WHERE CASE b.scope WHEN 'r' || l.run THEN 1 WHEN 't' || l.task THEN 1 WHEN 'day' THEN l.at / 86400000 = b.window \
          WHEN 'hour' THEN l.at / 3600000 = b.window END) AS a FROM budget b WHERE b.scope NOT LIKE 'instance:%' \
-         AND b.scope <> 'session') b WHERE b.spent_nano <> s OR b.assumed_nano <> a LIMIT ?1",
+         AND b.scope NOT IN ('session', 'crew', 'crew:hour')) b WHERE b.spent_nano <> s OR b.assumed_nano <> a LIMIT ?1",
     ),
     (
         "numbers are given out in order",

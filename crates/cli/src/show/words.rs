@@ -195,11 +195,13 @@ pub(crate) fn held_note(held: &Held, run: RunId, now: Millis) -> String {
 fn held_budget(scope: &Scope, until: Option<Millis>, run: RunId, now: Millis) -> String {
     let raise = match scope {
         Scope::Task(_) => format!("`wheelhouse budget raise {run}/… USD`"),
+        Scope::Instance(instance) => format!("`wheelhouse budget raise i{instance} USD`"),
         scope => format!("`wheelhouse budget raise {scope} USD`"),
     };
     match until {
         Some(until) => format!(
-            "the budget of this {scope} is used up until {} (in {}): {raise}",
+            "the budget of {} is used up until {} (in {}): {raise}",
+            scope_name(scope),
             clock(until, now),
             human(until.since(now))
         ),
@@ -215,7 +217,9 @@ pub(crate) fn scope_name(scope: &Scope) -> String {
         Scope::Session => "this session of the engine".to_owned(),
         Scope::Run(run) => run.to_string(),
         Scope::Task(_) => "the task".to_owned(),
-        Scope::Instance(instance) => format!("instance {instance}"),
+        Scope::Instance(instance) => format!("i{instance} and those below it"),
+        Scope::Crew => "all instances".to_owned(),
+        Scope::CrewHour => "all instances in this hour".to_owned(),
     }
 }
 

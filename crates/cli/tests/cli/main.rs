@@ -5,6 +5,7 @@
 mod budget;
 mod compat;
 mod config;
+mod crew_money;
 mod documents;
 mod double;
 mod economy;

@@ -1,5 +1,6 @@
 //! What is done to instances that are there: interrupting, ending, putting aside; and the policy they all live under.
 
+use crate::budget::Scope;
 use crate::crew::apply::{alive, change, may_touch, named, step};
 use crate::crew::{InstanceRow, PolicyChange, Refusal, Reply, Rows, StopWhat, mail};
 use crate::event::Happened;
@@ -120,6 +121,11 @@ pub(super) fn set_policy<R: Rows>(rows: &mut R, by: Party, changes: &[PolicyChan
     let mut policy = rows.policy()?;
     for change in changes {
         policy.change(change);
+        match change {
+            PolicyChange::MaxSessionCost(nano) => rows.limit_money(Scope::Crew, *nano)?,
+            PolicyChange::MaxCostPerHour(nano) => rows.limit_money(Scope::CrewHour, *nano)?,
+            _ => {}
+        }
         let mut detail = format!("{change:?}");
         detail.truncate(detail.floor_char_boundary(DETAIL_MAX));
         rows.audit(by, None, "policy", detail)?;

@@ -68,9 +68,9 @@ pub struct CrewPolicy {
     pub mailbox_max: u32,
     /// How long a message may be, in bytes.
     pub message_bytes_max: u64,
-    /// What one tree of instances may cost, in nano-dollars.
+    /// What all instances together may cost from the moment at which this is set, in nano-dollars.
     pub max_session_cost_nano: Option<u64>,
-    /// What all instances together may cost in any hour, in nano-dollars.
+    /// What all instances together may cost in each clock hour, in nano-dollars.
     pub max_cost_per_hour_nano: Option<u64>,
     /// Idle for so long, an instance is suspended; in milliseconds.
     pub suspend_after_ms: Option<u64>,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::budget::Scope;
 use crate::coordinate::Coordination;
 use crate::crew::{CrewPolicy, Refusal};
 use crate::event::Happened;
@@ -152,6 +153,9 @@ pub trait Rows {
     fn new_coordination(&mut self) -> Result<CoordinationId, Self::Error>;
     /// Keeps a coordination.
     fn add_coordination(&mut self, coordination: &Coordination) -> Result<(), Self::Error>;
+
+    /// What this budget allows from now on; none takes the limit away. A budget of all instances together begins anew.
+    fn limit_money(&mut self, scope: Scope, nano: Option<u64>) -> Result<(), Self::Error>;
 
     /// Appends to the history.
     fn happened(&mut self, run: RunId, task: Option<TaskId>, happened: Happened) -> Result<(), Self::Error>;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::budget::Scope;
 use crate::caller::MCP_NAME;
 use crate::coordinate::{self, Coordination, Mode, Seat};
 use crate::crew::apply::{alive, count_above, is_below, may_touch};
@@ -236,6 +237,9 @@ fn add<R: Rows>(
         ended_at: None,
     };
     rows.add_instance(&row)?;
+    if let Some(nano) = row.spec.budget_nano {
+        rows.limit_money(Scope::Instance(id.0), Some(nano))?;
+    }
     if row.is_active() {
         count_above(rows, row.parent, true)?;
     }

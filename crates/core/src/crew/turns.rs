@@ -7,7 +7,7 @@ use crate::ids::{AgentName, InstanceId, MessageId, TaskId, TaskKey};
 use crate::instance::{End, InstanceEvent, Stage};
 use crate::message::{MessageState, Party};
 use crate::outcome::Outcome;
-use crate::spec::{BudgetLimit, Edits, Merge, TaskSpec, Turn, Work};
+use crate::spec::{Edits, Merge, TaskSpec, Turn, Work};
 use crate::time::Millis;
 use crate::usage::{Cost, Usage};
 
@@ -96,9 +96,8 @@ fn task(row: &InstanceRow, message: MessageId, approval: bool) -> TaskSpec {
         approval,
         env: spec.env.clone(),
         cwd: spec.cwd.clone(),
-        budget: spec.budget_nano.map(|all| BudgetLimit {
-            cost_nano: all.saturating_sub(row.cost_nano),
-        }),
+        // What it may spend is the instance's, and counts for everybody below it too.
+        budget: None,
         routed: None,
     }
 }

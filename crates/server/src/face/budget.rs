@@ -6,6 +6,7 @@ use wheelhouse_core::budget::Scope;
 use wheelhouse_core::money::{parse_usd, show_usd};
 use wheelhouse_core::store::{Command, Reader};
 
+use super::crew;
 use super::failure::Failure;
 use super::name::{self, Named};
 use super::verb::Truth;
@@ -43,15 +44,21 @@ pub fn change(truth: &mut Truth<'_>, name: &str, change: &Change) -> Result<Stri
     Ok(said)
 }
 
-/// What a name stands for: `day`, `hour`, `session`, a run or a task.
+/// What a name stands for: `day`, `hour`, `session`, `crew`, `crew:hour`, a run, a task or an instance.
 fn scope(reader: &mut dyn Reader, name: &str) -> Result<Scope, Failure> {
     match name {
         "day" => Ok(Scope::Day),
         "hour" => Ok(Scope::Hour),
         "session" => Ok(Scope::Session),
-        _ => match name::named(reader, name)? {
-            Named::Run(run) => Ok(Scope::Run(run.id)),
-            Named::Task(task) => Ok(Scope::Task(task.id)),
+        "crew" => Ok(Scope::Crew),
+        "crew:hour" => Ok(Scope::CrewHour),
+        _ => match name::named(reader, name) {
+            Ok(Named::Run(run)) => Ok(Scope::Run(run.id)),
+            Ok(Named::Task(task)) => Ok(Scope::Task(task.id)),
+            Err(unknown) => match crew::instance(reader, name) {
+                Ok(instance) => Ok(Scope::Instance(instance.id.0)),
+                Err(_) => Err(unknown),
+            },
         },
     }
 }

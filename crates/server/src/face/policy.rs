@@ -97,13 +97,13 @@ pub const KEYS: &[PolicyKey] = &[
     },
     PolicyKey {
         name: "max_session_cost",
-        about: "what one tree of instances may cost, in dollars; `none`: no limit",
+        about: "what all instances may cost from the moment that this is set, in dollars; `none`: no limit",
         show: |policy| dollars_of(policy.max_session_cost_nano),
         read: |text| dollars(text).map(PolicyChange::MaxSessionCost),
     },
     PolicyKey {
         name: "max_cost_per_hour",
-        about: "what all instances together may cost in any hour, in dollars; `none`: no limit",
+        about: "what all instances may cost in each clock hour, in dollars; `none`: no limit",
         show: |policy| dollars_of(policy.max_cost_per_hour_nano),
         read: |text| dollars(text).map(PolicyChange::MaxCostPerHour),
     },

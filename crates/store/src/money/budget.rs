@@ -3,6 +3,7 @@
 
 use rusqlite::{Row, params};
 use wheelhouse_core::budget::{Kept, Scope, Terms};
+use wheelhouse_core::crew::Rows as _;
 use wheelhouse_core::ids::{RunId, TaskId};
 use wheelhouse_core::store::{Refused, Reply};
 
@@ -99,6 +100,19 @@ impl Work<'_> {
         self.limit(Scope::Task(TaskId(id)), nano, past)
     }
 
+    /// The limit of an instance, or of all of them together.
+    pub(crate) fn limit_crew(&mut self, scope: Scope, nano: Option<u64>) -> Answer<()> {
+        let mut row = match (self.budget_row(&scope)?, nano) {
+            (Some(row), _) => row,
+            (None, Some(_)) => self.new_budget(scope, Past::None)?,
+            (None, None) => return Ok(()),
+        };
+        row.kept.limit_crew(self.now, nano);
+        self.write_budget(&row)?;
+        self.purse.freed.insert(row.id);
+        Ok(())
+    }
+
     /// The limit of a plan, kept with what it limits.
     pub(crate) fn limit(&mut self, scope: Scope, nano: u64, past: Past) -> Answer<()> {
         let mut row = match self.budget_row(&scope)? {
@@ -153,13 +167,23 @@ impl Work<'_> {
 
     pub(super) fn scopes_of(&mut self, task: u64) -> Answer<Vec<Scope>> {
         let run = self.task(task)?.run;
-        Ok(vec![
+        let mut scopes = vec![
             Scope::Task(TaskId(task)),
             Scope::Run(RunId(run)),
             Scope::Session,
             Scope::Hour,
             Scope::Day,
-        ])
+        ];
+        // Of a turn also its instance and everybody above it, and the crew as a whole.
+        let mut instance = self.instance_of_turn(TaskId(task))?;
+        if instance.is_some() {
+            scopes.extend([Scope::Crew, Scope::CrewHour]);
+        }
+        while let Some(id) = instance {
+            scopes.push(Scope::Instance(id.0));
+            instance = self.find_instance(id)?.and_then(|row| row.parent);
+        }
+        Ok(scopes)
     }
 
     fn new_budget(&mut self, scope: Scope, past: Past) -> Answer<BudgetRow> {
@@ -188,7 +212,8 @@ impl Work<'_> {
     /// What the ledger knows of a scope when its budget is new; a new session has spent nothing.
     fn spent_before(&self, scope: &Scope) -> Answer<(u64, u64)> {
         let (sql, of) = match scope {
-            Scope::Session | Scope::Instance(_) => return Ok((0, 0)),
+            // They count from the moment they are limited at.
+            Scope::Session | Scope::Instance(_) | Scope::Crew | Scope::CrewHour => return Ok((0, 0)),
             Scope::Run(run) => (sql::LEDGER_SPENT_RUN, int(run.0)),
             Scope::Task(task) => (sql::LEDGER_SPENT_TASK, int(task.0)),
             Scope::Day | Scope::Hour => {
@@ -277,7 +302,7 @@ impl Work<'_> {
         match scope {
             Scope::Run(run) => self.run_state(*run).map(drop),
             Scope::Task(task) => self.find_named(*task).map(drop),
-            Scope::Day | Scope::Hour | Scope::Session | Scope::Instance(_) => Ok(()),
+            Scope::Day | Scope::Hour | Scope::Session | Scope::Instance(_) | Scope::Crew | Scope::CrewHour => Ok(()),
         }
     }
 

@@ -1,11 +1,11 @@
 //! Before a try: what it is expected to cost, whether that much is there, and how the task waits where it is not.
 
 use rusqlite::params;
-use wheelhouse_core::budget::{Admission, Budget, Experience, Scope, Terms, admit};
+use wheelhouse_core::budget::{Admission, Budget, Experience, Scope, Terms, admit, admit_turn};
 use wheelhouse_core::ids::{AgentName, TaskId};
 use wheelhouse_core::ledger;
 use wheelhouse_core::price::Billing;
-use wheelhouse_core::spec::TaskSpec;
+use wheelhouse_core::spec::{self, TaskSpec};
 use wheelhouse_core::task::Held;
 use wheelhouse_core::time::Millis;
 use wheelhouse_core::usage::Cost;
@@ -56,7 +56,11 @@ impl Work<'_> {
         let kind = ledger::kind(spec);
         let estimate = terms.estimate(self.experience(&agent, model.as_deref(), kind)?);
         let views: Vec<Budget> = rows.iter().filter_map(|row| row.kept.view()).collect();
-        match admit(&views, estimate) {
+        let admitted = match &spec.work {
+            spec::Work::Turn(_) => admit_turn(&views, estimate),
+            spec::Work::Exec(_) | spec::Work::Prompt(_) => admit(&views, estimate),
+        };
+        match admitted {
             Admission::Granted(nano) => Ok(Reserved::Begin {
                 granted_nano: Some(nano),
                 budgets: rows.iter().map(|row| row.id).collect(),

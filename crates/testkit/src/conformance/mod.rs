@@ -25,6 +25,7 @@ mod audit;
 mod cancel;
 mod claims;
 mod crew;
+mod crew_money;
 mod crew_random;
 pub mod dag;
 mod holds;
@@ -271,6 +272,10 @@ suite! { $
         a_crew_survives_a_crash_between_any_two_commands;
     crew_random:
         random_crews_never_block;
+    crew_money:
+        an_instances_budget_holds_everybody_below_it
+        a_turn_leaves_money_for_those_below_it
+        the_crews_limits_hold_all_instances_and_begin_anew_when_they_are_set;
     money:
         without_a_budget_nothing_is_reserved
         a_try_reserves_before_it_begins_and_settles_what_it_cost

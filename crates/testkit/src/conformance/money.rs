@@ -19,9 +19,9 @@ use super::build;
 use super::trial::{Trial, claim_by, ended, names};
 
 /// What a try is taken to cost in these cases, safety included.
-const GUESS: u64 = 130;
+pub(super) const GUESS: u64 = 130;
 
-fn terms() -> Terms {
+pub(super) fn terms() -> Terms {
     Terms {
         default_nano: 100,
         ..Terms::default()
@@ -47,11 +47,11 @@ fn submit(t: &mut Trial, limit: Option<u64>, tasks: Vec<TaskSpec>) -> RunId {
     }
 }
 
-fn claim(t: &mut Trial, limit: u32, terms: Terms) -> Vec<Claimed> {
+pub(super) fn claim(t: &mut Trial, limit: u32, terms: Terms) -> Vec<Claimed> {
     claim_of(t, "e1", limit, terms)
 }
 
-fn claim_of(t: &mut Trial, owner: &str, limit: u32, terms: Terms) -> Vec<Claimed> {
+pub(super) fn claim_of(t: &mut Trial, owner: &str, limit: u32, terms: Terms) -> Vec<Claimed> {
     let request = ClaimRequest {
         terms: Arc::new(terms),
         ..claim_by(owner, limit)
@@ -62,7 +62,7 @@ fn claim_of(t: &mut Trial, owner: &str, limit: u32, terms: Terms) -> Vec<Claimed
     }
 }
 
-fn budget(t: &mut Trial, scope: &Scope) -> Budget {
+pub(super) fn budget(t: &mut Trial, scope: &Scope) -> Budget {
     let now = t.clock.now();
     let budgets = t.reader().budgets(now).unwrap();
     budgets.into_iter().find(|budget| budget.scope == *scope).unwrap()
@@ -76,7 +76,7 @@ fn usage(input: u64) -> Usage {
     }
 }
 
-fn line(input: u64, cost: Cost) -> Line {
+pub(super) fn line(input: u64, cost: Cost) -> Line {
     Line {
         model: Some("m".to_owned()),
         usage: usage(input),
@@ -85,7 +85,7 @@ fn line(input: u64, cost: Cost) -> Line {
     }
 }
 
-fn spent(line: Line) -> Settlement {
+pub(super) fn spent(line: Line) -> Settlement {
     Settlement {
         usage: line.usage,
         cost: line.cost,
@@ -107,7 +107,7 @@ fn reading(nano: u64, want_nano: u64) -> Box<Reading> {
     })
 }
 
-fn meter(t: &mut Trial, lease: Lease, nano: u64, want_nano: u64) -> Option<u64> {
+pub(super) fn meter(t: &mut Trial, lease: Lease, nano: u64, want_nano: u64) -> Option<u64> {
     let reading = reading(nano, want_nano);
     match t.apply(Command::Meter { lease, reading }) {
         Reply::Metered { granted_nano, .. } => granted_nano,

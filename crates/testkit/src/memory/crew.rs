@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 
+use wheelhouse_core::budget::Scope;
 use wheelhouse_core::coordinate::Coordination;
 use wheelhouse_core::crew::{
     self, AuditView, CrewPolicy, CrewReader, InstanceFilter, InstanceRow, MessageFilter, Rows,
@@ -124,6 +125,17 @@ impl World {
             active_at: row.active_at,
             ended_at: row.ended_at,
         }
+    }
+
+    /// The instance whose open turn this is, and everybody above it.
+    pub(super) fn of_turn(&self, task: TaskId) -> Vec<InstanceId> {
+        let mut chain = Vec::new();
+        let mut row = self.crew.instances.values().find(|row| row.turn == Some(task));
+        while let Some(found) = row {
+            chain.push(found.id);
+            row = found.parent.and_then(|parent| self.crew.instances.get(&parent));
+        }
+        chain
     }
 
     fn is_within(&self, mut id: InstanceId, top: InstanceId) -> bool {
@@ -355,6 +367,11 @@ impl Rows for World {
 
     fn add_coordination(&mut self, coordination: &Coordination) -> Result<(), Refused> {
         self.crew.coordinations.insert(coordination.id, coordination.clone());
+        Ok(())
+    }
+
+    fn limit_money(&mut self, scope: Scope, nano: Option<u64>) -> Result<(), Refused> {
+        self.limit_crew(scope, nano);
         Ok(())
     }
 

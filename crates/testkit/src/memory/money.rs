@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use wheelhouse_core::budget::{Admission, Budget, Experience, Kept, Scope, Terms, admit, extend};
+use wheelhouse_core::budget::{Admission, Budget, Experience, Kept, Scope, Terms, admit, admit_turn, extend};
 use wheelhouse_core::day::Day;
 use wheelhouse_core::event::Happened;
 use wheelhouse_core::ids::{AgentName, AttemptNumber, Lease, OwnerId, RunId, TaskId};
@@ -10,6 +10,7 @@ use wheelhouse_core::ledger::{self, Entry, Line, Reading, Spending, Tally, Tally
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::price::Billing;
 use wheelhouse_core::quota::{Allowance, Window};
+use wheelhouse_core::spec::Work;
 use wheelhouse_core::store::{Refused, Reply, TaskResult};
 use wheelhouse_core::task::Held;
 use wheelhouse_core::time::Millis;
@@ -100,7 +101,12 @@ impl World {
         }
         let model = spec.model.clone().or(payer.model);
         let experience = self.experience(&agent, model.as_deref(), ledger::kind(&spec));
-        match admit(&budgets, terms.estimate(experience)) {
+        let estimate = terms.estimate(experience);
+        let admitted = match &spec.work {
+            Work::Turn(_) => admit_turn(&budgets, estimate),
+            Work::Exec(_) | Work::Prompt(_) => admit(&budgets, estimate),
+        };
+        match admitted {
             Admission::Granted(nano) => {
                 let on = budgets.into_iter().map(|budget| budget.scope).collect();
                 Reserved::Begin(Some((nano, on)))
@@ -169,14 +175,29 @@ impl World {
         self.scopes_of(id).iter().filter_map(view).collect()
     }
 
-    fn scopes_of(&self, id: TaskId) -> [Scope; 5] {
-        [
+    fn scopes_of(&self, id: TaskId) -> Vec<Scope> {
+        let mut scopes = vec![
             Scope::Task(id),
             Scope::Run(self.task(id).run),
             Scope::Session,
             Scope::Hour,
             Scope::Day,
-        ]
+        ];
+        let chain = self.of_turn(id);
+        if !chain.is_empty() {
+            scopes.extend([Scope::Crew, Scope::CrewHour]);
+        }
+        scopes.extend(chain.into_iter().map(|instance| Scope::Instance(instance.0)));
+        scopes
+    }
+
+    pub(super) fn limit_crew(&mut self, scope: Scope, nano: Option<u64>) {
+        if nano.is_none() && !self.purse.budgets.contains_key(&scope) {
+            return;
+        }
+        let now = self.now;
+        self.budget(scope.clone()).limit_crew(now, nano);
+        self.purse.freed.insert(scope);
     }
 
     /// The budget of a scope, made from the ledger when there is none.
@@ -187,7 +208,7 @@ impl World {
         self.purse.budgets.entry(scope.clone()).or_insert_with(|| {
             let mut kept = Kept::new(scope.clone(), now);
             let of_it = |entry: &&Entry| match &scope {
-                Scope::Session | Scope::Instance(_) => false,
+                Scope::Session | Scope::Instance(_) | Scope::Crew | Scope::CrewHour => false,
                 Scope::Run(run) => entry.run == *run,
                 Scope::Task(task) => entry.task == *task,
                 Scope::Day | Scope::Hour => entry.at >= start,

@@ -1,9 +1,11 @@
 //! `policy`: what instances work within, shown and changed while they run.
 
 use serde_json::{Value, json};
+use wheelhouse_core::budget::{Budget, Scope};
 use wheelhouse_core::caller::Caller;
 use wheelhouse_core::crew::{CrewPolicy, PolicyChange};
 use wheelhouse_core::message::Party;
+use wheelhouse_core::money::show_usd;
 use wheelhouse_server::face::crew_verb::{policy_problems, set_policy};
 use wheelhouse_server::face::document::crew as document;
 use wheelhouse_server::face::policy;
@@ -13,17 +15,18 @@ use crate::args::crew as args;
 use crate::exit;
 use crate::failure::{Failure, Outcome};
 use crate::host;
+use crate::moment::now;
 use crate::state::{self, State};
 
 /// Shows or changes the policy.
 pub(crate) fn policy(app: &App, args: &args::Policy) -> Outcome {
     match args {
         args::Policy::Show => {
-            let policy = match state::look(&app.place)? {
-                Some(mut reader) => reader.crew_policy()?,
-                None => CrewPolicy::default(),
+            let (policy, budgets) = match state::look(&app.place)? {
+                Some(mut reader) => (reader.crew_policy()?, reader.budgets(now())?),
+                None => (CrewPolicy::default(), Vec::new()),
             };
-            show(app, &policy)
+            show(app, &policy, &budgets)
         }
         args::Policy::Set { changes } => {
             let changes =
@@ -57,10 +60,11 @@ fn change(app: &App, changes: Vec<PolicyChange>) -> Outcome {
     set_policy(&mut state.truth(), by, changes)?;
     host::quietly_tell_engine(app);
     let policy = state.reader.crew_policy()?;
-    show(app, &policy)
+    let budgets = state.reader.budgets(now())?;
+    show(app, &policy, &budgets)
 }
 
-fn show(app: &App, policy: &CrewPolicy) -> Outcome {
+fn show(app: &App, policy: &CrewPolicy, budgets: &[Budget]) -> Outcome {
     let document = document::policy(policy);
     if app.terminal.json {
         app.terminal.print_json(&json!({ "policy": document }))?;
@@ -80,7 +84,16 @@ fn show(app: &App, policy: &CrewPolicy) -> Outcome {
             }
             other => other.to_string(),
         };
-        let about = app.terminal.out.paint.dim(key.about);
+        let scope = match key.name {
+            "max_session_cost" => Some(Scope::Crew),
+            "max_cost_per_hour" => Some(Scope::CrewHour),
+            _ => None,
+        };
+        let spent = budgets.iter().find(|budget| Some(&budget.scope) == scope.as_ref());
+        let spent = spent.map_or_else(String::new, |budget| {
+            format!("{} spent; ", show_usd(budget.used_nano()))
+        });
+        let about = app.terminal.out.paint.dim(&format!("{spent}{}", key.about));
         text.push_str(&format!("{:<widest$}  {value:<12}  {about}\n", key.name));
     }
     app.terminal.print(&text)?;

@@ -6,6 +6,7 @@ use serde_json::json;
 use wheelhouse_core::crew::InstanceFilter;
 use wheelhouse_core::ids::{InstanceId, MessageId};
 use wheelhouse_core::instance::{InstanceState, InstanceView};
+use wheelhouse_core::task::{Held, TaskState};
 use wheelhouse_core::time::{Millis, human};
 use wheelhouse_server::face::document::{crew as document, moment};
 use wheelhouse_server::face::{crew, crew_verb};
@@ -42,8 +43,17 @@ pub(crate) fn instances(app: &App, args: &args::List) -> Outcome {
     if views.is_empty() {
         return none(app);
     }
+    let mut held = BTreeMap::new();
+    for view in &views {
+        // A question is in the state already.
+        if let (InstanceState::Starting | InstanceState::Busy, Some(turn)) = (&view.state, view.turn)
+            && let Some(TaskState::Held(why)) = reader.task(turn)?.map(|task| task.state)
+        {
+            held.insert(view.id, why);
+        }
+    }
     let (width, paint) = (app.terminal.out.width, app.terminal.out.paint);
-    let mut text: String = tree(&views, now(), width, paint)
+    let mut text: String = tree(&views, &held, now(), width, paint)
         .into_iter()
         .map(|line| line + "\n")
         .collect();
@@ -66,7 +76,13 @@ fn none(app: &App) -> Outcome {
 }
 
 /// The tree as lines of at most so many columns, children below their parents.
-fn tree(views: &[InstanceView], now: Millis, width: usize, paint: Paint) -> Vec<String> {
+fn tree(
+    views: &[InstanceView],
+    held: &BTreeMap<InstanceId, Held>,
+    now: Millis,
+    width: usize,
+    paint: Paint,
+) -> Vec<String> {
     let shown: BTreeMap<InstanceId, &InstanceView> = views.iter().map(|view| (view.id, view)).collect();
     let mut children: BTreeMap<Option<InstanceId>, Vec<&InstanceView>> = BTreeMap::new();
     for view in views {
@@ -90,7 +106,7 @@ fn tree(views: &[InstanceView], now: Millis, width: usize, paint: Paint) -> Vec<
     };
     push(&mut open, None, "");
     while let Some((view, mark, indent)) = open.pop() {
-        let plain = line(view, now);
+        let plain = line(view, held.get(&view.id), now);
         let start = format!("{} {}", view.id, view.spec.name);
         let shown = fit(&format!("{mark}{start}  {plain}"), width);
         // Painted after it was cut: only the name, when it is whole.
@@ -112,7 +128,7 @@ fn tone(view: &InstanceView, paint: Paint, text: &str) -> String {
     }
 }
 
-fn line(view: &InstanceView, now: Millis) -> String {
+fn line(view: &InstanceView, held: Option<&Held>, now: Millis) -> String {
     let mut parts = vec![view.state.to_string()];
     let model = view
         .spec
@@ -120,6 +136,7 @@ fn line(view: &InstanceView, now: Millis) -> String {
         .as_deref()
         .map(|model| format!(" {model}"))
         .unwrap_or_default();
+    parts.extend(held.map(|held| words::held_note(held, view.run, now)));
     parts.push(format!("{}{model}", view.spec.agent));
     parts.extend(view.spec.role.clone());
     if view.queued > 0 {
