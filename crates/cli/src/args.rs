@@ -6,6 +6,7 @@
 pub(crate) mod crew;
 pub(crate) mod memory;
 pub(crate) mod patch;
+pub(crate) mod report;
 
 use std::path::PathBuf;
 
@@ -150,6 +151,10 @@ pub(crate) enum Command {
     /// Apply, check or make patches
     #[command(subcommand)]
     Patch(patch::Patch),
+    /// Account for a month, a period or a run: costs, models, how work came out, what parallelism saved
+    Report(report::Report),
+    /// Say what you think of a task's work: one to five stars
+    Rate(report::Rate),
     /// Let nothing more of a run start
     Pause(Target),
     /// Go on: with every unfinished run, or with a paused one

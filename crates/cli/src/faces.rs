@@ -17,12 +17,12 @@ use wheelhouse_core::spec::TaskSpec;
 use wheelhouse_engine::InstanceMcp;
 use wheelhouse_server::Server;
 use wheelhouse_server::face::spawn::Defaults;
-use wheelhouse_server::ports::{AgentDoc, NewTask, PlanText, Plans, Ports, RouteWish, TreeVerb};
+use wheelhouse_server::ports::{AgentDoc, NewTask, PlanText, Plans, Ports, ReportWish, RouteWish, TreeVerb};
 use wheelhouse_server::token::{self, Secret};
 
 use crate::app::App;
 use crate::args;
-use crate::command::{add, crew, prices, route, tree};
+use crate::command::{add, crew, prices, report, route, tree};
 use crate::config::Settings;
 use crate::exit;
 use crate::failure::{Failure, with_sources};
@@ -259,6 +259,10 @@ impl Plans for Reader {
 
     fn prices(&self, model: Option<&str>) -> Result<Value, Failure> {
         prices::asked(&self.app, model)
+    }
+
+    fn report(&self, wish: &ReportWish) -> Result<Value, Failure> {
+        report::asked(&self.app, &self.settings, wish)
     }
 
     fn tree(&self, verb: TreeVerb, what: &str) -> Result<Value, Failure> {

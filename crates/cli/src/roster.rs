@@ -410,6 +410,7 @@ mod tests {
             env_pass: vec!["PATH".to_owned(), "ABSENT".to_owned()],
             serve_listen: ([127, 0, 0, 1], 0).into(),
             routing_file: String::new(),
+            fees: Vec::new(),
             retention: std::time::Duration::ZERO,
             agents: BTreeMap::from([
                 ("a".to_owned(), agent(Some("x"), Some(1))),

@@ -6,9 +6,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::analysis::{Facts, analyse};
 use crate::day::Day;
 use crate::ids::{AgentName, AttemptNumber, RunId, TaskId};
 use crate::outcome::Outcome;
+use crate::report::COMMAND;
 use crate::spec::{TaskSpec, Work};
 use crate::store::TaskResult;
 use crate::time::Millis;
@@ -91,12 +93,20 @@ pub struct Entry {
     pub assumed_nano: u64,
 }
 
-/// What kind of work a task is, for estimates and reports.
+/// What kind of work a task is, for estimates and reports: of a prompt the type that [`crate::analysis`] takes it for.
 pub fn kind(spec: &TaskSpec) -> &'static str {
     match (&spec.work, spec.planner) {
         (_, true) => "planning",
-        (Work::Exec(_), false) => "command",
-        (Work::Prompt(_), false) => "prompt",
+        (Work::Exec(_), false) => COMMAND,
+        (Work::Prompt(text), false) => {
+            let facts = Facts {
+                text,
+                files: &spec.files,
+                checks: spec.verify.len(),
+                material_tokens: None,
+            };
+            analyse(&facts).kind.value.name()
+        }
         (Work::Turn(_), false) => "turn",
     }
 }

@@ -28,6 +28,7 @@ pub mod policy;
 pub mod price;
 pub mod question;
 pub mod quota;
+pub mod report;
 pub mod roster;
 pub mod route;
 pub mod schema;

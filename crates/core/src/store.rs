@@ -27,6 +27,7 @@ use crate::ledger::{Entry, Reading, Spending, Tally, TallyKey};
 use crate::outcome::Outcome;
 use crate::question::{QuestionKind, Resolution};
 use crate::quota::Allowance;
+use crate::report::{Crew, Spans, TaskSum};
 use crate::route::past::{PastTask, Sketch};
 use crate::spec::{RunSpec, TaskSpec};
 use crate::task::TaskState;
@@ -639,6 +640,13 @@ pub trait Reader: crew::CrewReader + Send {
     fn ledger(&mut self, after: u64, limit: u32) -> Result<Vec<Entry>, Failure>;
     /// The sums of these days, both included.
     fn tallies(&mut self, first: Day, last: Day) -> Result<Vec<(TallyKey, Tally)>, Failure>;
+    /// What the ledger holds of each task of a run, under the keys it is booked by, in the order of the last entries.
+    fn ledger_of(&mut self, run: RunId) -> Result<Vec<TaskSum>, Failure>;
+    /// Which agents the ledger knows together in one run, over the entries of these days.
+    fn crews(&mut self, first: Day, last: Day) -> Result<Vec<Crew>, Failure>;
+    /// When tasks were tried, of one run or of the newest runs with submissions up to and ends from these days on; at most
+    /// so many tries, a run whole or not at all.
+    fn spans(&mut self, which: SpansOf, tries_max: u32) -> Result<Spans, Failure>;
     /// Every budget with a limit, by scope, in the window of `now`.
     fn budgets(&mut self, now: Millis) -> Result<Vec<Budget>, Failure>;
     /// What is known of the allowances of accounts.
@@ -647,6 +655,15 @@ pub trait Reader: crew::CrewReader + Send {
     fn experience(&mut self, agent: &AgentName, model: Option<&str>, kind: &str) -> Result<Experience, Failure>;
     /// The unique name of this store, made at its birth.
     fn store_id(&mut self) -> Result<String, Failure>;
+}
+
+/// The runs whose tries are asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SpansOf {
+    /// One.
+    Run(RunId),
+    /// Those that were under way on any of these days.
+    Days(Day, Day),
 }
 
 /// A run as it stands.

@@ -92,6 +92,20 @@ pub struct RouteWish {
     pub for_agent: bool,
 }
 
+/// Which report is asked for: days, a month, a run; the present month when nothing is said.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ReportWish {
+    /// From this UTC day on, such as `2026-11-01`.
+    pub since: Option<String>,
+    /// Up to this day; today when absent.
+    pub until: Option<String>,
+    /// This month, such as `2026-11`.
+    pub month: Option<String>,
+    /// This run (`r7`) in place of a period.
+    pub run: Option<String>,
+}
+
 /// What can be done with the tree of an isolated task.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum TreeVerb {
@@ -119,6 +133,8 @@ pub trait Plans: Send + Sync {
     fn route(&self, wanted: &RouteWish) -> Result<Value, Failure>;
     /// What models cost, those whose name contains this: the document of `wheelhouse prices`.
     fn prices(&self, model: Option<&str>) -> Result<Value, Failure>;
+    /// What days or a run cost and what came of it: the document of `wheelhouse report`.
+    fn report(&self, wish: &ReportWish) -> Result<Value, Failure>;
     /// Does something to the tree of an isolated task, or looks at it: the document of the command of that name.
     fn tree(&self, verb: TreeVerb, what: &str) -> Result<Value, Failure>;
 }

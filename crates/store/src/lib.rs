@@ -28,6 +28,7 @@ mod shape;
 mod sqlite;
 mod statements;
 mod submit;
+mod sums;
 mod view;
 mod work;
 

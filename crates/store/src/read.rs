@@ -10,9 +10,10 @@ use wheelhouse_core::event::Event;
 use wheelhouse_core::ids::{AgentName, ArtifactHash, Cursor, QuestionId, RunId, TaskId, TaskKey};
 use wheelhouse_core::ledger::{Entry, Tally, TallyKey};
 use wheelhouse_core::quota::Allowance;
+use wheelhouse_core::report::{Crew, Spans, TaskSum};
 use wheelhouse_core::route::past::PastTask;
 use wheelhouse_core::spec::{RunSpec, TaskSpec};
-use wheelhouse_core::store::{AttemptView, Failure, QuestionView, Reader, RunView, TaskResult, TaskView};
+use wheelhouse_core::store::{AttemptView, Failure, QuestionView, Reader, RunView, SpansOf, TaskResult, TaskView};
 use wheelhouse_core::time::Millis;
 
 use crate::encode::{State, StoredHash, int};
@@ -24,6 +25,7 @@ use crate::rows::{Names, RunRow};
 use crate::shape;
 use crate::sqlite::BUSY_TIMEOUT;
 use crate::statements as sql;
+use crate::sums;
 use crate::view::{
     allowance, attempt_under_way, attempt_view, ledger_entry, past_task, question_view, run_view, tally, task_view,
 };
@@ -70,8 +72,8 @@ pub(crate) fn connect_to_read(path: &Path) -> rusqlite::Result<Connection> {
 }
 
 pub(crate) struct Snapshot<'r> {
-    transaction: Transaction<'r>,
-    names: &'r mut Names,
+    pub(crate) transaction: Transaction<'r>,
+    pub(crate) names: &'r mut Names,
 }
 
 impl Snapshot<'_> {
@@ -293,6 +295,18 @@ impl Reader for SqliteReader {
 
     fn tallies(&mut self, first: Day, last: Day) -> Result<Vec<(TallyKey, Tally)>, Failure> {
         self.read(|snapshot| snapshot.all(sql::VIEW_TALLIES, [first.0, last.0], tally))
+    }
+
+    fn ledger_of(&mut self, run: RunId) -> Result<Vec<TaskSum>, Failure> {
+        self.read(|snapshot| snapshot.all(sql::VIEW_LEDGER_OF, [int(run.0)], sums::task_sum))
+    }
+
+    fn crews(&mut self, first: Day, last: Day) -> Result<Vec<Crew>, Failure> {
+        self.read(|snapshot| sums::crews(snapshot, first, last))
+    }
+
+    fn spans(&mut self, which: SpansOf, tries_max: u32) -> Result<Spans, Failure> {
+        self.read(|snapshot| sums::spans(snapshot, which, tries_max))
     }
 
     fn budgets(&mut self, now: Millis) -> Result<Vec<Budget>, Failure> {

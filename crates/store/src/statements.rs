@@ -279,6 +279,21 @@ statements! {
     VIEW_TALLIES = "SELECT a.text, m.text, k.text, c.text, t.* FROM tally t JOIN name a ON a.id = t.agent \
         LEFT JOIN name m ON m.id = t.model JOIN name k ON k.id = t.kind LEFT JOIN name c ON c.id = t.account \
         WHERE t.day BETWEEN ?1 AND ?2";
+    VIEW_LEDGER_OF = "SELECT a.text, m.text, k.text, c.text, 0, 0, 0, 0, l.at / 86400000, count(*), sum(l.input), \
+        sum(l.cache_read), sum(l.cache_write), sum(l.output), sum(l.reasoning), min(l.usage_source), \
+        sum(CASE l.cost WHEN 1 THEN l.cost_nano ELSE 0 END), sum(CASE l.cost WHEN 2 THEN l.cost_nano ELSE 0 END), \
+        sum(l.cost = 3), sum(l.cost = 5), sum(l.assumed_nano), 0, 0, 0, 0, 0, 0, 0, 0, 0, l.task \
+        FROM ledger l JOIN name a ON a.id = l.agent LEFT JOIN name m ON m.id = l.model \
+        JOIN name k ON k.id = l.kind LEFT JOIN name c ON c.id = l.account WHERE l.run = ?1 \
+        GROUP BY l.task, l.agent, l.model, l.kind, l.account, l.at / 86400000 ORDER BY max(l.id)";
+    VIEW_CREWS = "SELECT DISTINCT run, agent FROM ledger WHERE at BETWEEN ?1 AND ?2";
+    VIEW_RUNS_UNDER_WAY = "SELECT id, task_first, task_last FROM run WHERE submitted_at <= ?2 \
+        AND (finished_at IS NULL OR finished_at >= ?1) ORDER BY id DESC";
+    VIEW_RUN_RANGE = "SELECT id, task_first, task_last FROM run WHERE id = ?1";
+    VIEW_TRIES = "SELECT a.task, a.started_at, a.ended_at FROM attempt a JOIN task t ON t.id = a.task \
+        WHERE a.task BETWEEN ?2 AND ?3 AND t.run = ?1 AND a.ended_at IS NOT NULL ORDER BY a.task, a.number LIMIT ?4";
+    VIEW_NEEDS = "SELECT d.parent, d.child FROM dep d JOIN task t ON t.id = d.parent \
+        WHERE d.parent BETWEEN ?2 AND ?3 AND t.run = ?1";
     VIEW_BUDGETS = concat!("SELECT ", budget_columns!(), " FROM budget");
     VIEW_ALLOWANCES = "SELECT n.text, a.window, a.what, a.exhausted, a.resets_at, a.seen_at FROM allowance a \
         JOIN name n ON n.id = a.account";
@@ -521,6 +536,10 @@ mod tests {
             "LEDGER_LAST_OF_TASK",
             "BUDGET_ANY",
             "VIEW_TALLIES",
+            // Reports: once through the ledger.
+            "VIEW_LEDGER_OF",
+            "VIEW_CREWS",
+            "VIEW_RUNS_UNDER_WAY",
             "VIEW_BUDGETS",
             "VIEW_ALLOWANCES",
             "PRUNE_BUDGETS",

@@ -21,6 +21,7 @@ mod memory;
 mod patch;
 mod plan;
 pub(crate) mod prices;
+pub(crate) mod report;
 mod result;
 mod resume;
 pub(crate) mod route;
@@ -53,6 +54,8 @@ pub(crate) fn dispatch(app: &App, command: &Command) -> Outcome {
         Command::Economy(args) => economy::economy(app, args),
         Command::Memory(args) => memory::memory(app, args),
         Command::Patch(args) => patch::patch(app, args),
+        Command::Report(args) => report::report(app, args),
+        Command::Rate(args) => change::rate(app, args),
         Command::Events(args) => events::events(app, args),
         Command::Pause(args) => change::pause(app, &args.what),
         Command::Resume(args) => resume::resume(app, args),

@@ -449,6 +449,24 @@ pub(crate) const KEYS: &[Key] = &[
         default: None,
         about: "How many tasks run at a time over all agents of this account.",
     },
+    Key {
+        pattern: "subscriptions.*.month",
+        kind: Kind::Usd,
+        default: None,
+        about: "What a subscription costs in a calendar month, in dollars; for `report`.",
+    },
+    Key {
+        pattern: "subscriptions.*.from",
+        kind: Kind::Text,
+        default: None,
+        about: "The first day that is paid for, such as `2026-11-01`; since ever when absent.",
+    },
+    Key {
+        pattern: "subscriptions.*.until",
+        kind: Kind::Text,
+        default: None,
+        about: "The last day that is paid for.",
+    },
 ];
 
 /// The key that a path names, if there is one.

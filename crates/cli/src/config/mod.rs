@@ -6,6 +6,7 @@
 
 mod api;
 mod context;
+mod fees;
 pub(crate) mod keys;
 pub(crate) mod layer;
 mod settings;

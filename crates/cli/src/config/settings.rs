@@ -8,6 +8,7 @@ use wheelhouse_core::budget::Scope;
 use wheelhouse_core::money::parse_usd;
 use wheelhouse_core::policy::{Decision, Rule};
 use wheelhouse_core::price::Billing;
+use wheelhouse_core::report::Fee;
 use wheelhouse_core::spec::EnvTemplate;
 
 use super::api::ApiSettings;
@@ -57,6 +58,8 @@ pub(crate) struct Settings {
     pub(crate) agents: BTreeMap<String, AgentSettings>,
     /// `accounts.*.parallel_max`
     pub(crate) accounts: BTreeMap<String, u32>,
+    /// `subscriptions.*`
+    pub(crate) fees: Vec<Fee>,
 }
 
 /// One named agent.
@@ -95,6 +98,7 @@ impl Merged {
         let policy = self.policy(&mut problems);
         let serve_listen = self.address("serve.listen", &mut problems);
         let context = self.context(&mut problems);
+        let fees = self.fees(&mut problems);
         let settings = Settings {
             parallel_max: narrow(self.count("parallel_max")),
             default_agent: self.text("default_agent"),
@@ -122,6 +126,7 @@ impl Merged {
             budgets: self.budgets(),
             accounts: self.accounts(),
             context,
+            fees,
             agents,
         };
         self.check(&settings, &mut problems);
@@ -367,7 +372,8 @@ pub(super) mod tests {
     /// Every key arrives in a field: setting it to something else than its default changes the settings.
     #[test]
     fn every_key_has_a_reader() {
-        let base = "agents.a.backend = \"exec\"\nagents.m.backend = \"api\"\nagents.m.api = \"gemini\"\naccounts.x.parallel_max = 9\n";
+        let base = "agents.a.backend = \"exec\"\nagents.m.backend = \"api\"\nagents.m.api = \"gemini\"\naccounts.x.parallel_max = 9\n\
+                    subscriptions.x.month = 9\n";
         let before = settings(base).unwrap();
         for key in keys::KEYS {
             let line = match key.pattern {
@@ -431,6 +437,9 @@ pub(super) mod tests {
                 "agents.*.stall_timeout" => "agents.m.stall_timeout = \"7s\"",
                 "agents.*.env.*" => "agents.exec.env.X = \"7\"",
                 "accounts.*.parallel_max" => "accounts.y.parallel_max = 7",
+                "subscriptions.*.month" => "subscriptions.y.month = 20",
+                "subscriptions.*.from" => "subscriptions.x.from = \"2026-11-01\"",
+                "subscriptions.*.until" => "subscriptions.x.until = \"2026-11-01\"",
                 other => panic!("no line for {other}"),
             };
             let after = settings(&format!("{line}\n{base}")).unwrap();

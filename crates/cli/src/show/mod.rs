@@ -1,5 +1,6 @@
 //! What people see: pages, screens and lines made from the store's views. Pure: views in, text out.
 
+pub(crate) mod account;
 pub(crate) mod doc;
 pub(crate) mod drawing;
 pub(crate) mod line;

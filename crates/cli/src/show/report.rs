@@ -5,11 +5,13 @@
 use std::collections::BTreeMap;
 
 use wheelhouse_core::ids::TaskKey;
+use wheelhouse_core::ledger::Tally;
 use wheelhouse_core::outcome::Outcome;
+use wheelhouse_core::report::Money;
 use wheelhouse_core::store::{RunState, TaskResult};
 use wheelhouse_core::task::TaskState;
 use wheelhouse_core::time::{Millis, human};
-use wheelhouse_core::usage::{Cost, Usage, UsageSource};
+use wheelhouse_core::usage::{Usage, UsageSource};
 
 use super::doc::{Block, Page, Table};
 use super::drawing::{graph, time_line};
@@ -210,10 +212,8 @@ fn reason(result: &TaskResult) -> Option<String> {
 struct AgentUsage {
     tasks: u64,
     tries: u64,
-    usage: Option<Usage>,
-    known_nano: u64,
-    unknown: u64,
-    included: bool,
+    usage: Usage,
+    cost: Money,
 }
 
 fn by_agent(report: &Report) -> BTreeMap<String, AgentUsage> {
@@ -223,22 +223,23 @@ fn by_agent(report: &Report) -> BTreeMap<String, AgentUsage> {
         for attempt in &detail.attempts {
             let name = attempt.agent.as_str();
             let entry = agents.entry(name.to_owned()).or_default();
-            entry.tries += 1;
+            // A try that waited for money, or lost its engine, was begun more than once under one number.
+            entry.tries += u64::from(attempt.begun);
             if !seen.contains(&name) {
                 seen.push(name);
                 entry.tasks += 1;
             }
-            entry.usage = Some(match entry.usage {
-                Some(before) => before.plus(attempt.usage),
-                None => attempt.usage,
-            });
-            match &attempt.cost {
-                Some(Cost::Actual(nano) | Cost::Priced(nano)) => entry.known_nano += nano,
-                Some(Cost::Unknown) => entry.unknown += 1,
-                Some(Cost::Included) => entry.included = true,
-                Some(Cost::Free) | None => {}
-            }
         }
+    }
+    // What was consumed is the ledger's to say: of a try that went on later a single end is known.
+    let mut sums: BTreeMap<&str, Tally> = BTreeMap::new();
+    for sum in &report.sums {
+        sums.entry(sum.key.agent.as_str()).or_default().add(&sum.tally);
+    }
+    for (name, tally) in sums {
+        let entry = agents.entry(name.to_owned()).or_default();
+        entry.usage = tally.usage;
+        entry.cost = Money::of(&tally);
     }
     agents
 }
@@ -246,15 +247,19 @@ fn by_agent(report: &Report) -> BTreeMap<String, AgentUsage> {
 fn usage(report: &Report) -> Table {
     let mut table = Table::new(&["agent", "tasks", "tries", "input", "output", "cost"]);
     for (agent, used) in by_agent(report) {
-        let usage = used.usage.unwrap_or_default();
+        let usage = used.usage;
         let number = |number: u64| match (number, usage.source) {
             (0, _) => "–".to_owned(),
             (number, UsageSource::Reported) => words::thousands(number),
             (number, UsageSource::Estimated) => format!("~{}", words::thousands(number)),
         };
-        let cost = match (used.known_nano, used.unknown, used.included) {
-            (0, 0, true) => "included".to_owned(),
-            (0, 0, false) => "free".to_owned(),
+        let cost = match (
+            used.cost.known_nano,
+            used.cost.unknown_entries,
+            used.cost.included_entries,
+        ) {
+            (0, 0, 1..) => "included".to_owned(),
+            (0, 0, 0) => "free".to_owned(),
             (nano, unknown, _) => words::run_cost(nano, unknown),
         };
         table.row([
@@ -280,7 +285,9 @@ fn usage_note(report: &Report) -> String {
     let left_out = report.tasks.len().saturating_sub(report.details.len());
     if left_out > 0 {
         let more = words::count(left_out as u64, "task");
-        notes.push(format!("The table leaves out {more}; the totals above count all."));
+        notes.push(format!(
+            "The tries of {more} are not counted in the table; tokens and costs are of all."
+        ));
     }
     notes.push(format!(
         "In all: {}.",

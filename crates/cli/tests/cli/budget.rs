@@ -45,5 +45,11 @@ fn a_turn_that_passes_the_line_is_stopped_booked_and_held_until_there_is_money()
     let run = house.json(&["status", "r1"]);
     assert_eq!(run["run"]["tasks"]["succeeded"], 2, "{run:#}");
     assert_eq!(fake.turns().len(), 3);
+    // The try that waited for money was begun twice, and both parts of it are in the table of the run's report.
+    let reports = house.project().join(".wheelhouse/reports");
+    let page = std::fs::read_dir(reports).unwrap().next().unwrap().unwrap().path();
+    let page = std::fs::read_to_string(page).unwrap();
+    let row = page.lines().find(|line| line.starts_with("| sonnet ")).unwrap();
+    assert!(row.starts_with("| sonnet | 2 | 3 | ~2,00"), "{row}");
     house.ok(&["fsck"]);
 }

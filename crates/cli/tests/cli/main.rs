@@ -29,6 +29,7 @@ mod people;
 mod plans;
 mod probe;
 mod queue;
+mod report;
 mod routing;
 mod run;
 mod screen;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::{House, until};
 
 /// A client on the proxy's streams.
-struct Client {
+pub(crate) struct Client {
     proxy: Child,
     input: Option<ChildStdin>,
     output: BufReader<ChildStdout>,
@@ -18,7 +18,7 @@ struct Client {
 }
 
 impl Client {
-    fn new(house: &House) -> Client {
+    pub(crate) fn new(house: &House) -> Client {
         let mut proxy = house
             .command(&["mcp"])
             .stdin(Stdio::piped())
@@ -45,7 +45,7 @@ impl Client {
     }
 
     /// A request; its answer comes, others pass by.
-    fn ask(&mut self, method: &str, params: Value) -> Value {
+    pub(crate) fn ask(&mut self, method: &str, params: Value) -> Value {
         self.number += 1;
         let id = self.number;
         self.say(&json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params }));
@@ -57,7 +57,7 @@ impl Client {
         }
     }
 
-    fn begin(&mut self) {
+    pub(crate) fn begin(&mut self) {
         let able = json!({ "protocolVersion": "2025-06-18", "capabilities": {},
             "clientInfo": { "name": "test", "version": "1" } });
         let agreed = self.ask("initialize", able);

@@ -24,8 +24,8 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
-use axum::{Json, Router, middleware};
-use http::{StatusCode, Uri};
+use axum::{Extension, Json, Router, middleware};
+use http::{StatusCode, Uri, header};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -36,8 +36,11 @@ use crate::api::route::Route;
 use crate::code::Code as Searched;
 use crate::desk::Desk;
 use crate::face::document::page;
+use crate::face::metrics as face_metrics;
+use crate::face::moment::now;
 use crate::guard::{self, Guard};
 use crate::ports::Plans;
+use crate::token::Scope;
 
 /// How many event streams there may be at a time.
 pub(crate) const STREAMS_MAX: usize = 256;
@@ -92,6 +95,7 @@ pub(crate) fn router(faces: &Faces, more: Router) -> Router {
         .method_not_allowed_fallback(wrong_method)
         .with_state(faces.clone());
     let behind_token = api
+        .merge(Router::new().route("/metrics", get(metrics)).with_state(faces.clone()))
         .merge(more)
         .layer(middleware::from_fn_with_state(faces.clone(), guard::token));
     Router::new()
@@ -132,6 +136,17 @@ async fn health(State(faces): State<Faces>) -> Response {
         "problems": problems,
     });
     (code, Json(document)).into_response()
+}
+
+/// For Prometheus, which asks with a token as everybody does.
+async fn metrics(State(faces): State<Faces>, Extension(caller): Extension<guard::Caller>) -> Result<Response, Problem> {
+    caller.may(Scope::Read)?;
+    let engine = faces.desk.engine() != Engine::Absent;
+    let text = faces
+        .desk
+        .read(move |reader| face_metrics::metrics(reader, engine, now()));
+    let kind = [(header::CONTENT_TYPE, face_metrics::CONTENT_TYPE)];
+    Ok((kind, text.await?).into_response())
 }
 
 async fn description(State(faces): State<Faces>) -> Json<Value> {

@@ -14,6 +14,7 @@ use crate::face::crew::person_only;
 use crate::face::moment::now;
 use crate::face::{budget, economy, name};
 use crate::guard::Caller;
+use crate::ports::ReportWish;
 use crate::token::Scope;
 
 /// A change of a budget.
@@ -56,6 +57,24 @@ pub(super) fn routes() -> Vec<Route> {
         read("/prices", "listPrices", "What models cost today.", prices, get(list))
             .query(&[("model", "string", "Only models whose name contains this.")])
             .like(&["prices"]),
+        read(
+            "/report",
+            "getReport",
+            "What a month, a period or a run cost, and what came of it.",
+            Answer::Document(&[("period", Shape::Any), ("variable", Shape::Any), ("work", Shape::Any)]),
+            get(report),
+        )
+        .query(&[
+            ("since", "string", "From this UTC day on, such as `2026-11-01`."),
+            ("until", "string", "Up to this day; today when absent."),
+            (
+                "month",
+                "string",
+                "This month, such as `2026-11`; the present one when nothing is said.",
+            ),
+            ("run", "string", "This run in place of a period."),
+        ])
+        .like(&["report"]),
         read("/runs/{run}/economy", "getEconomy", left_out, account, get(receipts)).like(&["economy"]),
     ]
 }
@@ -85,6 +104,11 @@ async fn list(State(faces): State<Faces>, Asked(asked): Asked<Model>) -> Documen
     let plans = std::sync::Arc::clone(&faces.plans);
     let prices = faces.desk.read(move |_| plans.prices(asked.model.as_deref()));
     Ok(Json(prices.await?))
+}
+
+async fn report(State(faces): State<Faces>, Asked(wish): Asked<ReportWish>) -> Documented {
+    let plans = std::sync::Arc::clone(&faces.plans);
+    Ok(Json(faces.desk.read(move |_| plans.report(&wish)).await?))
 }
 
 async fn receipts(State(faces): State<Faces>, Path(run): Path<String>) -> Documented {

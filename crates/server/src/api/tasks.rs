@@ -1,9 +1,9 @@
 //! Routes about one task: how it stands, what it produced, words to it, its end.
 
-use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use axum::{Extension, Json};
 use http::header;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -14,9 +14,11 @@ use super::problem::Problem;
 use super::route::{Answer, Query, Route, Shape};
 use super::work::changed;
 use super::{Documented, Faces};
+use crate::face::crew::person_only;
 use crate::face::document::{self, page};
 use crate::face::verb::{self, Truth};
 use crate::face::{gather, name};
+use crate::guard::Caller;
 
 /// How many tasks are listed when nobody says.
 const TASKS_LISTED: u32 = 200;
@@ -28,6 +30,17 @@ const TASKS_LISTED_MAX: u32 = 2_000;
 #[serde(deny_unknown_fields)]
 struct Words {
     /// The words.
+    words: String,
+}
+
+/// What a person thinks of a task's work.
+#[derive(Deserialize, JsonSchema, Debug)]
+#[serde(deny_unknown_fields)]
+struct Rating {
+    /// From 1 to 5.
+    stars: u8,
+    /// Why.
+    #[serde(default)]
     words: String,
 }
 
@@ -86,6 +99,15 @@ pub(super) fn routes() -> Vec<Route> {
         change("/tasks/{run}/{task}/steer", "steerTask", words, TASK, post(steer))
             .takes::<Words>()
             .like(&["steer"]),
+        change(
+            "/tasks/{run}/{task}/rate",
+            "rateTask",
+            "Say what you think of a done task's work.",
+            TASK,
+            post(rate),
+        )
+        .takes::<Rating>()
+        .like(&["rate"]),
     ]
 }
 
@@ -173,6 +195,19 @@ async fn retry(State(faces): State<Faces>, Path(path): Path<(String, String)>) -
     let name = named(path);
     let tried = faces.desk.change(move |truth| verb::retry(truth, &name)).await?;
     Ok(changed(&tried))
+}
+
+async fn rate(
+    State(faces): State<Faces>,
+    Extension(caller): Extension<Caller>,
+    Path(path): Path<(String, String)>,
+    wish: Wish<Rating>,
+) -> Documented {
+    person_only(wheelhouse_core::caller::Caller(caller.party), "rate work")?;
+    let (Rating { stars, words }, name) = (wish.wish, named(path));
+    let rated = move |truth: &mut Truth<'_>| verb::rate(truth, &name, stars, &words);
+    let task = faces.desk.change(rated).await?;
+    Ok(Json(json!({ "task": document::Task::from(&task) })))
 }
 
 async fn steer(State(faces): State<Faces>, Path(path): Path<(String, String)>, wish: Wish<Words>) -> Documented {

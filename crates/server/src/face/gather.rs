@@ -6,6 +6,7 @@ use std::path::Path;
 
 use wheelhouse_core::ids::{RunId, TaskKey};
 use wheelhouse_core::outcome::Outcome;
+use wheelhouse_core::report::TaskSum;
 use wheelhouse_core::spec::{TaskSpec, Work};
 use wheelhouse_core::store::{AttemptView, QuestionView, Reader, RunState, RunView, TaskResult, TaskView};
 use wheelhouse_core::task::TaskState;
@@ -154,6 +155,8 @@ pub struct Report {
     pub tasks: Vec<TaskView>,
     /// The first of them ([`REPORT_TASKS_MAX`]), then the failed ones among the rest, with detail.
     pub details: Vec<Detail>,
+    /// What the ledger holds of it.
+    pub sums: Vec<TaskSum>,
     /// What waits for a person.
     pub questions: Vec<QuestionView>,
     /// When it was gathered.
@@ -195,6 +198,7 @@ pub fn report(reader: &mut dyn Reader, run: RunView, now: Millis) -> Result<Repo
             .into_iter()
             .filter(|question| question.run == run.id)
             .collect(),
+        sums: reader.ledger_of(run.id)?,
         run,
         tasks,
         details,

@@ -262,6 +262,38 @@ pub fn steer(truth: &mut Truth<'_>, what: &str, words: &str, once: Option<Once>)
     truth.task_now(task)
 }
 
+/// Keeps what a person thinks of a task's work: one to five stars, and words. A later rating takes the place of an earlier.
+pub fn rate(truth: &mut Truth<'_>, what: &str, stars: u8, words: &str) -> Result<TaskView, Failure> {
+    let task = match name::named(truth.reader, what)? {
+        Named::Task(task) => task,
+        Named::Run(run) => {
+            return Err(
+                Failure::new(exit::REFUSED, format!("`{what}` is a run; stars go to one task"))
+                    .hint(format!("`wheelhouse status {}` names its tasks", run.id)),
+            );
+        }
+    };
+    if !(1..=5).contains(&stars) {
+        return Err(Failure::usage(format!(
+            "{stars} is not a number of stars; there are 1 to 5"
+        )));
+    }
+    if !task.state.is_done() {
+        let name = task_name(task.run, &task.key);
+        return Err(Failure::new(
+            exit::REFUSED,
+            format!("{name} is {}; only a task that is done can be rated", task.state.name()),
+        )
+        .hint(format!("`wheelhouse status {name}` says what it waits for")));
+    }
+    truth.change(Command::Rate {
+        task: task.id,
+        stars,
+        words: words.to_owned(),
+    })?;
+    truth.task_now(task)
+}
+
 /// Answers a question, named by its id or by the task that asks.
 pub fn answer(truth: &mut Truth<'_>, id: &str, answer: &str) -> Result<QuestionView, Failure> {
     let question = name::question(truth.reader, id)?;

@@ -14,11 +14,13 @@ use super::more::NoArgs;
 use super::tool::{AnyDocument, Tool, arguments, tool};
 use crate::face::budget;
 use crate::face::crew::person_only;
+use crate::face::document::task_name;
 use crate::face::exit;
 use crate::face::failure::Failure;
 use crate::face::find::Ask;
 use crate::face::moment::now;
-use crate::ports::{RouteWish, TreeVerb};
+use crate::face::verb;
+use crate::ports::{ReportWish, RouteWish, TreeVerb};
 use crate::token::Scope;
 
 /// How many places an answer names when nobody says.
@@ -43,6 +45,11 @@ pub(super) fn tools() -> Vec<Tool> {
             "Show what may be spent, what is held and spent, and what accounts may still use.", "cost money total so far quota"),
         tool!(Full Person Ends "set_budget", BudgetArgs => AnyDocument, set_budget,
             "Change what may be spent: of the day, the hour, the session, a run or a task.", "limit money raise cost dollars"),
+        tool!(Full Person Reads "report", ReportWish => AnyDocument, report,
+            "Say what a month, a period or a run cost, by model, and what came of it.",
+            "spent spending money tokens statistics success rate analytics monthly"),
+        tool!(Full Person Adds "rate", RateArgs => AnyDocument, rate,
+            "Keep what your person thinks of a done task's work: 1 to 5 stars.", "stars feedback satisfaction quality"),
         tool!(Full Person Reads "diff", WhatArgs => AnyDocument, diff,
             "Show what an isolated task changed.", "patch changes worktree files"),
         tool!(Full Person Ends "merge", WhatArgs => AnyDocument, merge,
@@ -162,6 +169,42 @@ async fn set_budget(call: &Call<'_>) -> Result<Answer, Failure> {
         .desk
         .change(move |truth| budget::change(truth, &scope, &change));
     Ok(Answer::Document(json!({ "done": said.await? })))
+}
+
+async fn report(call: &Call<'_>) -> Result<Answer, Failure> {
+    let wish: ReportWish = arguments(call)?;
+    let plans = Arc::clone(&call.faces.plans);
+    let mut document = call.faces.desk.read(move |_| plans.report(&wish)).await?;
+    // Days are for plots; the sums are in the rest.
+    if let Some(document) = document.as_object_mut() {
+        document.remove("days");
+    }
+    Ok(Answer::Document(document))
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct RateArgs {
+    /// `r7/draft`
+    task: String,
+    /// From 1 to 5.
+    stars: u8,
+    /// Why.
+    #[serde(default)]
+    words: String,
+}
+
+async fn rate(call: &Call<'_>) -> Result<Answer, Failure> {
+    let RateArgs { task, stars, words } = arguments(call)?;
+    person_only(wheelhouse_core::caller::Caller(call.party()), "rate work")?;
+    let rated = call
+        .faces
+        .desk
+        .change(move |truth| verb::rate(truth, &task, stars, &words));
+    let task = rated.await?;
+    Ok(Answer::Document(
+        json!({ "rated": task_name(task.run, &task.key), "stars": stars }),
+    ))
 }
 
 async fn tree(call: &Call<'_>, verb: TreeVerb) -> Result<Value, Failure> {

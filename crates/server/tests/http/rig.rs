@@ -15,7 +15,7 @@ use wheelhouse_core::store::Store;
 use wheelhouse_server::face::failure::Failure;
 use wheelhouse_server::face::role::Roles;
 use wheelhouse_server::face::spawn;
-use wheelhouse_server::ports::{AgentDoc, NewTask, PlanText, Plans, Ports, RouteWish, TreeVerb};
+use wheelhouse_server::ports::{AgentDoc, NewTask, PlanText, Plans, Ports, ReportWish, RouteWish, TreeVerb};
 use wheelhouse_server::token::{Scope, Secret};
 use wheelhouse_server::{Limits, Server};
 use wheelhouse_store::{SqliteStore, SystemClock};
@@ -79,6 +79,10 @@ impl Plans for PlainPlans {
 
     fn prices(&self, model: Option<&str>) -> Result<Value, Failure> {
         Err(Failure::not_found("price of a model", model.unwrap_or_default(), &[]))
+    }
+
+    fn report(&self, wish: &ReportWish) -> Result<Value, Failure> {
+        Err(Failure::not_found("run", wish.run.as_deref().unwrap_or_default(), &[]))
     }
 
     fn tree(&self, _: TreeVerb, what: &str) -> Result<Value, Failure> {

@@ -39,6 +39,7 @@ mod retention;
 mod retry;
 mod runs;
 mod submissions;
+mod sums;
 
 use wheelhouse_core::store::Store;
 
@@ -299,6 +300,11 @@ suite! { $
         a_limit_in_sight_is_kept_and_holds_nobody
         the_work_of_a_day_is_summed
         the_ledger_outlives_its_run;
+    sums:
+        a_ledger_summed_every_way_gives_one_number
+        the_ledger_of_a_run_knows_its_tasks_and_models
+        who_worked_together_is_told_by_run
+        tries_are_told_with_what_needs_what;
     retention:
         finished_runs_are_pruned_with_all_that_hangs_on_them
         open_and_recent_runs_stay

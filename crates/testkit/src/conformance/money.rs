@@ -91,7 +91,7 @@ pub(super) fn spent(line: Line) -> Settlement {
         cost: line.cost,
         spending: Spending {
             account: None,
-            kind: "prompt".to_owned(),
+            kind: "general".to_owned(),
             lines: vec![line],
         },
         ..ended(Outcome::Succeeded)
@@ -101,7 +101,7 @@ pub(super) fn spent(line: Line) -> Settlement {
 fn reading(nano: u64, want_nano: u64) -> Box<Reading> {
     Box::new(Reading {
         account: None,
-        kind: "prompt".to_owned(),
+        kind: "general".to_owned(),
         line: line(nano, Cost::Priced(nano)),
         want_nano,
     })
@@ -466,7 +466,7 @@ pub(super) fn three_of_a_kind_make_an_estimate(t: &mut Trial) {
         assert_eq!(claimed[0].granted_nano, Some(expected));
         t.settle(claimed[0].lease, spent(line(7, Cost::Priced(20))));
     }
-    let mut experience = |model| t.reader().experience(&"smith".into(), model, "prompt").unwrap();
+    let mut experience = |model| t.reader().experience(&"smith".into(), model, "general").unwrap();
     let known = Experience {
         tries: 4,
         nano: 80,
@@ -474,7 +474,7 @@ pub(super) fn three_of_a_kind_make_an_estimate(t: &mut Trial) {
     };
     assert_eq!((experience(None), experience(Some("m"))), (known, known));
     assert_eq!(
-        t.reader().experience(&"smith".into(), Some("n"), "prompt").unwrap(),
+        t.reader().experience(&"smith".into(), Some("n"), "general").unwrap(),
         Experience::default()
     );
     // What is known to need more than is left is not begun.
@@ -575,7 +575,7 @@ pub(super) fn the_work_of_a_day_is_summed(t: &mut Trial) {
     for (key, tally) in t.reader().tallies(day, day).unwrap() {
         assert_eq!(
             (key.agent.as_str(), key.model.as_deref(), key.kind.as_str()),
-            ("smith", Some("m"), "prompt")
+            ("smith", Some("m"), "general")
         );
         sum.add(&tally);
     }

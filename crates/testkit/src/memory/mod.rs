@@ -55,6 +55,7 @@ mod read;
 mod runs;
 mod settle;
 mod submit;
+mod sums;
 mod world;
 
 use std::collections::VecDeque;

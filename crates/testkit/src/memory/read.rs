@@ -6,9 +6,10 @@ use wheelhouse_core::event::Event;
 use wheelhouse_core::ids::{AgentName, ArtifactHash, Cursor, QuestionId, RunId, TaskId, TaskKey};
 use wheelhouse_core::ledger::{Entry, Tally, TallyKey};
 use wheelhouse_core::quota::Allowance;
+use wheelhouse_core::report::{Crew, Spans, TaskSum};
 use wheelhouse_core::route::past::PastTask;
 use wheelhouse_core::spec::{RunSpec, TaskSpec};
-use wheelhouse_core::store::{AttemptView, Failure, QuestionView, Reader, RunView, TaskResult, TaskView};
+use wheelhouse_core::store::{AttemptView, Failure, QuestionView, Reader, RunView, SpansOf, TaskResult, TaskView};
 use wheelhouse_core::time::Millis;
 
 use super::MemoryStore;
@@ -127,6 +128,18 @@ impl Reader for MemoryReader {
         let of_days = |(key, _): &(&TallyKey, &Tally)| (first..=last).contains(&key.day);
         let tallies = inner.world.purse.tallies.iter().filter(of_days);
         Ok(tallies.map(|(key, tally)| (key.clone(), *tally)).collect())
+    }
+
+    fn ledger_of(&mut self, run: RunId) -> Result<Vec<TaskSum>, Failure> {
+        Ok(self.0.lock().world.ledger_of(run))
+    }
+
+    fn crews(&mut self, first: Day, last: Day) -> Result<Vec<Crew>, Failure> {
+        Ok(self.0.lock().world.crews(first, last))
+    }
+
+    fn spans(&mut self, which: SpansOf, tries_max: u32) -> Result<Spans, Failure> {
+        Ok(self.0.lock().world.spans(which, tries_max))
     }
 
     fn budgets(&mut self, now: Millis) -> Result<Vec<Budget>, Failure> {
