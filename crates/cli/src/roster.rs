@@ -293,6 +293,8 @@ pub(crate) fn money(settings: &Settings, prices: Table) -> Money {
         let payer = Payer {
             model: own.model.clone(),
             account: own.account.clone(),
+            provider: (!asks_no_model).then(|| api::served_by(kind, own)),
+            credential: api::credential(kind, own),
             billing,
         };
         (name, payer)
@@ -301,6 +303,8 @@ pub(crate) fn money(settings: &Settings, prices: Table) -> Money {
         terms: Arc::new(Terms {
             limits: settings.budgets.clone(),
             payers: agent_names(settings).into_iter().map(payer).collect(),
+            breaker: settings.breaker,
+            quota: settings.quota,
             ..Terms::default()
         }),
         prices: Arc::new(prices),
@@ -401,6 +405,8 @@ mod tests {
             timeout: std::time::Duration::ZERO,
             idle_timeout: std::time::Duration::ZERO,
             retry: 0,
+            quota: Default::default(),
+            breaker: Default::default(),
             output_max: 0,
             grace: std::time::Duration::ZERO,
             question_timeout: std::time::Duration::ZERO,

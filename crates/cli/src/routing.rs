@@ -10,13 +10,14 @@ use wheelhouse_core::price::{Billing, Table};
 use wheelhouse_core::roster::{Entry, Role, Roster, vendor_of};
 use wheelhouse_core::route::past::{Past, ROWS_MAX};
 use wheelhouse_core::route::read::{self, Routing};
-use wheelhouse_core::route::{Candidate, Router, Standing};
+use wheelhouse_core::route::{Candidate, Obstacles, Router, Standing};
 use wheelhouse_core::store::Reader;
 
 use crate::app::App;
 use crate::config::{AgentSettings, Settings};
 use crate::exit;
 use crate::failure::Failure;
+use crate::moment::now;
 use crate::pricelist;
 use crate::roster::{self, BACKENDS};
 use crate::state;
@@ -29,9 +30,13 @@ pub(crate) fn router(app: &App, settings: &Settings) -> Result<Router, Failure> 
     let routing = routing(app, settings)?;
     let roster = Roster::shipped().with(&routing.roster);
     let prices = pricelist::table(&app.place)?;
-    let (past, busy) = match state::look(&app.place)? {
-        Some(mut reader) => (past(reader.as_mut())?, busy(reader.as_mut())?),
-        None => (Past::default(), BTreeMap::new()),
+    let (past, busy, obstacles) = match state::look(&app.place)? {
+        Some(mut reader) => {
+            let reader = reader.as_mut();
+            let terms = roster::money(settings, Table::default()).terms;
+            (past(reader)?, busy(reader)?, Obstacles::read(reader, &terms, now())?)
+        }
+        None => (Past::default(), BTreeMap::new(), Obstacles::default()),
     };
     let candidates = Here {
         app,
@@ -40,6 +45,7 @@ pub(crate) fn router(app: &App, settings: &Settings) -> Result<Router, Failure> 
         roster: &roster,
         prices: &prices,
         busy: &busy,
+        obstacles: &obstacles,
     }
     .candidates();
     Ok(Router::new(routing, roster, candidates, past, pricelist::today()))
@@ -93,6 +99,7 @@ struct Here<'a> {
     roster: &'a Roster,
     prices: &'a Table,
     busy: &'a BTreeMap<AgentName, u32>,
+    obstacles: &'a Obstacles,
 }
 
 impl Here<'_> {
@@ -150,8 +157,8 @@ impl Here<'_> {
                 stand_in: kind == roster::REHEARSAL,
                 busy: self.busy.get(agent).copied().unwrap_or(0),
                 busy_max: own.parallel_max.unwrap_or(self.settings.parallel_max),
-                quota_until: None,
-                barred_until: None,
+                quota_until: self.obstacles.quota_until(agent),
+                barred_until: self.obstacles.barred_until(agent, model),
                 may_plan: role.is_none_or(read::RoleAgent::may_plan) && entry.role != Role::Classifier,
             },
             agent: agent.clone(),
@@ -186,7 +193,7 @@ impl Here<'_> {
             .routing
             .chains
             .iter()
-            .flat_map(|chain| &chain.entries)
+            .flat_map(|chain| &chain.links)
             .map(|entry| &entry.name);
         let mut models: Vec<&str> = rules.chain(chains).map(String::as_str).collect();
         models.sort_unstable();

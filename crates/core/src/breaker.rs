@@ -2,8 +2,8 @@
 //!
 //! One breaker stands for one [`Subject`] (provider, model, credential) and knows nothing of groups, so a chain of one
 //! entry is protected like a chain of ten. It opens on a streak of failures, or on their share in a rolling window once
-//! enough was asked; then one probe is let through, and its end decides. Whoever runs chains keeps the [`Breaker`]s
-//! (they are plain data, meant to be stored and shared), brings the time, and hands in what came of each call.
+//! enough was asked; then one probe is let through, and its end decides. Stores keep the [`Breaker`]s (they are plain
+//! data): the commit that hands a task out asks them, the one that ends its try tells them what came of it.
 
 use std::time::Duration;
 
@@ -179,6 +179,18 @@ pub struct Ticket {
     epoch: u64,
 }
 
+impl Ticket {
+    /// The number on it, for keeping it.
+    pub fn number(self) -> u64 {
+        self.epoch
+    }
+
+    /// One that was kept.
+    pub fn from_number(epoch: u64) -> Ticket {
+        Ticket { epoch }
+    }
+}
+
 /// The answer to somebody who wants to ask.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Admission {
@@ -225,6 +237,14 @@ impl Breaker {
             State::HalfOpen { since, .. } => since.after(Duration::from_millis(policy.probe_ms)),
         };
         (until > now).then_some(until)
+    }
+
+    /// Until when it is open; nothing when it is not, or due for a probe.
+    pub fn open_until(&self, now: Millis) -> Option<Millis> {
+        match &self.state {
+            State::Open { until, .. } => Some(*until).filter(|until| *until > now),
+            State::Closed { .. } | State::HalfOpen { .. } => None,
+        }
     }
 
     /// Somebody wants to ask. The first one after the wait is the probe; those beside it are barred.

@@ -10,10 +10,12 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::breaker::{self, Subject};
 use crate::day::DAY_MS;
 use crate::ids::{AgentName, NotAnId, RunId, TaskId};
 use crate::ledger::Line;
 use crate::price::Billing;
+use crate::quota;
 use crate::time::Millis;
 use crate::usage::{Cost, Usage};
 
@@ -23,6 +25,8 @@ pub const HOUR_MS: u64 = 3_600_000;
 pub const WARN_PERCENT: u64 = 80;
 /// A turn of an instance reserves at most one part in so many of what is left in the narrowest of its budgets.
 pub const TURN_PART: u64 = 4;
+/// How the model is called that an agent chooses for itself.
+pub const OWN_MODEL: &str = "default";
 /// How many past tries it takes until their mean is believed.
 pub const EXPERIENCE_MIN: u64 = 3;
 
@@ -138,6 +142,10 @@ pub struct Payer {
     pub model: Option<String>,
     /// The account it works on.
     pub account: Option<String>,
+    /// Who serves the model it asks; none when it asks none.
+    pub provider: Option<String>,
+    /// The login or key it asks with, by its configured name where the account does not say; never the secret.
+    pub credential: Option<String>,
     /// How it is billed.
     pub billing: Billing,
 }
@@ -153,6 +161,10 @@ pub struct Terms {
     pub safety_percent: u64,
     /// Who pays, by agent; an agent that is not here reports for itself.
     pub payers: BTreeMap<AgentName, Payer>,
+    /// When providers are left alone that fail.
+    pub breaker: breaker::Policy,
+    /// What happens to a task whose account is used up.
+    pub quota: quota::Policy,
 }
 
 impl Default for Terms {
@@ -162,6 +174,8 @@ impl Default for Terms {
             default_nano: 500_000_000,
             safety_percent: 30,
             payers: BTreeMap::new(),
+            breaker: breaker::Policy::default(),
+            quota: quota::Policy::default(),
         }
     }
 }
@@ -176,6 +190,20 @@ impl Terms {
     pub fn account(&self, agent: &AgentName) -> String {
         let payer = self.payers.get(agent).and_then(|payer| payer.account.clone());
         payer.unwrap_or_else(|| agent.to_string())
+    }
+
+    /// What a breaker stands for when that agent is asked with that model (its own when none is named); nothing when it
+    /// asks nobody.
+    pub fn subject(&self, agent: &AgentName, model: Option<&str>) -> Option<Subject> {
+        let payer = self.payers.get(agent)?;
+        Some(Subject {
+            provider: payer.provider.clone()?,
+            model: model.or(payer.model.as_deref()).unwrap_or(OWN_MODEL).to_owned(),
+            credential: match (&payer.account, &payer.credential) {
+                (Some(named), _) | (None, Some(named)) => named.clone(),
+                (None, None) => agent.to_string(),
+            },
+        })
     }
 
     /// What to reserve for a try of which this much is known.

@@ -1,13 +1,17 @@
 //! What an outcome leads to: one table for the whole product, overridable per task by `on_failure`.
 //!
 //! Called by the engine when an attempt ends. "Never more than 3 tries of one thing; then escalate" holds here and
-//! only here: [`TaskSpec::retry_max`] is capped by [`RETRY_MAX`] whatever a plan says.
+//! only here: whatever a plan or chain says, a link of a chain is capped by [`crate::spec::RETRY_MAX`].
+//!
+//! A chain has one deadline. Nobody waits where no try of the same link follows, and who is asked to wait longer than
+//! is left, or than the next link usually takes, moves on at once.
 
 use std::time::Duration;
 
-use crate::ids::AgentName;
+use crate::chain::EXPECTED_MS;
 use crate::outcome::Outcome;
-use crate::spec::{OnFailure, RETRY_MAX, TaskSpec};
+use crate::quota::Policy;
+use crate::spec::{OnFailure, TaskSpec};
 use crate::time::Millis;
 
 /// The first wait before a retry; it doubles with each further one.
@@ -62,17 +66,21 @@ pub enum Disposition {
     Done,
     /// It is over, and dependants run although it failed.
     DoneAndContinue,
-    /// Try again, on the same agent or the next, at that moment.
+    /// Try again, at the same place of the chain or a later one, at that moment.
     TryAt {
         /// When.
         at: Millis,
-        /// On whom.
-        agent: AgentName,
+        /// At which place.
+        link: u32,
+        /// A wait that another try of the same link was not worth, in milliseconds.
+        unwaited_ms: Option<u64>,
     },
-    /// Hold until the provider's allowance returns; the try is not counted.
+    /// Hold until a provider's allowance returns; the try is not counted.
     HoldUntil {
-        /// When.
+        /// When; now means: as soon as anybody from that place on can be asked.
         at: Millis,
+        /// At which place of the chain it goes on.
+        link: u32,
     },
     /// Hold and ask a person.
     Ask,
@@ -81,36 +89,46 @@ pub enum Disposition {
 /// What the task has behind it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Tries {
-    /// The agent of the try that just ended.
-    pub agent: AgentName,
-    /// How many tries that agent has had, this one included.
-    pub on_agent: u32,
+    /// The place of the chain whose try just ended.
+    pub link: u32,
+    /// How many tries that place has had, this one included.
+    pub on_link: u32,
+    /// When the first of the tries began that the deadline is counted from.
+    pub since: Millis,
 }
 
-/// Decides. `jitter` is a random number in 0..1 (full jitter: the wait is drawn between zero and the ceiling).
-pub fn dispose(spec: &TaskSpec, outcome: &Outcome, tries: &Tries, now: Millis, jitter: f64) -> Disposition {
-    if outcome.is_success() {
-        return Disposition::Done;
-    }
+/// What is known of the world at the moment of the decision.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Moment {
+    /// Now.
+    pub now: Millis,
+    /// A random number in 0..1 (full jitter: a wait is drawn between zero and its ceiling).
+    pub jitter: f64,
+    /// What happens to a task whose account is used up.
+    pub quota: Policy,
+}
+
+/// Decides.
+pub fn dispose(spec: &TaskSpec, outcome: &Outcome, tries: &Tries, moment: Moment) -> Disposition {
     let table = rule(outcome);
-    if table == Rule::Finish {
+    if outcome.is_success() || table == Rule::Finish {
         return Disposition::Done;
     }
-    if table == Rule::Hold {
-        let at = match outcome {
-            Outcome::Quota { resets_at: Some(at) } => *at,
-            _ => now.after(QUOTA_HOLD),
-        };
-        return Disposition::HoldUntil { at };
-    }
-    let retry = || {
-        let allowed = spec.retry_max.min(RETRY_MAX);
-        (tries.on_agent <= allowed).then(|| Disposition::TryAt {
-            at: now.after(backoff(outcome, tries.on_agent, jitter)),
-            agent: tries.agent.clone(),
-        })
+    let decision = Decision {
+        spec,
+        outcome,
+        tries,
+        moment,
     };
-    let next = || next_agent(spec, &tries.agent).map(|agent| Disposition::TryAt { at: now, agent });
+    if table == Rule::Hold {
+        return decision.used_up();
+    }
+    let retry = || decision.retry();
+    let next = || decision.next(None);
+    let retry_or_next = || match decision.retry() {
+        Err(unwaited_ms) => decision.next(unwaited_ms),
+        Ok(retry) => Some(retry),
+    };
     if table == Rule::Reconcile {
         return match spec.on_failure {
             Some(OnFailure::Fail) => Disposition::Done,
@@ -120,14 +138,17 @@ pub fn dispose(spec: &TaskSpec, outcome: &Outcome, tries: &Tries, now: Millis, j
             Some(OnFailure::Ask) | None => Disposition::Ask,
         };
     }
+    let repeats = table == Rule::Retry;
     match spec.on_failure {
         Some(OnFailure::Fail) => Disposition::Done,
-        Some(OnFailure::Continue) => retry_if(table, retry).unwrap_or(Disposition::DoneAndContinue),
-        Some(OnFailure::Ask) => retry_if(table, retry).unwrap_or(Disposition::Ask),
+        Some(OnFailure::Continue) if repeats => retry().unwrap_or(Disposition::DoneAndContinue),
+        Some(OnFailure::Continue) => Disposition::DoneAndContinue,
+        Some(OnFailure::Ask) if repeats => retry().unwrap_or(Disposition::Ask),
+        Some(OnFailure::Ask) => Disposition::Ask,
         Some(OnFailure::Retry) => retry().unwrap_or(Disposition::Done),
         Some(OnFailure::Fallback) => next().unwrap_or(Disposition::Done),
         None => match table {
-            Rule::Retry => retry().or_else(next).unwrap_or(Disposition::Done),
+            Rule::Retry => retry_or_next().unwrap_or(Disposition::Done),
             Rule::Next => next().unwrap_or(Disposition::Done),
             Rule::Ask => next().unwrap_or(Disposition::Ask),
             Rule::Reconcile => Disposition::Ask,
@@ -136,14 +157,89 @@ pub fn dispose(spec: &TaskSpec, outcome: &Outcome, tries: &Tries, now: Millis, j
     }
 }
 
-fn retry_if(table: Rule, retry: impl Fn() -> Option<Disposition>) -> Option<Disposition> {
-    if table == Rule::Retry { retry() } else { None }
+struct Decision<'a> {
+    spec: &'a TaskSpec,
+    outcome: &'a Outcome,
+    tries: &'a Tries,
+    moment: Moment,
 }
 
-fn next_agent(spec: &TaskSpec, current: &AgentName) -> Option<AgentName> {
-    match spec.fallback.iter().position(|agent| agent == current) {
-        Some(place) => spec.fallback.get(place + 1).cloned(),
-        None => spec.fallback.first().cloned(),
+impl Decision<'_> {
+    /// Another try of the same link, where there may be one and the wait before it is worth it; else the wait that was
+    /// not.
+    fn retry(&self) -> Result<Disposition, Option<u64>> {
+        let link = self.spec.link(self.tries.link);
+        let allowed = link.and_then(|link| link.retry_max).unwrap_or(0);
+        let left_ms = self.left_ms();
+        if self.tries.on_link > allowed || left_ms == 0 {
+            return Err(None);
+        }
+        let wait = backoff(self.outcome, self.tries.on_link, self.moment.jitter);
+        let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        let somebody_sooner = wait_ms > EXPECTED_MS && self.following().is_some();
+        if wait_ms >= left_ms || somebody_sooner {
+            return Err(Some(wait_ms));
+        }
+        Ok(Disposition::TryAt {
+            at: self.moment.now.after(wait),
+            link: self.tries.link,
+            unwaited_ms: None,
+        })
+    }
+
+    /// The next link, at once.
+    fn next(&self, unwaited_ms: Option<u64>) -> Option<Disposition> {
+        let link = self.following()?;
+        Some(Disposition::TryAt {
+            at: self.moment.now,
+            link,
+            unwaited_ms,
+        })
+    }
+
+    /// The next place that may be of use: where the prompt was too long, only a larger window is.
+    fn following(&self) -> Option<u32> {
+        if self.left_ms() == 0 {
+            return None;
+        }
+        let window = |place| self.spec.link(place).and_then(|link| link.window_tokens);
+        let too_small = match self.outcome {
+            Outcome::ContextTooLong => window(self.tries.link),
+            _ => None,
+        };
+        let fits = |place: &u32| match (window(*place), too_small) {
+            (Some(window), Some(too_small)) => window > too_small,
+            (Some(_) | None, _) => true,
+        };
+        (self.tries.link + 1..self.spec.links()).find(fits)
+    }
+
+    /// The account is used up: the next one of the chain, or a wait until anybody can be asked again.
+    fn used_up(&self) -> Disposition {
+        let Moment { now, quota, .. } = self.moment;
+        let at = match self.outcome {
+            Outcome::Quota { resets_at: Some(at) } => *at,
+            _ => now.after(QUOTA_HOLD),
+        };
+        let may_move = quota == Policy::Reroute
+            && !matches!(
+                self.spec.on_failure,
+                Some(OnFailure::Retry | OnFailure::Fail | OnFailure::Continue)
+            );
+        match self.next(None) {
+            Some(next) if may_move => next,
+            // Everybody after it was asked: from the top, as soon as the first of them is back.
+            None if may_move && self.tries.link > 0 => Disposition::HoldUntil { at: now, link: 0 },
+            Some(_) | None => Disposition::HoldUntil {
+                at,
+                link: self.tries.link,
+            },
+        }
+    }
+
+    fn left_ms(&self) -> u64 {
+        let deadline = self.tries.since.0.saturating_add(self.spec.deadline_or_sum_ms());
+        deadline.saturating_sub(self.moment.now.0)
     }
 }
 
@@ -165,6 +261,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::chain::Link;
     use crate::spec::{Edits, Isolation, Merge, Work};
 
     fn spec(on_failure: Option<OnFailure>, retry_max: u32, fallback: &[&str]) -> TaskSpec {
@@ -172,7 +269,7 @@ mod tests {
             key: "t".into(),
             work: Work::Exec(String::new()),
             agent: "a".into(),
-            fallback: fallback.iter().map(|name| (*name).into()).collect(),
+            fallback: fallback.iter().map(|name| Link::of((*name).into())).collect(),
             model: None,
             role: None,
             needs: Vec::new(),
@@ -183,9 +280,12 @@ mod tests {
             merge: Merge::None,
             protect: Vec::new(),
             edits: Edits::Own,
-            timeout_ms: 1,
+            timeout_ms: 600_000,
             idle_timeout_ms: 1,
             retry_max,
+            deadline_ms: None,
+            window_tokens: None,
+            confidence_min: None,
             on_failure,
             planner: false,
             approval: false,
@@ -196,20 +296,29 @@ mod tests {
         }
     }
 
-    fn tries(agent: &str, on_agent: u32) -> Tries {
+    fn tries(link: u32, on_link: u32) -> Tries {
         Tries {
-            agent: agent.into(),
-            on_agent,
+            link,
+            on_link,
+            since: NOW,
         }
     }
 
     const NOW: Millis = Millis(1_000_000);
 
+    fn moment(jitter: f64) -> Moment {
+        Moment {
+            now: NOW,
+            jitter,
+            quota: Policy::Wait,
+        }
+    }
+
     fn letter(disposition: &Disposition) -> char {
         match disposition {
             Disposition::Done => 'd',
             Disposition::DoneAndContinue => 'c',
-            Disposition::TryAt { agent, .. } if agent.as_str() == "a" => 'r',
+            Disposition::TryAt { link: 0, .. } => 'r',
             Disposition::TryAt { .. } => 'n',
             Disposition::HoldUntil { .. } => 'h',
             Disposition::Ask => 'a',
@@ -255,7 +364,12 @@ mod tests {
         for outcome in &outcomes {
             for (on_agent, fallback) in [(1, &["b"][..]), (2, &[][..])] {
                 for on_failure in overrides {
-                    let decided = dispose(&spec(on_failure, 1, fallback), outcome, &tries("a", on_agent), NOW, 0.5);
+                    let decided = dispose(
+                        &spec(on_failure, 1, fallback),
+                        outcome,
+                        &tries(0, on_agent),
+                        moment(0.5),
+                    );
                     table.push(letter(&decided));
                 }
                 table.push(' ');
@@ -291,23 +405,19 @@ mod tests {
     #[test]
     fn never_more_than_three_tries_of_one_thing_whatever_a_plan_says() {
         let greedy = spec(Some(OnFailure::Retry), 99, &[]);
-        let at = |on_agent| letter(&dispose(&greedy, &Outcome::Crashed, &tries("a", on_agent), NOW, 0.0));
+        let at = |on_agent| letter(&dispose(&greedy, &Outcome::Crashed, &tries(0, on_agent), moment(0.0)));
         assert_eq!([at(1), at(2), at(3), at(4)], ['r', 'r', 'd', 'd']);
     }
 
     #[test]
     fn waits_grow_with_full_jitter_and_heed_the_provider() {
         let patient = spec(None, 2, &[]);
-        let wait = |outcome: &Outcome, on_agent, jitter| match dispose(
-            &patient,
-            outcome,
-            &tries("a", on_agent),
-            NOW,
-            jitter,
-        ) {
-            Disposition::TryAt { at, .. } | Disposition::HoldUntil { at } => at.since(NOW),
-            other => panic!("{other:?}"),
-        };
+        let wait =
+            |outcome: &Outcome, on_agent, jitter| match dispose(&patient, outcome, &tries(0, on_agent), moment(jitter))
+            {
+                Disposition::TryAt { at, .. } | Disposition::HoldUntil { at, .. } => at.since(NOW),
+                other => panic!("{other:?}"),
+            };
         assert_eq!(wait(&Outcome::Crashed, 1, 0.0), Duration::ZERO);
         assert_eq!(wait(&Outcome::Crashed, 1, 1.0), Duration::from_secs(1));
         assert_eq!(wait(&Outcome::Crashed, 2, 1.0), Duration::from_secs(2));
@@ -328,10 +438,89 @@ mod tests {
     #[test]
     fn a_chain_is_gone_through_in_order_and_once() {
         let chain = spec(Some(OnFailure::Fallback), 0, &["b", "c"]);
-        let next = |agent: &str| match dispose(&chain, &Outcome::Unavailable, &tries(agent, 1), NOW, 0.0) {
-            Disposition::TryAt { agent, .. } => agent.0,
-            other => format!("{other:?}"),
+        let next = |link| match dispose(&chain, &Outcome::Unavailable, &tries(link, 1), moment(0.0)) {
+            Disposition::TryAt { at, link, .. } => (at == NOW).then_some(link),
+            _ => None,
         };
-        assert_eq!([next("a"), next("b"), next("c")], ["b", "c", "Done"]);
+        assert_eq!([next(0), next(1), next(2)], [Some(1), Some(2), None]);
+    }
+
+    #[test]
+    fn nobody_waits_longer_than_the_next_entry_takes_or_than_is_left() {
+        let asked = |seconds: u64| Outcome::RateLimited {
+            retry_after_ms: Some(seconds * 1_000),
+        };
+        let of = |spec: &TaskSpec, outcome: &Outcome, since: Millis| {
+            let tries = Tries { since, ..tries(0, 1) };
+            dispose(spec, outcome, &tries, moment(0.0))
+        };
+        let chain = spec(None, 2, &["b"]);
+        assert_eq!(letter(&of(&chain, &asked(5), NOW)), 'r', "a short wait is waited for");
+        let moved = Disposition::TryAt {
+            at: NOW,
+            link: 1,
+            unwaited_ms: Some(60_000),
+        };
+        assert_eq!(of(&chain, &asked(60), NOW), moved);
+        let alone = spec(None, 2, &[]);
+        assert_eq!(
+            letter(&of(&alone, &asked(60), NOW)),
+            'r',
+            "alone there is nobody to go to"
+        );
+        let hasty = TaskSpec {
+            deadline_ms: Some(30_000),
+            ..chain.clone()
+        };
+        assert_eq!(letter(&of(&hasty, &Outcome::Crashed, Millis(NOW.0 - 29_999))), 'r');
+        for outcome in [Outcome::Crashed, Outcome::Refused] {
+            assert_eq!(
+                letter(&of(&hasty, &outcome, Millis(NOW.0 - 30_000))),
+                'd',
+                "{outcome:?}"
+            );
+        }
+        let hasty_alone = TaskSpec {
+            deadline_ms: Some(30_000),
+            ..alone
+        };
+        assert_eq!(letter(&of(&hasty_alone, &asked(60), NOW)), 'd', "longer than is left");
+    }
+
+    #[test]
+    fn a_prompt_that_is_too_long_goes_to_a_larger_window() {
+        let mut chain = spec(None, 0, &["b", "c", "d"]);
+        chain.window_tokens = Some(200_000);
+        chain.fallback[0].window_tokens = Some(100_000);
+        chain.fallback[1].window_tokens = Some(1_000_000);
+        let next = |outcome, link| match dispose(&chain, &outcome, &tries(link, 1), moment(0.0)) {
+            Disposition::TryAt { link, .. } => Some(link),
+            _ => None,
+        };
+        assert_eq!(next(Outcome::ContextTooLong, 0), Some(2));
+        assert_eq!(next(Outcome::ContextTooLong, 2), Some(3), "of a window nobody knows");
+        assert_eq!(next(Outcome::Refused, 0), Some(1));
+    }
+
+    #[test]
+    fn a_used_up_account_leads_on_where_that_is_wanted() {
+        let chain = spec(None, 0, &["b"]);
+        let quota = Outcome::Quota {
+            resets_at: Some(Millis(5_000_000)),
+        };
+        let at = |link, quota_policy, chain: &TaskSpec| {
+            let moment = Moment {
+                quota: quota_policy,
+                ..moment(0.0)
+            };
+            dispose(chain, &quota, &tries(link, 1), moment)
+        };
+        let held = |at, link| Disposition::HoldUntil { at, link };
+        assert_eq!(letter(&at(0, Policy::Reroute, &chain)), 'n');
+        assert_eq!(at(0, Policy::Wait, &chain), held(Millis(5_000_000), 0));
+        assert_eq!(at(1, Policy::Wait, &chain), held(Millis(5_000_000), 1));
+        assert_eq!(at(1, Policy::Reroute, &chain), held(NOW, 0), "the first who is back");
+        let alone = spec(None, 0, &[]);
+        assert_eq!(at(0, Policy::Reroute, &alone), held(Millis(5_000_000), 0));
     }
 }

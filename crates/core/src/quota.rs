@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::disposition::QUOTA_HOLD;
 use crate::time::Millis;
 
 /// The window that a limit is counted in.
@@ -94,13 +95,20 @@ impl Allowance {
     }
 }
 
+/// When an account that just turned out to be used up is taken to return: the stated moment, else that of the task's
+/// next try when it waits, else after the usual hold.
+pub fn returns(stated: Option<Millis>, next_try: Millis, now: Millis) -> Millis {
+    let waits = || (next_try > now).then_some(next_try);
+    stated.or_else(waits).unwrap_or_else(|| now.after(QUOTA_HOLD))
+}
+
 /// What happens to a task whose account is used up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Policy {
     /// It is parked and goes on in its session when the allowance returns.
-    #[default]
     Wait,
-    /// It goes to the next agent of its `fallback`, where there is one on another account.
+    /// It goes to the next agent of its chain that can be asked; where there is none, it is parked.
+    #[default]
     Reroute,
 }
 

@@ -16,15 +16,20 @@ mod score;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::analysis::{Analysis, Complexity, Context, Facts, Kind, Risk, analyse};
+use crate::breaker::Subject;
+use crate::budget::Terms;
+use crate::chain::{Chain, Link};
 use crate::day::Day;
 use crate::ids::AgentName;
 use crate::money::show_usd;
 use crate::price::{Billing, Price};
 use crate::roster::{Entry, Role, Roster};
+use crate::store::{Failure, Reader};
 use crate::time::Millis;
 use past::{Past, Sketch};
 use read::{Mode, Routing};
@@ -229,6 +234,48 @@ pub struct Consult {
     pub why: String,
 }
 
+/// What keeps agents from being asked just now: accounts that are used up, and breakers that are open.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Obstacles {
+    terms: Arc<Terms>,
+    accounts: BTreeMap<String, Millis>,
+    breakers: BTreeMap<Subject, Millis>,
+}
+
+impl Obstacles {
+    /// As the store knows them at that moment.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn read(reader: &mut dyn Reader, terms: &Arc<Terms>, now: Millis) -> Result<Obstacles, Failure> {
+        let mut accounts: BTreeMap<String, Millis> = BTreeMap::new();
+        for allowance in reader.allowances()? {
+            if let Some(until) = allowance.holds_until(now) {
+                let known = accounts.entry(allowance.account).or_insert(until);
+                *known = until.max(*known);
+            }
+        }
+        let breakers = reader.breakers()?.into_iter();
+        Ok(Obstacles {
+            terms: Arc::clone(terms),
+            accounts,
+            breakers: breakers
+                .filter_map(|(subject, breaker)| Some((subject, breaker.open_until(now)?)))
+                .collect(),
+        })
+    }
+
+    /// Until when the account of an agent is used up.
+    pub fn quota_until(&self, agent: &AgentName) -> Option<Millis> {
+        self.accounts.get(&self.terms.account(agent)).copied()
+    }
+
+    /// Until when an agent is left alone with a model.
+    pub fn barred_until(&self, agent: &AgentName, model: Option<&str>) -> Option<Millis> {
+        self.breakers.get(&self.terms.subject(agent, model)?).copied()
+    }
+}
+
 /// The decision, and everything that led to it.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Choice {
@@ -242,8 +289,10 @@ pub struct Choice {
     pub candidates: Vec<Scored>,
     /// The place of the chosen one; none when nobody was left.
     pub chosen: Option<usize>,
+    /// The chosen one with what the chain of its rule says of it, when there is one.
+    pub first: Option<Link>,
     /// Who follows when it fails, in order.
-    pub fallback: Vec<AgentName>,
+    pub fallback: Vec<Link>,
     /// Whether it was chosen to learn about it.
     pub explored: bool,
     /// What would have been chosen by what was learned, in shadow mode, when that is another.
@@ -336,12 +385,14 @@ impl Router {
     }
 
     /// Puts a newer past and newer loads in place; what was given out meanwhile is in them.
-    pub fn refresh(&mut self, past: Option<Past>, busy: &BTreeMap<AgentName, u32>) {
+    pub fn refresh(&mut self, past: Option<Past>, busy: &BTreeMap<AgentName, u32>, obstacles: &Obstacles) {
         if let Some(past) = past {
             self.past = past;
         }
         for candidate in &mut self.candidates {
             candidate.standing.busy = busy.get(&candidate.agent).copied().unwrap_or(0);
+            candidate.standing.quota_until = obstacles.quota_until(&candidate.agent);
+            candidate.standing.barred_until = obstacles.barred_until(&candidate.agent, candidate.model.as_deref());
         }
         self.given.clear();
     }
@@ -400,7 +451,7 @@ impl Router {
             false => self.explore(question, &analysis, &scored),
         };
         chosen = explored.or(chosen);
-        let fallback = self.fallback(chosen, rule.as_ref(), &scored);
+        let (first, fallback) = self.chain(chosen, rule.as_ref(), &scored);
         let shadow = shadow.filter(|agent| {
             chosen
                 .and_then(|place| scored.get(place))
@@ -414,6 +465,7 @@ impl Router {
             rule,
             candidates: scored,
             chosen,
+            first,
             fallback,
             explored: explored.is_some(),
             shadow,
@@ -522,32 +574,73 @@ impl Router {
     }
 
     /// The chain of the rule's name says who follows; without one the next best do.
-    fn fallback(&self, chosen: Option<usize>, rule: Option<&RuleHit>, scored: &[Scored]) -> Vec<AgentName> {
+    fn chain(&self, chosen: Option<usize>, rule: Option<&RuleHit>, scored: &[Scored]) -> (Option<Link>, Vec<Link>) {
         let Some(first) = chosen.and_then(|place| scored.get(place)) else {
-            return Vec::new();
+            return (None, Vec::new());
         };
-        let mut names: Vec<AgentName> = Vec::new();
-        let mut add = |one: &Scored| {
-            if one.agent != first.agent && !names.contains(&one.agent) {
-                names.push(one.agent.clone());
-            }
+        let link = |one: &Scored| Link {
+            model: one.model.clone(),
+            window_tokens: self.window(&one.agent, one.model.as_deref()),
+            ..Link::of(one.agent.clone())
         };
+        let mut head = link(first);
+        let mut follow: Vec<Link> = Vec::new();
         let chain = rule.and_then(|rule| self.routing.chains.iter().find(|chain| chain.name == rule.rule));
-        match chain {
-            Some(chain) => {
-                for entry in &chain.entries {
-                    scored
-                        .iter()
-                        .filter(|one| self.is_called(one, &entry.name))
-                        .for_each(&mut add);
+        let Some(chain) = chain else {
+            for one in scored.iter().filter(|one| one.agent != first.agent) {
+                if !follow.iter().any(|known| known.agent == one.agent) {
+                    follow.push(link(one));
                 }
             }
-            None => {
-                scored.iter().for_each(&mut add);
-                names.truncate(FALLBACK_MAX);
+            follow.truncate(FALLBACK_MAX);
+            return (Some(head), follow);
+        };
+        for named in &chain.links {
+            for one in scored.iter().filter(|one| self.is_called(one, &named.name)) {
+                let limited = Link {
+                    timeout_ms: named.timeout_ms,
+                    retry_max: Some(named.retry),
+                    ..link(one)
+                };
+                let same = |known: &Link| (&known.agent, &known.model) == (&one.agent, &one.model);
+                if same(&head) {
+                    head = limited;
+                } else if !follow.iter().any(same) {
+                    follow.push(limited);
+                }
             }
         }
-        names
+        (Some(head), follow)
+    }
+
+    /// Whoever is here and serves the model (or is the agent, or roster entry) of that name.
+    pub fn serving(&self, name: &str) -> Option<Link> {
+        let means = |candidate: &&Candidate| {
+            let entry = &candidate.entry;
+            candidate.agent.as_str() == name
+                || candidate.model.as_deref() == Some(name)
+                || entry.name == name
+                || entry.model.as_deref() == Some(name)
+        };
+        let here = self.candidates.iter().filter(|one| one.standing.missing.is_none());
+        let found = here.clone().find(means)?;
+        Some(Link {
+            model: found.model.clone(),
+            window_tokens: self.window(&found.agent, found.model.as_deref()),
+            ..Link::of(found.agent.clone())
+        })
+    }
+
+    /// The chains of the routing file.
+    pub fn chains(&self) -> &[Chain] {
+        &self.routing.chains
+    }
+
+    /// How much an agent takes with a model, when the roster knows it.
+    fn window(&self, agent: &AgentName, model: Option<&str>) -> Option<u64> {
+        let of = |one: &&Candidate| one.agent == *agent && one.model.as_deref() == model;
+        let entry = &self.candidates.iter().find(of)?.entry;
+        self.roster.find(&entry.name).map(|_| entry.window_tokens)
     }
 
     /// Who would be first if only what was learned decided differently.

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::chain::Link;
 use crate::ids::{AgentName, InstanceId, MessageId, TaskKey};
 
 /// What a task does.
@@ -117,7 +118,7 @@ pub struct TaskSpec {
     /// Who does it (first).
     pub agent: AgentName,
     /// Who does it next when that fails and the failure says to move on.
-    pub fallback: Vec<AgentName>,
+    pub fallback: Vec<Link>,
     /// A model for the agent, when the plan names one.
     pub model: Option<String>,
     /// A role or system prompt for the agent.
@@ -148,6 +149,16 @@ pub struct TaskSpec {
     pub idle_timeout_ms: u64,
     /// How often it may be tried again on one agent; at most [`RETRY_MAX`].
     pub retry_max: u32,
+    /// How long all tries together may take, waits for retries included, in milliseconds; see
+    /// [`TaskSpec::deadline_or_sum_ms`].
+    #[serde(default)]
+    pub deadline_ms: Option<u64>,
+    /// How many tokens of context its first agent takes, when known.
+    #[serde(default)]
+    pub window_tokens: Option<u64>,
+    /// An answer that states less confidence than this (0 to 100) is weak; the usual limit when absent.
+    #[serde(default)]
+    pub confidence_min: Option<u8>,
     /// What a failure leads to; absent means the table decides.
     pub on_failure: Option<OnFailure>,
     /// Whether its result is a list of tasks to add to the run.

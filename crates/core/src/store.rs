@@ -16,7 +16,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::analysis::Kind;
+use crate::breaker::{Breaker, Subject};
 use crate::budget::{Budget, Experience, Scope, Terms};
+use crate::chain;
 use crate::crew;
 use crate::day::Day;
 use crate::event::Event;
@@ -319,6 +321,8 @@ pub enum Next {
     TryAt {
         /// When.
         at: Millis,
+        /// At which link of its chain; its own agent is 0.
+        link: u32,
         /// On whom.
         agent: AgentName,
         /// Held as quota (true) or as retry (false) until then.
@@ -352,6 +356,12 @@ pub struct TaskResult {
     pub checks: Vec<Check>,
     /// Whether it comes from the rehearsal stand-in.
     pub rehearsed: bool,
+    /// The model that gave it, when the agent said so.
+    pub model: Option<String>,
+    /// The link of its chain that gave it.
+    pub link: u32,
+    /// How sure it says it is, 0 to 100, when it says so.
+    pub confidence: Option<u8>,
 }
 
 /// A named output of a task.
@@ -508,8 +518,13 @@ pub struct Claimed {
     pub run: RunId,
     /// The number of this try.
     pub attempt: AttemptNumber,
-    /// How many tries `agent` has had, this one included.
+    /// At which link of its chain it is; its own agent is 0.
+    pub link: u32,
+    /// How many tries `agent` has had there, this one included.
     pub on_agent: u32,
+    /// When the first of the tries began that its deadline is counted from, by the store's clock. Time in which it is
+    /// held for anything but a retry, or has no engine, is not counted.
+    pub since: Millis,
     /// Who is to do it.
     pub agent: AgentName,
     /// The session of an earlier try on that agent, to go on in.
@@ -622,8 +637,20 @@ pub trait Reader: crew::CrewReader + Send {
     fn run_spec(&mut self, run: RunId) -> Result<Option<RunSpec>, Failure>;
     /// Every try of a task, oldest first.
     fn attempts(&mut self, task: TaskId) -> Result<Vec<AttemptView>, Failure>;
-    /// The result of the last try that ended.
-    fn result(&mut self, task: TaskId) -> Result<Option<TaskResult>, Failure>;
+    /// Every try that ended, oldest first, with what it came to.
+    fn results(&mut self, task: TaskId) -> Result<Vec<Answered>, Failure>;
+    /// The try that gave the task's answer: see [`chain::answer`].
+    fn answered(&mut self, task: TaskId) -> Result<Option<Answered>, Failure> {
+        let mut results = self.results(task)?;
+        let place = chain::answer(results.iter().map(|one| (&one.outcome, &one.result)));
+        Ok(place.map(|place| results.swap_remove(place)))
+    }
+    /// The task's result: that of [`Reader::answered`].
+    fn result(&mut self, task: TaskId) -> Result<Option<TaskResult>, Failure> {
+        Ok(self.answered(task)?.map(|answered| answered.result))
+    }
+    /// The breakers of every provider, model and credential that was asked of late.
+    fn breakers(&mut self) -> Result<Vec<(Subject, Breaker)>, Failure>;
     /// The bytes of an artifact.
     fn artifact(&mut self, hash: &ArtifactHash) -> Result<Option<Vec<u8>>, Failure>;
     /// Events after `after`, oldest first, at most `limit`; of one run or of all.
@@ -792,6 +819,17 @@ pub struct AttemptView {
     pub usage: Usage,
     /// What it cost; absent until it ended.
     pub cost: Option<Cost>,
+}
+
+/// A try that ended, with what it came to.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Answered {
+    /// Its number.
+    pub number: AttemptNumber,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What it produced.
+    pub result: TaskResult,
 }
 
 /// A question as it stands.

@@ -13,6 +13,7 @@ use wheelhouse_context::count::SAMPLE_KIND;
 use wheelhouse_context::receipt::REPORT_KIND;
 use wheelhouse_core::agent::{AgentEvent, Assignment, BoxFuture, Ended, Inbox, Order, Reply, Sink, ToolStatus};
 use wheelhouse_core::caller::MCP_NAME;
+use wheelhouse_core::chain::CONFIDENCE_MIN;
 use wheelhouse_core::ids::{AgentName, Lease, TaskKey};
 use wheelhouse_core::ledger::Spending;
 use wheelhouse_core::outcome::Outcome;
@@ -20,8 +21,8 @@ use wheelhouse_core::plan;
 use wheelhouse_core::policy::{self, Decision, Rule};
 use wheelhouse_core::question::QuestionKind;
 use wheelhouse_core::quota::{self, Allowance};
-use wheelhouse_core::route::Router;
-use wheelhouse_core::spec::TaskSpec;
+use wheelhouse_core::route::{Obstacles, Router};
+use wheelhouse_core::spec::{TaskSpec, Work};
 use wheelhouse_core::store::{AttemptStart, Check, Claimed, TaskResult};
 use wheelhouse_core::supervise::{Move, Watch};
 use wheelhouse_core::time::Millis;
@@ -46,6 +47,9 @@ const INTERRUPT_PATIENCE: Duration = Duration::from_secs(10);
 const METER_TICK: Duration = Duration::from_secs(1);
 /// How long beyond its grace an agent that was told to stop may take before its future is dropped, which kills it.
 const STOP_EXTRA: Duration = Duration::from_secs(10);
+
+/// What is said of a try that has no time left.
+const DEADLINE_OVER: &str = "the time for all its tries together is over (`deadline`)";
 
 /// A try that ended without an agent's word.
 pub(crate) fn failed(outcome: Outcome, detail: String) -> Box<Ended> {
@@ -128,7 +132,7 @@ async fn attempt_inner(
     fault::pass(fault, "before-start");
     let limits = Limits {
         idle: Duration::from_millis(spec.idle_timeout_ms),
-        wall: Duration::from_millis(spec.timeout_ms),
+        wall: wall(claimed)?,
         grace: Duration::from_millis(assignment.grace_ms),
     };
     let mut line = Line {
@@ -170,6 +174,8 @@ async fn attempt_inner(
     if let Some(sample) = counting::sample(agent.capabilities(), &assignment, &ended, spending).await {
         line.report(SAMPLE_KIND, sample.line()).await;
     }
+    ended.result.link = claimed.link;
+    ended.result.model = line.meter.model_used();
     fault::pass(fault, "before-settle");
     if let (Some(shown), Some(tree)) = (&shown, &tree)
         && ended.outcome.is_success()
@@ -213,6 +219,9 @@ async fn conclude(
     if ended.result.verdict.is_none() {
         ended.result.verdict = verdict::last_block(&output);
     }
+    if matches!(spec.work, Work::Prompt(_)) {
+        weigh(spec, ended, &output);
+    }
     if isolated {
         isolate::leave(world, claimed, ended).await?;
     }
@@ -235,6 +244,30 @@ async fn conclude(
         judge(ended, checks);
     }
     Ok(new_tasks)
+}
+
+/// How long the try may take: what its link of the chain is given, or what is left of the deadline for all of them.
+fn wall(claimed: &Claimed) -> Result<Duration, Box<Ended>> {
+    let spec = &claimed.spec;
+    let own_ms = spec.link(claimed.link).and_then(|link| link.timeout_ms);
+    let deadline = claimed.since.0.saturating_add(spec.deadline_or_sum_ms());
+    match deadline.saturating_sub(claimed.at.0) {
+        0 => Err(failed(Outcome::TimedOut, DEADLINE_OVER.to_owned())),
+        left_ms => Ok(Duration::from_millis(own_ms.unwrap_or(spec.timeout_ms).min(left_ms))),
+    }
+}
+
+/// The gate of confidence: an answer that says of itself that it is not to be relied on is not good enough, whoever
+/// gave it. One that says nothing passes.
+fn weigh(spec: &TaskSpec, ended: &mut Ended, output: &str) {
+    ended.result.confidence = verdict::confidence(output);
+    let least = spec.confidence_min.unwrap_or(CONFIDENCE_MIN);
+    if let Some(sure) = ended.result.confidence.filter(|sure| *sure < least)
+        && ended.outcome.is_success()
+    {
+        ended.outcome = Outcome::LowConfidence;
+        ended.detail = format!("it is {sure} % sure of its answer, and {least} % are asked for");
+    }
 }
 
 fn missing_agent(world: &World, claimed: &Claimed) -> Box<Ended> {
@@ -275,7 +308,7 @@ async fn planned(world: &World, claimed: &Claimed, output: &str) -> Result<Vec<T
         .await?;
     let names = world.roster.names();
     let spec = world.run_spec(run).await?;
-    let router = router(world).await?.map(RefCell::new);
+    let router = router(world, claimed.at).await?.map(RefCell::new);
     let auto = AgentName("auto".to_owned());
     let context = plan::Context {
         agents: &names,
@@ -300,14 +333,17 @@ async fn planned(world: &World, claimed: &Claimed, output: &str) -> Result<Vec<T
     Ok(tasks)
 }
 
-/// The router with the loads of this moment.
-pub(crate) async fn router(world: &World) -> Result<Option<Router>, Box<Ended>> {
+/// The router with the loads and obstacles of this moment.
+pub(crate) async fn router(world: &World, now: Millis) -> Result<Option<Router>, Box<Ended>> {
     let Some(router) = &world.settings.router else {
         return Ok(None);
     };
-    let busy = world.read(|reader| reader.busy()).await?;
+    let terms = Arc::clone(&world.settings.money.terms);
+    let (busy, obstacles) = world
+        .read(move |reader| Ok((reader.busy()?, Obstacles::read(reader, &terms, now)?)))
+        .await?;
     let mut router = (**router).clone();
-    router.refresh(None, &busy.into_iter().collect());
+    router.refresh(None, &busy.into_iter().collect(), &obstacles);
     Ok(Some(router))
 }
 

@@ -14,12 +14,13 @@ use std::time::Duration;
 use wheelhouse_core::agent::{Ended, Order};
 use wheelhouse_core::analysis::{Facts, analyse};
 use wheelhouse_core::budget::Terms;
-use wheelhouse_core::disposition::{Disposition, Tries, dispose};
-use wheelhouse_core::ids::{AgentName, Lease, OwnerId, QuestionId, TaskId};
+use wheelhouse_core::chain;
+use wheelhouse_core::disposition::{Disposition, Moment, Tries, dispose};
+use wheelhouse_core::ids::{Lease, OwnerId, QuestionId, TaskId};
 use wheelhouse_core::ledger::{Reading, Spending};
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::question::{QuestionKind, Resolution};
-use wheelhouse_core::quota::{Allowance, Policy};
+use wheelhouse_core::quota::Allowance;
 use wheelhouse_core::route::past::Sketch;
 use wheelhouse_core::spec::{TaskSpec, Work};
 use wheelhouse_core::store::{
@@ -55,8 +56,6 @@ pub struct Limits {
     pub until: Until,
     /// What claims need to know about money.
     pub terms: Arc<Terms>,
-    /// What happens to a task whose account is used up.
-    pub quota: Policy,
 }
 
 /// When an engine ends by itself.
@@ -624,34 +623,36 @@ impl Dispatcher {
 
     fn decide(&mut self, claimed: &Claimed, ended: &Ended, now: Millis) -> Next {
         let tries = Tries {
-            agent: claimed.agent.clone(),
-            on_agent: claimed.on_agent,
+            link: claimed.link,
+            on_link: claimed.on_agent,
+            since: claimed.since,
         };
-        let jitter = self.draw();
-        let quota = matches!(ended.outcome, Outcome::Quota { .. });
-        if quota
-            && self.limits.quota == Policy::Reroute
-            && let Some(agent) = other_account(claimed, &self.limits.terms)
-        {
-            return Next::TryAt {
-                at: self.store_time(now),
-                agent,
-                quota: false,
-            };
-        }
-        match dispose(&claimed.spec, &ended.outcome, &tries, self.store_time(now), jitter) {
+        let moment = Moment {
+            now: self.store_time(now),
+            jitter: self.draw(),
+            quota: self.limits.terms.quota,
+        };
+        let spec = &claimed.spec;
+        let try_at = |at, link, quota| Next::TryAt {
+            at,
+            link,
+            agent: spec.link(link).map_or_else(|| claimed.agent.clone(), |link| link.agent),
+            quota,
+        };
+        match dispose(spec, &ended.outcome, &tries, moment) {
             Disposition::Done => Next::Done { continues: false },
             Disposition::DoneAndContinue => Next::Done { continues: true },
-            Disposition::TryAt { at, agent } => Next::TryAt {
-                at,
-                agent,
-                quota: false,
-            },
-            Disposition::HoldUntil { at } => Next::TryAt {
-                at,
-                agent: claimed.agent.clone(),
-                quota,
-            },
+            Disposition::TryAt { at, link, unwaited_ms } => {
+                if let Some(text) = chain::went_on(spec, claimed.link, link, &ended.outcome, unwaited_ms) {
+                    self.queue.push_back(Command::Report {
+                        lease: claimed.lease,
+                        kind: chain::REPORT_KIND.to_owned(),
+                        text,
+                    });
+                }
+                try_at(at, link, false)
+            }
+            Disposition::HoldUntil { at, link } => try_at(at, link, true),
             // Not a person's judgement is missing, but money: it goes on when there is some.
             Disposition::Ask if ended.outcome == Outcome::BudgetExhausted => Next::AwaitBudget,
             Disposition::Ask => Next::Ask {
@@ -806,15 +807,6 @@ fn learned(claimed: &Claimed, next: &Next) -> Option<Learned> {
         kind: analyse(&facts).kind.value,
         sketch: Sketch::of(text),
     })
-}
-
-/// The next agent of the task's chain that works on another account.
-fn other_account(claimed: &Claimed, terms: &Terms) -> Option<AgentName> {
-    let chain = &claimed.spec.fallback;
-    let place = chain.iter().position(|agent| *agent == claimed.agent);
-    let used_up = terms.account(&claimed.agent);
-    let rest = chain.iter().skip(place.map_or(0, |place| place + 1));
-    rest.into_iter().find(|agent| terms.account(agent) != used_up).cloned()
 }
 
 fn question(claimed: &Claimed, ended: &Ended) -> String {

@@ -111,15 +111,12 @@ pub(crate) async fn take_up(
         return Ok(None);
     }
     let task = claimed.lease.task;
-    let (attempts, result) = world
-        .read(move |reader| Ok((reader.attempts(task)?, reader.result(task)?)))
-        .await?;
-    let last = attempts.iter().rev().find_map(|attempt| attempt.outcome.clone());
-    if last != Some(Outcome::Conflict) {
+    let last = world.read(move |reader| Ok(reader.results(task)?.pop())).await?;
+    let Some(last) = last.filter(|last| last.outcome == Outcome::Conflict) else {
         return Ok(None);
-    }
+    };
     let mut ended = failed(Outcome::Succeeded, String::new());
-    ended.result = result.unwrap_or_default();
+    ended.result = last.result;
     let summary = ended.result.summary.split_once("\n\n");
     if let Some((_, own)) = summary.filter(|(told, _)| told.starts_with(DOES_NOT_MERGE)) {
         ended.result.summary = own.to_owned();

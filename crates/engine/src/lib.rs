@@ -37,13 +37,12 @@ use wheelhouse_core::budget::{Assumption, Terms};
 use wheelhouse_core::ids::AgentName;
 use wheelhouse_core::policy::Rule;
 use wheelhouse_core::price::Table;
-use wheelhouse_core::quota::Policy;
 use wheelhouse_core::route::Router;
 use wheelhouse_core::spec::EnvTemplate;
 use wheelhouse_core::store::{Cap, Failure, Store};
 
 pub use dispatch::{Ending, StopSignal, Until};
-pub use prepare::{HANDOVER_MAX, RESULT_MAX, SUMMARY_MAX, log_path, materialise};
+pub use prepare::{HANDOVER_MAX, RESULT_MAX, SO_FAR_MAX, SUMMARY_MAX, log_path, materialise};
 pub use run_loop::run;
 pub use turn::answer_text;
 
@@ -104,8 +103,6 @@ pub struct Money {
     pub prices: Arc<Table>,
     /// What is counted where nobody can price.
     pub assumption: Assumption,
-    /// What happens to a task whose account is used up.
-    pub quota: Policy,
 }
 
 /// The world as the engine sees it.

@@ -32,6 +32,11 @@ pub(crate) enum Standing {
     Over,
 }
 
+/// The model that the claim's place in the chain names.
+pub(crate) fn asked_model(claimed: &Claimed) -> Option<String> {
+    claimed.spec.link(claimed.link).and_then(|link| link.model)
+}
+
 /// The meter of one try.
 #[derive(Debug)]
 pub(crate) struct Meter {
@@ -60,7 +65,7 @@ impl Meter {
     pub(crate) fn new(money: &Money, claimed: &Claimed) -> Meter {
         let payer = money.terms.payer(&claimed.agent);
         Meter {
-            model: claimed.spec.model.clone().or_else(|| payer.model.clone()),
+            model: asked_model(claimed).or_else(|| payer.model.clone()),
             payer,
             kind: ledger::kind(&claimed.spec),
             prices: Arc::clone(&money.prices),
@@ -85,6 +90,11 @@ impl Meter {
     /// The agent said which model it works with.
     pub(crate) fn model(&mut self, model: String) {
         self.model = Some(model);
+    }
+
+    /// The model it works with, as far as anybody knows.
+    pub(crate) fn model_used(&self) -> Option<String> {
+        self.model.clone()
     }
 
     /// A report, absolute: what it says more than the one before is one step. One that says less says nothing.
@@ -282,8 +292,8 @@ mod tests {
         Meter {
             payer: Payer {
                 model: model.map(str::to_owned),
-                account: None,
                 billing,
+                ..Payer::default()
             },
             kind: "prompt",
             prices: Arc::new(Table::shipped().clone()),

@@ -54,7 +54,6 @@ pub async fn run(
         go_on: settings.go_on,
         until: settings.until,
         terms: Arc::clone(&settings.money.terms),
-        quota: settings.money.quota,
     };
     let writer = supervise::writer(ports.store, inputs.clone(), settings.fault.clone());
     let mut hands = Hands {

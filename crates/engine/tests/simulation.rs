@@ -180,7 +180,6 @@ impl World {
             go_on: true,
             until: Until::NothingLeft,
             terms: Default::default(),
-            quota: Default::default(),
         };
         let mut dispatcher = Dispatcher::new(limits, self.random.next());
         let mut coming: BinaryHeap<Reverse<(u64, u64)>> = BinaryHeap::new();
@@ -480,6 +479,9 @@ fn dag(random: &mut Random) -> Vec<TaskSpec> {
                 timeout_ms: 60_000,
                 idle_timeout_ms: 60_000,
                 retry_max: random.below(3) as u32,
+                deadline_ms: None,
+                window_tokens: None,
+                confidence_min: None,
                 on_failure: random.pick(&[
                     None,
                     None,

@@ -11,6 +11,7 @@ use wheelhouse_core::crew;
 use wheelhouse_core::event::Happened;
 use wheelhouse_core::ids::{AgentName, Lease, RunId, TaskId, TaskKey};
 use wheelhouse_core::outcome::Outcome;
+use wheelhouse_core::quota;
 use wheelhouse_core::spec::TaskSpec;
 use wheelhouse_core::store::{Cap, ClaimRequest, Claimed, ProcessMark, Reply, TaskResult};
 use wheelhouse_core::task::{Held, TaskEvent};
@@ -18,6 +19,7 @@ use wheelhouse_core::time::Millis;
 use wheelhouse_core::usage::{Cost, Usage};
 use wheelhouse_core::write_set::overlap;
 
+use crate::chain::Asked;
 use crate::encode::{State, bits, int};
 use crate::failure::{Answer, Stop};
 use crate::money::Reserved;
@@ -32,6 +34,9 @@ pub const CONFLICT_HOLDS_MAX: usize = 256;
 
 /// How many tasks one claim holds because there is no money for them at the most.
 pub(crate) const MONEY_HOLDS_MAX: usize = 256;
+
+/// How many tasks one claim holds because nobody of their chains can be asked at the most.
+pub(crate) const BARRED_HOLDS_MAX: usize = 256;
 
 /// How many ready tasks of a lane are read at a time when there are several lanes.
 const PAGE: u32 = 16;
@@ -66,9 +71,13 @@ impl Work<'_> {
         self.configure_budgets(&request.terms, owner)?;
         self.follow_money()?;
         let mut lanes = self.lanes()?;
-        let (used_up, returns_at) = self.used_up(&mut lanes, &request.terms)?;
+        let exhausted = self.exhausted()?;
+        let (used_up, returns_at) = match request.terms.quota {
+            quota::Policy::Wait => self.used_up(&mut lanes, &request.terms, &exhausted)?,
+            quota::Policy::Reroute => (BTreeSet::new(), None),
+        };
         let mut caps = Room::new(self, &request.caps, used_up)?;
-        let mut short = 0;
+        let (mut short, mut barred) = (0, 0);
         let mut writers: Option<BTreeMap<u64, Writer>> = None;
         let mut conflicts = 0;
         let mut tasks = Vec::new();
@@ -86,8 +95,25 @@ impl Work<'_> {
                 }
                 Err(stop) => return Err(stop),
             };
-            if short == MONEY_HOLDS_MAX {
+            if short == MONEY_HOLDS_MAX || barred == BARRED_HOLDS_MAX {
                 break;
+            }
+            match self.may_ask(id, &spec, &request.terms, &exhausted)? {
+                Asked::Free => {}
+                Asked::Waits => {
+                    barred += 1;
+                    continue;
+                }
+                Asked::Moved(agent) => {
+                    if !lanes.iter().any(|lane| lane.agent == agent) {
+                        lanes.push(Lane {
+                            agent,
+                            page: VecDeque::new(),
+                            after: None,
+                        });
+                    }
+                    continue;
+                }
             }
             let reserved = self.reserve(id, &spec, &request.terms)?;
             if matches!(reserved, Reserved::Held) {
@@ -119,7 +145,7 @@ impl Work<'_> {
                 writers.insert(id, Writer { files, blocks: false });
             }
             let granted_nano = self.hold_reserved(id, &spec, &reserved)?;
-            let mut claimed = self.claim_one(id, spec, owner, request.lease_ms)?;
+            let mut claimed = self.claim_one(id, spec, owner, request)?;
             claimed.granted_nano = granted_nano;
             caps.take(self.task(id)?.agent);
             tasks.push(claimed);
@@ -130,15 +156,23 @@ impl Work<'_> {
             .query_row([], |row| row.get(0))?;
         Ok(Reply::Claimed {
             tasks,
-            wake_at: [wake_at.map(Millis), returns_at].into_iter().flatten().min(),
+            // More may be barred than one claim looks at.
+            wake_at: match barred == BARRED_HOLDS_MAX {
+                true => Some(self.now),
+                false => [wake_at.map(Millis), returns_at].into_iter().flatten().min(),
+            },
             now: self.now,
             expire_at,
         })
     }
 
     /// Agents with ready tasks whose account is used up, and when the first of these returns.
-    fn used_up(&mut self, lanes: &mut [Lane], terms: &Terms) -> Answer<(BTreeSet<i64>, Option<Millis>)> {
-        let exhausted = self.exhausted()?;
+    fn used_up(
+        &mut self,
+        lanes: &mut [Lane],
+        terms: &Terms,
+        exhausted: &BTreeMap<String, Millis>,
+    ) -> Answer<(BTreeSet<i64>, Option<Millis>)> {
         let (mut agents, mut returns_at) = (BTreeSet::new(), None);
         if exhausted.is_empty() {
             return Ok((agents, returns_at));
@@ -240,7 +274,7 @@ impl Work<'_> {
             let task = TaskRow::read(row)?;
             last = (task.rank, task.id);
             self.keep_task(task);
-            lane.page.push_back((last, TaskKey(row.get(15)?), row.get(16)?));
+            lane.page.push_back((last, TaskKey(row.get(17)?), row.get(18)?));
             read += 1;
         }
         if read == page {
@@ -272,10 +306,11 @@ impl Work<'_> {
         Ok(writers)
     }
 
-    fn claim_one(&mut self, id: u64, spec: TaskSpec, owner: i64, lease_ms: u64) -> Answer<Claimed> {
+    fn claim_one(&mut self, id: u64, spec: TaskSpec, owner: i64, request: &ClaimRequest) -> Answer<Claimed> {
         self.step(id, &TaskEvent::Claimed)?;
-        let (now, until) = (self.now, self.steady.saturating_add(lease_ms));
+        let (now, until) = (self.now, self.steady.saturating_add(request.lease_ms));
         let row = self.task_mut(id)?;
+        let since = *row.since.get_or_insert(now.0);
         let (run, agent, repeats) = (row.run, row.agent, row.is(REPEATS) && row.attempt > 0);
         row.fence += 1;
         row.started_at = Some(now.0);
@@ -287,13 +322,17 @@ impl Work<'_> {
             row.attempt += 1;
         }
         row.put(REPEATS, true);
-        let (fence, number, on_agent, writes, turn) =
-            (row.fence, row.attempt, row.on_agent, row.is(WRITES), row.is(TURN));
+        let (fence, number, on_agent, writes, turn, link) = (
+            row.fence,
+            row.attempt,
+            row.on_agent,
+            row.is(WRITES),
+            row.is(TURN),
+            row.link,
+        );
+        let name = AgentName(self.names.text(self.connection, agent)?);
         let session = match (turn, tried) {
-            (true, _) => {
-                let agent = AgentName(self.names.text(self.connection, agent)?);
-                crew::claimed_session(self, TaskId(id), &agent)?
-            }
+            (true, _) => crew::claimed_session(self, TaskId(id), &name)?,
             (false, true) => self.last_session(id, agent)?,
             (false, false) => None,
         };
@@ -304,6 +343,8 @@ impl Work<'_> {
         };
         let pid = begun.process.map(|process| process.pid);
         let ticks = begun.process.map(|process| bits(process.start_ticks));
+        let model = spec.link(link).and_then(|link| link.model);
+        let asks = self.take_leave(&name, model.as_deref(), &request.terms)?;
         self.execute(
             sql::LEASE_ADD,
             params![
@@ -320,13 +361,14 @@ impl Work<'_> {
                 int(now.0),
                 writes,
                 false,
+                asks.map(|(breaker, _)| breaker),
+                asks.map(|(_, ticket)| bits(ticket.number())),
             ],
         )?;
-        let agent = AgentName(self.names.text(self.connection, agent)?);
         let happened = Happened::TaskClaimed {
             attempt: number,
             fence,
-            agent,
+            agent: name,
         };
         self.emit(run, Some(id), &happened)?;
         let Happened::TaskClaimed { agent, .. } = happened else {
@@ -339,7 +381,9 @@ impl Work<'_> {
             },
             run: RunId(run),
             attempt: number,
+            link,
             on_agent,
+            since: Millis(since),
             agent,
             session,
             spec,
@@ -388,6 +432,7 @@ impl Work<'_> {
             interrupt: false,
             blocks: false,
             mail: false,
+            asks: None,
         };
         let agent = AgentName(self.names.text(self.connection, lease.agent)?);
         let claimed = Happened::TaskClaimed {

@@ -169,6 +169,7 @@ impl Work<'_> {
             self.step(*id, &TaskEvent::Retried { pending: *pending })?;
             let row = self.task_mut(*id)?;
             row.on_agent = 0;
+            row.since = None;
             row.done_at = None;
             row.put(CONTINUES, false);
         }

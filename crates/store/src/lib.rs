@@ -7,6 +7,7 @@
 //! is the engine's.
 
 mod backup;
+mod chain;
 mod claim;
 mod clock;
 mod control;

@@ -19,6 +19,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("schema/0003_crew.sql"),
     include_str!("schema/0004_past.sql"),
     include_str!("schema/0005_money.sql"),
+    include_str!("schema/0006_chains.sql"),
 ];
 
 /// Marks a file as one of ours ("Whee" in ASCII), so that `open` does not build its tables in somebody else's database.

@@ -91,6 +91,9 @@ impl Work<'_> {
     pub(crate) fn hold(&mut self, id: u64, held: Held, blocker: Option<u64>) -> Answer<()> {
         let question = held.question().map(|question| question.0);
         let until = held.until().map(|until| until.0);
+        if !matches!(held, Held::Retry { .. } | Held::Conflict { .. }) {
+            self.task_mut(id)?.since = None;
+        }
         let event = TaskEvent::Held(held);
         self.step(id, &event)?;
         let TaskEvent::Held(held) = event else { return Ok(()) };

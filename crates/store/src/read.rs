@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Params, Row, Transaction, params};
+use wheelhouse_core::breaker::{Breaker, Subject};
 use wheelhouse_core::budget::{Budget, Experience};
 use wheelhouse_core::day::Day;
 use wheelhouse_core::event::Event;
@@ -13,7 +14,7 @@ use wheelhouse_core::quota::Allowance;
 use wheelhouse_core::report::{Crew, Spans, TaskSum};
 use wheelhouse_core::route::past::PastTask;
 use wheelhouse_core::spec::{RunSpec, TaskSpec};
-use wheelhouse_core::store::{AttemptView, Failure, QuestionView, Reader, RunView, SpansOf, TaskResult, TaskView};
+use wheelhouse_core::store::{Answered, AttemptView, Failure, QuestionView, Reader, RunView, SpansOf, TaskView};
 use wheelhouse_core::time::Millis;
 
 use crate::encode::{State, StoredHash, int};
@@ -27,7 +28,8 @@ use crate::sqlite::BUSY_TIMEOUT;
 use crate::statements as sql;
 use crate::sums;
 use crate::view::{
-    allowance, attempt_under_way, attempt_view, ledger_entry, past_task, question_view, run_view, tally, task_view,
+    allowance, answered, attempt_under_way, attempt_view, breaker, ledger_entry, past_task, question_view, run_view,
+    tally, task_view,
 };
 
 /// A view of a store for reading.
@@ -214,12 +216,12 @@ impl Reader for SqliteReader {
         })
     }
 
-    fn result(&mut self, task: TaskId) -> Result<Option<TaskResult>, Failure> {
-        self.read(|snapshot| {
-            snapshot.one(sql::VIEW_RESULT, [int(task.0)], |row| {
-                shape::result(row.get::<_, Option<String>>(0)?.as_deref())
-            })
-        })
+    fn results(&mut self, task: TaskId) -> Result<Vec<Answered>, Failure> {
+        self.read(|snapshot| snapshot.all(sql::VIEW_RESULTS, [int(task.0)], answered))
+    }
+
+    fn breakers(&mut self) -> Result<Vec<(Subject, Breaker)>, Failure> {
+        self.read(|snapshot| snapshot.all(sql::VIEW_BREAKERS, [], breaker))
     }
 
     fn artifact(&mut self, hash: &ArtifactHash) -> Result<Option<Vec<u8>>, Failure> {

@@ -1,6 +1,7 @@
 //! Tasks that lose their worker: given back, lease run out, or owner gone. The try is repeated under a new fence.
 
 use rusqlite::{Params, params};
+use wheelhouse_core::breaker::Bearing;
 use wheelhouse_core::event::Happened;
 use wheelhouse_core::ids::{Lease, OwnerId, TaskId};
 use wheelhouse_core::ledger::Spending;
@@ -70,7 +71,9 @@ impl Work<'_> {
             ],
         )?;
         self.close_lease(lease)?;
+        self.heard(lease, Bearing::Silent)?;
         self.step(id, &TaskEvent::Returned)?;
+        self.task_mut(id)?.since = None;
         let why = why.to_owned();
         let fence = lease.fence;
         self.emit_task(id, &Happened::TaskReturned { fence, why })?;

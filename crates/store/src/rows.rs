@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension, Row};
+use wheelhouse_core::breaker::Ticket;
 use wheelhouse_core::budget::Scope;
 use wheelhouse_core::ids::{QuestionId, TaskKey};
 use wheelhouse_core::outcome::Outcome;
@@ -43,6 +44,10 @@ pub(crate) struct TaskRow {
     pub(crate) outcome: Option<Outcome>,
     pub(crate) started_at: Option<u64>,
     pub(crate) done_at: Option<u64>,
+    /// Where it stands in its chain.
+    pub(crate) link: u32,
+    /// Since when its deadline runs.
+    pub(crate) since: Option<u64>,
     /// The agent under which `ready` has a row for it, when it has one.
     pub(crate) listed: Option<i64>,
     pub(crate) dirty: bool,
@@ -72,6 +77,8 @@ impl TaskRow {
             outcome,
             started_at: row.get(13)?,
             done_at: row.get(14)?,
+            link: row.get(15)?,
+            since: row.get(16)?,
             listed: (state == State::Ready).then_some(agent),
             dirty: false,
         })
@@ -245,6 +252,8 @@ pub(crate) struct LeaseRow {
     pub(crate) interrupt: bool,
     pub(crate) blocks: bool,
     pub(crate) mail: bool,
+    /// Whom it asks, and with which leave.
+    pub(crate) asks: Option<(i64, Ticket)>,
 }
 
 impl LeaseRow {
@@ -262,6 +271,10 @@ impl LeaseRow {
             interrupt: row.get::<_, i64>(9)? == 2,
             blocks: row.get(10)?,
             mail: row.get(11)?,
+            asks: match (row.get(12)?, row.get::<_, Option<i64>>(13)?) {
+                (Some(breaker), Some(ticket)) => Some((breaker, Ticket::from_number(from_bits(ticket)))),
+                (Some(_) | None, _) => None,
+            },
         })
     }
 }

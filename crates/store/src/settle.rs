@@ -1,11 +1,13 @@
 //! What a worker says about its task under a lease, and the end of a try.
 
 use rusqlite::{OptionalExtension, params};
+use wheelhouse_core::breaker::bearing;
 use wheelhouse_core::crew;
 use wheelhouse_core::event::Happened;
 use wheelhouse_core::ids::{ArtifactHash, Lease, TaskId};
 use wheelhouse_core::ledger::Spending;
 use wheelhouse_core::outcome::Outcome;
+use wheelhouse_core::quota;
 use wheelhouse_core::store::{ArtifactBytes, AttemptStart, Learned, Next, Refused, Reply, Settlement, TaskResult};
 use wheelhouse_core::task::{Held, TaskEvent};
 use wheelhouse_core::time::Millis;
@@ -130,8 +132,9 @@ impl Work<'_> {
         self.book_end(&lease, spending, *usage, *cost)?;
         self.close_lease(&lease)?;
         if let (Outcome::Quota { resets_at }, Next::TryAt { at, .. }) = (outcome, next) {
-            self.exhaust_account(&lease, spending, resets_at.unwrap_or(*at))?;
+            self.exhaust_account(&lease, spending, quota::returns(*resets_at, *at, self.now))?;
         }
+        self.heard(&lease, bearing(outcome, self.now))?;
         match next {
             Next::Done { continues } => {
                 if let Some(learned) = learned {
@@ -148,7 +151,7 @@ impl Work<'_> {
                 self.await_budget(id)?;
                 self.task_mut(id)?.put(REPEATS, true);
             }
-            Next::TryAt { at, agent, quota } => {
+            Next::TryAt { at, link, agent, quota } => {
                 let until = *at;
                 let held = if *quota {
                     Held::Quota { until }
@@ -159,9 +162,8 @@ impl Work<'_> {
                 let agent = self.names.id(self.connection, agent.as_str())?;
                 let row = self.task_mut(id)?;
                 row.put(REPEATS, *quota);
-                if row.agent != agent {
-                    row.agent = agent;
-                    row.on_agent = 0;
+                if (row.agent, row.link) != (agent, *link) {
+                    (row.agent, row.link, row.on_agent) = (agent, *link, 0);
                 }
             }
             Next::Ask { kind, text } => {

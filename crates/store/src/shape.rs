@@ -7,10 +7,13 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use wheelhouse_core::breaker::{Breaker, Policy};
+use wheelhouse_core::chain::Link;
 use wheelhouse_core::ids::{AgentName, ArtifactHash, InstanceId, MessageId, TaskKey};
 use wheelhouse_core::spec::{BudgetLimit, Edits, Isolation, Merge, OnFailure, RunSpec, TaskSpec, Turn, Work};
 use wheelhouse_core::store::{ArtifactRef, Check, TaskResult};
 
+use crate::chain::KeptBreaker;
 use crate::failure::{Answer, Stop};
 
 /// A task without its key, which has a column of its own.
@@ -25,8 +28,8 @@ struct TaskShape<'a> {
     turn: Option<(u64, u64)>,
     #[serde(borrow)]
     agent: Cow<'a, str>,
-    #[serde(default, skip_serializing_if = "is_empty")]
-    fallback: Cow<'a, [AgentName]>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty", borrow)]
+    fallback: Vec<LinkShape<'a>>,
     #[serde(default, skip_serializing_if = "Option::is_none", borrow)]
     model: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none", borrow)]
@@ -53,6 +56,12 @@ struct TaskShape<'a> {
     #[serde(default, skip_serializing_if = "is_default")]
     retry_max: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    deadline_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    window_tokens: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    confidence_min: Option<u8>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     on_failure: Option<OnFailureShape>,
     #[serde(default, skip_serializing_if = "is_default")]
     planner: bool,
@@ -66,6 +75,82 @@ struct TaskShape<'a> {
     budget_nano: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none", borrow)]
     routed: Option<Cow<'a, str>>,
+}
+
+/// A link of a chain: most say nothing but who.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum LinkShape<'a> {
+    #[serde(borrow)]
+    Agent(Cow<'a, str>),
+    More {
+        #[serde(borrow)]
+        agent: Cow<'a, str>,
+        #[serde(default, skip_serializing_if = "Option::is_none", borrow)]
+        model: Option<Cow<'a, str>>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        timeout_ms: Option<u64>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        retry_max: Option<u32>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        window_tokens: Option<u64>,
+    },
+}
+
+fn link_shape(link: &Link) -> LinkShape<'_> {
+    let Link {
+        agent,
+        model,
+        timeout_ms,
+        retry_max,
+        window_tokens,
+    } = link;
+    if *link == Link::of(agent.clone()) {
+        return LinkShape::Agent(Cow::from(agent.as_str()));
+    }
+    LinkShape::More {
+        agent: Cow::from(agent.as_str()),
+        model: model.as_ref().map(Cow::from),
+        timeout_ms: *timeout_ms,
+        retry_max: *retry_max,
+        window_tokens: *window_tokens,
+    }
+}
+
+fn link(shape: LinkShape<'_>) -> Link {
+    match shape {
+        LinkShape::Agent(agent) => Link::of(AgentName(agent.into_owned())),
+        LinkShape::More {
+            agent,
+            model,
+            timeout_ms,
+            retry_max,
+            window_tokens,
+        } => Link {
+            agent: AgentName(agent.into_owned()),
+            model: model.map(Cow::into_owned),
+            timeout_ms,
+            retry_max,
+            window_tokens,
+        },
+    }
+}
+
+/// A breaker and the policy it goes by. Their types are made to be kept (see core), so they are their own shapes.
+#[derive(Serialize, Deserialize)]
+struct BreakerShape {
+    policy: Policy,
+    breaker: Breaker,
+}
+
+pub(crate) fn breaker_text(kept: &KeptBreaker) -> Answer<String> {
+    let KeptBreaker { policy, breaker } = kept.clone();
+    text(&BreakerShape { policy, breaker })
+}
+
+pub(crate) fn breaker(body: &str) -> Answer<KeptBreaker> {
+    let BreakerShape { policy, breaker } = parse("a breaker", body)?;
+    Ok(KeptBreaker { policy, breaker })
 }
 
 #[derive(Serialize, Deserialize)]
@@ -109,6 +194,12 @@ struct ResultShape<'a> {
     checks: Vec<CheckShape<'a>>,
     #[serde(default, skip_serializing_if = "is_default")]
     rehearsed: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    model: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    link: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    confidence: Option<u8>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -161,6 +252,9 @@ pub(crate) fn task_text(spec: &TaskSpec) -> Answer<String> {
         timeout_ms,
         idle_timeout_ms,
         retry_max,
+        deadline_ms,
+        window_tokens,
+        confidence_min,
         on_failure,
         planner,
         approval,
@@ -179,7 +273,7 @@ pub(crate) fn task_text(spec: &TaskSpec) -> Answer<String> {
         exec: exec.map(Cow::from),
         prompt: prompt.map(Cow::from),
         agent: Cow::from(agent.as_str()),
-        fallback: Cow::from(fallback),
+        fallback: fallback.iter().map(link_shape).collect(),
         model: model.as_ref().map(Cow::from),
         role: role.as_ref().map(Cow::from),
         needs: Cow::from(needs),
@@ -203,6 +297,9 @@ pub(crate) fn task_text(spec: &TaskSpec) -> Answer<String> {
         timeout_ms: *timeout_ms,
         idle_timeout_ms: *idle_timeout_ms,
         retry_max: *retry_max,
+        deadline_ms: *deadline_ms,
+        window_tokens: *window_tokens,
+        confidence_min: *confidence_min,
         on_failure: on_failure.map(|on_failure| match on_failure {
             OnFailure::Retry => OnFailureShape::Retry,
             OnFailure::Fallback => OnFailureShape::Fallback,
@@ -239,6 +336,9 @@ pub(crate) fn task_spec(key: TaskKey, body: &str) -> Answer<TaskSpec> {
         timeout_ms,
         idle_timeout_ms,
         retry_max,
+        deadline_ms,
+        window_tokens,
+        confidence_min,
         on_failure,
         planner,
         approval,
@@ -262,7 +362,7 @@ pub(crate) fn task_spec(key: TaskKey, body: &str) -> Answer<TaskSpec> {
         key,
         work,
         agent: AgentName(agent.into_owned()),
-        fallback: fallback.into_owned(),
+        fallback: fallback.into_iter().map(link).collect(),
         model: model.map(Cow::into_owned),
         role: role.map(Cow::into_owned),
         needs: needs.into_owned(),
@@ -280,6 +380,9 @@ pub(crate) fn task_spec(key: TaskKey, body: &str) -> Answer<TaskSpec> {
         timeout_ms,
         idle_timeout_ms,
         retry_max,
+        deadline_ms,
+        window_tokens,
+        confidence_min,
         on_failure: on_failure.map(|on_failure| match on_failure {
             OnFailureShape::Retry => OnFailure::Retry,
             OnFailureShape::Fallback => OnFailure::Fallback,
@@ -335,6 +438,9 @@ pub(crate) fn result_text(result: &TaskResult) -> Answer<Option<String>> {
         exit_code,
         checks,
         rehearsed,
+        model,
+        link,
+        confidence,
     } = result;
     text(&ResultShape {
         summary: Cow::from(summary),
@@ -344,6 +450,9 @@ pub(crate) fn result_text(result: &TaskResult) -> Answer<Option<String>> {
         exit_code: *exit_code,
         checks: checks.iter().map(check_shape).collect(),
         rehearsed: *rehearsed,
+        model: model.as_ref().map(Cow::from),
+        link: *link,
+        confidence: *confidence,
     })
     .map(Some)
 }
@@ -360,6 +469,9 @@ pub(crate) fn result(body: Option<&str>) -> Answer<TaskResult> {
         exit_code,
         checks,
         rehearsed,
+        model,
+        link,
+        confidence,
     } = parse("a result", body)?;
     Ok(TaskResult {
         summary: summary.into_owned(),
@@ -369,6 +481,9 @@ pub(crate) fn result(body: Option<&str>) -> Answer<TaskResult> {
         exit_code,
         checks: checks.into_iter().map(check).collect(),
         rehearsed,
+        model: model.map(Cow::into_owned),
+        link,
+        confidence,
     })
 }
 
@@ -468,6 +583,9 @@ mod tests {
             timeout_ms: 1,
             idle_timeout_ms: 2,
             retry_max: 0,
+            deadline_ms: None,
+            window_tokens: None,
+            confidence_min: None,
             on_failure: None,
             planner: false,
             approval: false,
@@ -483,7 +601,16 @@ mod tests {
             key: "b \"quoted\"".into(),
             work: Work::Prompt("line\nbreak \u{0} \u{1F980}".into()),
             agent: "claude".into(),
-            fallback: vec!["codex".into(), "exec".into()],
+            fallback: vec![
+                "codex".into(),
+                Link {
+                    model: Some("m".to_owned()),
+                    timeout_ms: Some(1),
+                    retry_max: Some(0),
+                    window_tokens: Some(2),
+                    ..Link::from("exec")
+                },
+            ],
             model: Some("m".into()),
             role: Some("r\t".into()),
             needs: vec!["a".into()],
@@ -497,6 +624,9 @@ mod tests {
             timeout_ms: u64::MAX,
             idle_timeout_ms: 0,
             retry_max: 2,
+            deadline_ms: Some(9),
+            window_tokens: Some(8),
+            confidence_min: Some(7),
             on_failure: Some(OnFailure::Ask),
             planner: true,
             approval: true,
@@ -554,6 +684,9 @@ mod tests {
                 took_ms: 5,
             }],
             rehearsed: true,
+            model: Some("m".to_owned()),
+            link: 2,
+            confidence: Some(55),
         };
         let body = result_text(&before).unwrap();
         assert_eq!(result(body.as_deref()).unwrap(), before);

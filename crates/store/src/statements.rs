@@ -14,7 +14,7 @@ macro_rules! statements {
 macro_rules! task_columns {
     () => {
         "t.id, t.run, t.state, t.pending, t.rank, t.agent, t.attempt, t.on_agent, t.fence, t.flags, t.held, \
-         t.outcome, t.detail, t.started_at, t.done_at"
+         t.outcome, t.detail, t.started_at, t.done_at, t.link, t.since"
     };
 }
 
@@ -30,7 +30,7 @@ macro_rules! run_columns {
 /// The columns of a lease as [`crate::rows::LeaseRow::read`] takes them.
 macro_rules! lease_columns {
     () => {
-        "task, fence, agent, number, begun, session, pid, ticks, started_at, cancel, blocks, mail"
+        "task, fence, agent, number, begun, session, pid, ticks, started_at, cancel, blocks, mail, breaker, ticket"
     };
 }
 
@@ -124,7 +124,8 @@ statements! {
     TASK_ADD = "INSERT INTO task (id, run, state, pending, rank, agent, attempt, on_agent, fence, flags) \
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, 0, 0, ?7)";
     TASK_SET = "UPDATE task SET state = ?2, pending = ?3, agent = ?4, attempt = ?5, on_agent = ?6, fence = ?7, \
-        flags = ?8, held = ?9, outcome = ?10, detail = ?11, started_at = ?12, done_at = ?13 WHERE id = ?1";
+        flags = ?8, held = ?9, outcome = ?10, detail = ?11, started_at = ?12, done_at = ?13, link = ?14, since = ?15 \
+        WHERE id = ?1";
     TASKS_WAITING = "SELECT id FROM task WHERE id BETWEEN ?2 AND ?3 AND run = ?1 AND state = 0 ORDER BY id";
     TASKS_READY = "SELECT id FROM task WHERE id BETWEEN ?2 AND ?3 AND run = ?1 AND state = 1 ORDER BY id";
     TASKS_PAUSED = "SELECT id FROM task WHERE id BETWEEN ?2 AND ?3 AND run = ?1 AND state = 3 AND held = 1 ORDER BY id";
@@ -155,7 +156,8 @@ statements! {
         "SELECT ", lease_columns!(), " FROM lease WHERE task = ?1 AND fence = ?2 AND until > ?3"
     );
     LEASE_ADD = "INSERT INTO lease (task, fence, owner, until, agent, number, begun, session, pid, ticks, started_at, \
-        cancel, writes, blocks) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 0, ?12, ?13)";
+        cancel, writes, blocks, breaker, ticket) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 0, ?12, ?13, ?14, \
+        ?15)";
     LEASE_REMOVE = "DELETE FROM lease WHERE task = ?1";
     LEASE_START = "UPDATE lease SET session = coalesce(?2, session), pid = coalesce(?3, pid), \
         ticks = coalesce(?4, ticks) WHERE task = ?1";
@@ -263,6 +265,12 @@ statements! {
         "SELECT ", budget_columns!(), " FROM meter_on o JOIN budget ON id = o.budget WHERE o.task = ?1"
     );
     HOLD_FOR_BUDGET = "UPDATE hold SET budget = ?2 WHERE task = ?1";
+    HOLD_FOR_BREAKER = "UPDATE hold SET breaker = ?2 WHERE task = ?1";
+    HOLDS_OF_BREAKER = "SELECT task FROM hold WHERE breaker = ?1 ORDER BY task";
+    BREAKER = "SELECT body FROM breaker WHERE id = ?1";
+    BREAKER_OF = "SELECT id, body FROM breaker WHERE provider = ?1 AND model = ?2 AND credential = ?3";
+    BREAKER_ADD = "INSERT INTO breaker (provider, model, credential, body) VALUES (?1, ?2, ?3, ?4)";
+    BREAKER_SET = "UPDATE breaker SET body = ?2 WHERE id = ?1";
     HOLDS_OF_BUDGET = "SELECT task FROM hold WHERE budget = ?1 ORDER BY task LIMIT ?2";
     ALLOWANCE_SET = "INSERT INTO allowance (account, window, what, exhausted, resets_at, seen_at) \
         VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO UPDATE SET what = excluded.what, \
@@ -350,7 +358,9 @@ statements! {
         a.usage, a.cost, a.cost_nano FROM attempt a JOIN name n ON n.id = a.agent WHERE a.task = ?1 ORDER BY a.number";
     VIEW_ATTEMPT_UNDER_WAY = "SELECT l.number, l.begun, n.text, l.session, l.started_at FROM lease l \
         JOIN name n ON n.id = l.agent WHERE l.task = ?1";
-    VIEW_RESULT = "SELECT result FROM attempt WHERE task = ?1 AND outcome IS NOT NULL ORDER BY number DESC LIMIT 1";
+    VIEW_RESULTS = "SELECT number, outcome, detail, result FROM attempt WHERE task = ?1 AND outcome IS NOT NULL \
+        ORDER BY number";
+    VIEW_BREAKERS = "SELECT provider, model, credential, body FROM breaker ORDER BY provider, model, credential";
     VIEW_ARTIFACT = "SELECT bytes FROM artifact WHERE hash = ?1 AND bytes IS NOT NULL";
     VIEW_EVENTS = "SELECT cursor, at, run, task, kind, a, b, c, body FROM event WHERE cursor > ?1 \
         ORDER BY cursor LIMIT ?2";
@@ -542,6 +552,7 @@ mod tests {
             "VIEW_RUNS_UNDER_WAY",
             "VIEW_BUDGETS",
             "VIEW_ALLOWANCES",
+            "VIEW_BREAKERS",
             "PRUNE_BUDGETS",
             // A row an account and window.
             "ALLOWANCES_EXHAUSTED",

@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, Row, params};
 use wheelhouse_core::analysis::Kind;
+use wheelhouse_core::breaker::{Breaker, Subject};
 use wheelhouse_core::budget::Scope;
 use wheelhouse_core::day::Day;
 use wheelhouse_core::ids::{AgentName, QuestionId, RunId, TaskId, TaskKey};
@@ -9,7 +10,7 @@ use wheelhouse_core::ledger::{Entry, Tally, TallyKey};
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::quota::{Allowance, Window};
 use wheelhouse_core::route::past::{PastTask, Sketch};
-use wheelhouse_core::store::{AttemptView, QuestionView, RunView, TaskView};
+use wheelhouse_core::store::{Answered, AttemptView, QuestionView, RunView, TaskView};
 use wheelhouse_core::task::{Held, TaskState};
 use wheelhouse_core::time::Millis;
 use wheelhouse_core::usage::{Usage, UsageSource};
@@ -41,9 +42,9 @@ pub(crate) fn run_view(row: &Row<'_>) -> Answer<RunView> {
 
 /// Reads `task_view!`.
 pub(crate) fn task_view(connection: &Connection, row: &Row<'_>) -> Answer<TaskView> {
-    let key = TaskKey(row.get(16)?);
-    let body: String = row.get(17)?;
-    let cancel: Option<i64> = row.get(21)?;
+    let key = TaskKey(row.get(18)?);
+    let body: String = row.get(19)?;
+    let cancel: Option<i64> = row.get(23)?;
     let task = TaskRow::read(row)?;
     // A list of tasks is worth showing although the text of one of them is damaged; `spec` says so.
     let needs = shape::task_spec(key.clone(), &body).map_or_else(|_| Vec::new(), |spec| spec.needs);
@@ -64,7 +65,7 @@ pub(crate) fn task_view(connection: &Connection, row: &Row<'_>) -> Answer<TaskVi
         run: RunId(task.run),
         key,
         state: task_state(&task, row)?,
-        agent: AgentName(row.get(15)?),
+        agent: AgentName(row.get(17)?),
         priority: i32::try_from(-task.rank).or_else(|_| damaged("a priority", -task.rank))?,
         attempt: task.attempt,
         fence: task.fence,
@@ -92,13 +93,13 @@ fn task_state(task: &TaskRow, row: &Row<'_>) -> Answer<TaskState> {
 }
 
 fn held(reason: Option<Reason>, row: &Row<'_>) -> Answer<Held> {
-    let until = row.get::<_, Option<u64>>(18)?.map(Millis);
-    let question = row.get::<_, Option<u64>>(19)?.map(QuestionId);
-    let with = row.get::<_, Option<String>>(20)?.map(TaskKey);
+    let until = row.get::<_, Option<u64>>(20)?.map(Millis);
+    let question = row.get::<_, Option<u64>>(21)?.map(QuestionId);
+    let with = row.get::<_, Option<String>>(22)?.map(TaskKey);
     Ok(match (reason, until, question, with) {
         (Some(Reason::Paused), ..) => Held::Paused,
         (Some(Reason::Budget), ..) => Held::Budget {
-            scope: match row.get::<_, Option<String>>(22)?.map(|scope| scope.parse()) {
+            scope: match row.get::<_, Option<String>>(24)?.map(|scope| scope.parse()) {
                 Some(Ok(scope)) => scope,
                 Some(Err(_)) => return damaged("the scope of a budget", "something else"),
                 None => Scope::Task(TaskId(row.get(0)?)),
@@ -113,6 +114,29 @@ fn held(reason: Option<Reason>, row: &Row<'_>) -> Answer<Held> {
         (Some(Reason::Conflict), _, _, Some(with)) => Held::Conflict { with },
         (reason, ..) => return damaged("what a held task waits for", format!("{reason:?} alone")),
     })
+}
+
+/// Reads a try that ended, with what it came to.
+pub(crate) fn answered(row: &Row<'_>) -> Answer<Answered> {
+    let Some(outcome) = outcome(row, 1)? else {
+        return damaged("the outcome of a try that ended", "nothing");
+    };
+    Ok(Answered {
+        number: row.get(0)?,
+        outcome,
+        result: shape::result(row.get::<_, Option<String>>(3)?.as_deref())?,
+    })
+}
+
+/// Reads a breaker.
+pub(crate) fn breaker(row: &Row<'_>) -> Answer<(Subject, Breaker)> {
+    let subject = Subject {
+        provider: row.get(0)?,
+        model: row.get(1)?,
+        credential: row.get(2)?,
+    };
+    let kept = shape::breaker(&row.get::<_, String>(3)?)?;
+    Ok((subject, kept.breaker))
 }
 
 /// Reads a try that ended or was interrupted.

@@ -324,6 +324,8 @@ impl Work<'_> {
                 detail,
                 row.started_at.map(int),
                 row.done_at.map(int),
+                row.link,
+                row.since.map(int),
             ])?;
             let ready = (row.state == State::Ready).then_some(row.agent);
             if row.listed != ready {

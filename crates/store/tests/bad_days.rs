@@ -244,6 +244,7 @@ fn a_wall_clock_that_jumps_ends_no_lease_and_stops_no_retry() {
     let now = events_at(&store).pop().unwrap();
     let again = Next::TryAt {
         at: now.after(Duration::from_secs(1)),
+        link: 0,
         agent: "exec".into(),
         quota: false,
     };
@@ -527,6 +528,7 @@ fn a_task_that_changes_hands_within_a_commit_is_listed_once() {
     submit(&mut store, &["a"]);
     let next = Next::TryAt {
         at: START,
+        link: 0,
         agent: "other".into(),
         quota: false,
     };

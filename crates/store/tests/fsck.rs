@@ -81,6 +81,7 @@ fn furnish(path: &Path) {
     apply(settle(lease("t3"), ended(Outcome::Crashed)));
     let again = Next::TryAt {
         at: Millis(u64::MAX),
+        link: 0,
         agent: "exec".into(),
         quota: false,
     };

@@ -75,6 +75,25 @@ pub(super) fn choose(what: What, wanted: &str, offers: &Value, session: &str) ->
     }))
 }
 
+/// The model that a session will work with: the one that is wanted, where it is offered, else the one that is set.
+pub(super) fn chosen(wanted: Option<&str>, offers: &Value) -> Option<String> {
+    let option = option("model", offers);
+    let list = &offers["models"];
+    let current = match option {
+        Some(option) => option["currentValue"].as_str(),
+        None => list["currentModelId"].as_str(),
+    };
+    let choices = match option {
+        Some(option) => values(&option["options"]),
+        None => {
+            let all = list["availableModels"].as_array().into_iter().flatten();
+            all.filter_map(|one| one["modelId"].as_str()).collect()
+        }
+    };
+    let wanted = wanted.and_then(|wanted| find(wanted, &choices, current));
+    wanted.or(current).map(str::to_owned)
+}
+
 fn option<'a>(name: &str, offers: &'a Value) -> Option<&'a Value> {
     let options = offers["configOptions"].as_array()?;
     let by = |field: &str| options.iter().find(|option| option[field] == name);
@@ -169,6 +188,10 @@ mod tests {
 
     #[test]
     fn what_is_not_offered_is_said_with_what_is() {
+        assert_eq!(chosen(None, &codex()).as_deref(), Some("gpt-5.5[high]"));
+        assert_eq!(chosen(Some("gpt-6"), &codex()).as_deref(), Some("gpt-6[medium]"));
+        assert_eq!(chosen(None, &opencode()).as_deref(), Some("a/x"));
+        assert_eq!(chosen(None, &json!({})), None);
         let words = choose(What::Model, "gpt-7", &codex(), "S").unwrap_err();
         assert_eq!(words, "the agent has no model gpt-7; it has gpt-6[low], gpt-6[medium]");
         assert!(

@@ -18,7 +18,7 @@ use super::decode::{Decoder, Request, Signal};
 use super::failure::{self, NO_SUCH_METHOD};
 use super::opening::{HISTORY_TOLD, Opening};
 use super::recipe::{EndsBy, Loads, ModelBy, Recipe};
-use super::settings::{Setting, What, choose};
+use super::settings::{Setting, What, choose, chosen};
 use crate::converse::{Conversed, Outbox, Protocol, Standing};
 use crate::decode::Turn;
 use crate::decode::jsonl::Line;
@@ -214,6 +214,10 @@ impl Talk {
         };
         let wanted = [(What::Mode, self.mode.take()), (What::Model, self.model.take())];
         for (what, wanted) in wanted {
+            if what == What::Model {
+                let model = chosen(wanted.as_deref(), self.decoder.offers());
+                out.events.extend(model.map(AgentEvent::Model));
+            }
             let Some(wanted) = wanted else { continue };
             match choose(what, &wanted, self.decoder.offers(), &session) {
                 Ok(setting) => self.settings.extend(setting),

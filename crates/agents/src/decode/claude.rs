@@ -501,7 +501,11 @@ impl Claude {
         }
         let first = self.version.is_none();
         self.in_turn = true;
-        self.model = init.model.string();
+        let model = init.model.string();
+        if model != self.model {
+            events.extend(model.clone().map(AgentEvent::Model));
+        }
+        self.model = model;
         self.version = init.claude_code_version.string();
         self.api_key_source = init.api_key_source.string();
         for server in init.mcp_servers.items() {

@@ -253,6 +253,7 @@ impl CodexApp {
             if let Some(thread) = result.thread.read::<ThreadLine<'_>>() {
                 self.opened(&thread, events);
                 self.model = result.model.string().or_else(|| thread.model.string());
+                events.extend(self.model.clone().map(AgentEvent::Model));
             }
             if let Some(turn) = result.turn.read::<TurnLine<'_>>() {
                 self.turn = turn.id.string();

@@ -4,7 +4,9 @@
 use std::path::Path;
 
 use serde_json::json;
+use wheelhouse_core::breaker::Subject;
 use wheelhouse_core::ids::AgentName;
+use wheelhouse_core::time::Millis;
 
 use super::doctor_probe::{self, Probed};
 use crate::app::App;
@@ -12,7 +14,9 @@ use crate::args;
 use crate::config;
 use crate::exit;
 use crate::failure::Outcome;
+use crate::gather;
 use crate::host;
+use crate::moment::now;
 use crate::probe::{self, Answer};
 use crate::roster::{self, BACKENDS};
 use crate::show::doc::{Cell, Table, Tone};
@@ -68,6 +72,7 @@ impl Finding {
 pub(crate) fn doctor(app: &App, args: &args::Doctor) -> Outcome {
     let mut findings = vec![system(), processes(), shell(), git(app), configuration(app)];
     findings.extend(stored(app));
+    findings.extend(left_alone(app));
     let probed = match &args.probe {
         Some(names) => doctor_probe::probe(app, names, args.yes)?,
         None => Vec::new(),
@@ -235,6 +240,8 @@ fn git_version(line: &str) -> Option<(u32, u32)> {
 }
 
 const PROJECT: &str = "project";
+/// The area of those that failed.
+const BREAKERS: &str = "breakers";
 
 fn configuration(app: &App) -> Finding {
     match app.settings(None) {
@@ -253,6 +260,27 @@ fn configuration(app: &App) -> Finding {
 }
 
 /// The state directory, without making one.
+/// Whom nobody asks for a while because it failed too often.
+fn left_alone(app: &App) -> Vec<Finding> {
+    let now = now();
+    let breakers = state::look(&app.place)
+        .ok()
+        .flatten()
+        .and_then(|mut reader| gather::barred(reader.as_mut(), now).ok());
+    let finding = |(subject, until): (Subject, Millis)| {
+        let found = format!(
+            "{} failed too often and is left alone {}",
+            subject.provider,
+            words::until(until, now)
+        );
+        Finding::new(BREAKERS, &subject.model, Health::Gap, found).next(format!(
+            "its tasks go to the next of their chain or wait; then one of them tries it. `{}` is what it asks with",
+            subject.credential
+        ))
+    };
+    breakers.into_iter().flatten().map(finding).collect()
+}
+
 fn stored(app: &App) -> Vec<Finding> {
     let place = &app.place;
     let dir = &place.state_dir;

@@ -8,7 +8,7 @@ use crate::app::App;
 use crate::args;
 use crate::exit;
 use crate::failure::Outcome;
-use crate::json::{self as wire, task_name};
+use crate::json::{page, task_name};
 use crate::show::{task, words};
 use crate::state;
 use crate::terminal::plain;
@@ -34,10 +34,7 @@ pub(crate) fn result(app: &App, args: &args::ResultOf) -> Outcome {
         );
     }
     if app.terminal.json {
-        app.terminal.print_json(&json!({
-            "task": wire::Task::from(&found),
-            "result": wire::TaskResultDoc::from(&result),
-        }))?;
+        app.terminal.print_json(&page::result(reader.as_mut(), &found)?)?;
         return Ok(exit::OK);
     }
     let summary = result.summary.trim_end();

@@ -266,6 +266,31 @@ pub(crate) const KEYS: &[Key] = &[
         about: "What all tasks together may spend in one life of an engine, in dollars.",
     },
     Key {
+        pattern: "quota",
+        kind: Kind::Word(&["reroute", "wait"]),
+        default: Some("\"reroute\""),
+        about: "What happens to a task whose account is used up: `reroute` asks the next agent of its chain that can be \
+                asked, and waits where there is none; `wait` keeps it with its agent until the allowance returns.",
+    },
+    Key {
+        pattern: "breaker.failures",
+        kind: Kind::Count { min: 1, max: 1_000 },
+        default: Some("3"),
+        about: "A provider, model and credential is left alone after so many failures in a row.",
+    },
+    Key {
+        pattern: "breaker.failed_percent",
+        kind: Kind::Count { min: 1, max: 100 },
+        default: Some("50"),
+        about: "It is also left alone when so many percent of at least 10 tries of the last minute failed.",
+    },
+    Key {
+        pattern: "breaker.open",
+        kind: Kind::Span,
+        default: Some("\"30s\""),
+        about: "How long it is left alone at first; then one task tries it, and each failure doubles the time, up to 15m.",
+    },
+    Key {
         pattern: "agents.*.billing",
         kind: Kind::Text,
         default: None,

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use wheelhouse_core::breaker;
 use wheelhouse_core::budget::Scope;
 use wheelhouse_core::money::parse_usd;
 use wheelhouse_core::policy::{Decision, Rule};
 use wheelhouse_core::price::Billing;
+use wheelhouse_core::quota;
 use wheelhouse_core::report::Fee;
 use wheelhouse_core::spec::EnvTemplate;
 
@@ -54,6 +56,10 @@ pub(crate) struct Settings {
     pub(crate) context: wheelhouse_context::settings::Settings,
     /// `budget.*`, in nano-dollars
     pub(crate) budgets: Vec<(Scope, u64)>,
+    /// What happens to a task whose account is used up.
+    pub(crate) quota: quota::Policy,
+    /// When providers are left alone that fail.
+    pub(crate) breaker: breaker::Policy,
     /// `agents.*`
     pub(crate) agents: BTreeMap<String, AgentSettings>,
     /// `accounts.*.parallel_max`
@@ -124,6 +130,8 @@ impl Merged {
             routing_file: self.text("routing.file"),
             retention: Duration::from_secs(self.count("retention.days").saturating_mul(86_400)),
             budgets: self.budgets(),
+            quota: self.quota(),
+            breaker: self.breaker(),
             accounts: self.accounts(),
             context,
             fees,
@@ -260,6 +268,25 @@ impl Merged {
         .into_iter()
         .filter_map(limit)
         .collect()
+    }
+
+    fn quota(&self) -> quota::Policy {
+        match self.text("quota").as_str() {
+            "wait" => quota::Policy::Wait,
+            _ => quota::Policy::Reroute,
+        }
+    }
+
+    fn breaker(&self) -> breaker::Policy {
+        let open_ms = u64::try_from(self.span("breaker.open").as_millis()).unwrap_or(u64::MAX);
+        let usual = breaker::Policy::default();
+        breaker::Policy {
+            streak_max: narrow(self.count("breaker.failures")),
+            failed_percent: narrow(self.count("breaker.failed_percent")),
+            open_ms,
+            open_max_ms: usual.open_max_ms.max(open_ms),
+            ..usual
+        }
     }
 
     fn accounts(&self) -> BTreeMap<String, u32> {
@@ -402,6 +429,10 @@ pub(super) mod tests {
                 "routing.file" => "routing.file = \"r.yaml\"",
                 "agents.*.roster" => "agents.exec.roster = \"m\"",
                 "retention.days" => "retention.days = 7",
+                "quota" => "quota = \"wait\"",
+                "breaker.failures" => "breaker.failures = 7",
+                "breaker.failed_percent" => "breaker.failed_percent = 7",
+                "breaker.open" => "breaker.open = \"7s\"",
                 "budget.day" => "budget.day = \"7\"",
                 "budget.hour" => "budget.hour = 7",
                 "budget.session" => "budget.session = 0.5",

@@ -73,6 +73,27 @@ fn source(hands: &Hands, provider: &Provider, settings: &AgentSettings) -> Sourc
     }
 }
 
+/// Who serves what an agent asks: the API and where it is, or the backend's program.
+pub(super) fn served_by(kind: &str, settings: &AgentSettings) -> String {
+    let api = &settings.api;
+    match (&api.api, &api.base_url) {
+        (Some(api), Some(url)) => format!("{api} at {url}"),
+        (Some(api), None) => api.clone(),
+        (None, _) => kind.to_owned(),
+    }
+}
+
+/// What an agent's login or key is called: where the key comes from, else the program that holds the login. Never the key.
+pub(super) fn credential(kind: &str, settings: &AgentSettings) -> Option<String> {
+    let Some(provider) = settings.api.api.as_deref().and_then(provider) else {
+        return Some(kind.to_owned());
+    };
+    match place(provider, settings) {
+        Place::Variable(name) | Place::File(name) => Some(name.to_owned()),
+        Place::Helper(_) | Place::Nowhere => None,
+    }
+}
+
 /// Where a key is.
 enum Place<'a> {
     Nowhere,

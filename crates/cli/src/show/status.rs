@@ -21,6 +21,10 @@ pub(crate) fn lines(screen: &Screen, engine: Engine, now: Millis, width: usize, 
         let more = words::count(screen.open_more as u64, "more run");
         lines.push(paint.dim(&format!("… and {more} that are not finished")));
     }
+    if !screen.breakers.is_empty() {
+        lines.push(String::new());
+        lines.extend(breaker_lines(screen, now, width, paint));
+    }
     if !screen.overlaps.is_empty() {
         lines.push(String::new());
         lines.extend(overlap_lines(screen, width, paint));
@@ -48,6 +52,20 @@ pub(crate) fn lines(screen: &Screen, engine: Engine, now: Millis, width: usize, 
         lines.push(paint.dim(&format!("… and {more}")));
     }
     lines
+}
+
+/// Whom nobody asks for a while.
+fn breaker_lines(screen: &Screen, now: Millis, width: usize, paint: Paint) -> Vec<String> {
+    let mut table = Table::new(&["", "", "", ""]);
+    for (subject, until) in &screen.breakers {
+        table.row([
+            Cell::toned("left alone", Tone::Warm),
+            subject.provider.as_str().into(),
+            subject.model.as_str().into(),
+            Cell::toned(format!("{}: it failed too often", words::until(*until, now)), Tone::Dim),
+        ]);
+    }
+    table.text_of(width, paint)
 }
 
 fn engine_line(screen: &Screen, engine: Engine, width: usize, paint: Paint) -> String {

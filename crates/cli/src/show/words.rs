@@ -192,6 +192,11 @@ pub(crate) fn held_note(held: &Held, run: RunId, now: Millis) -> String {
 }
 
 /// Which budget is in the way, and what makes room in it.
+/// A moment to come: `until 12:03:10 (in 27s)`.
+pub(crate) fn until(until: Millis, now: Millis) -> String {
+    format!("until {} (in {})", clock(until, now), human(until.since(now)))
+}
+
 fn held_budget(scope: &Scope, until: Option<Millis>, run: RunId, now: Millis) -> String {
     let raise = match scope {
         Scope::Task(_) => format!("`wheelhouse budget raise {run}/… USD`"),

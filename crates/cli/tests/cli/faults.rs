@@ -6,7 +6,7 @@ use wheelhouse_testkit::model_api::{ModelApi, Script};
 use crate::House;
 
 /// The fault, the class it is given, and how often the failing model is asked before the other one is.
-const MATRIX: [(&str, &str, usize); 18] = [
+const MATRIX: [(&str, &str, usize); 20] = [
     ("500", "overloaded", 2),
     ("429", "rate_limited", 2),
     ("429-retry-after-1", "rate_limited", 2),
@@ -25,6 +25,8 @@ const MATRIX: [(&str, &str, usize); 18] = [
     ("oversize", "context_too_long", 1),
     ("404-retired", "unavailable", 1),
     ("401", "auth", 1),
+    ("quota", "quota", 1),
+    ("quota-retry-after-3600", "quota", 1),
 ];
 
 /// One agent a fault, and one that is well.
@@ -89,10 +91,10 @@ fn every_fault_leads_to_the_next_agent_after_as_many_tries_as_are_of_use() {
 }
 
 #[test]
-fn a_used_up_allowance_holds_the_task_until_it_returns() {
+fn a_used_up_allowance_holds_the_task_where_that_is_wanted() {
     let fake = ModelApi::start(Script::default()).unwrap();
     let house = house(&fake, &["quota-retry-after-3600"]);
-    let running = house.start(&["run", "plan.yaml"]);
+    let running = house.start(&["run", "plan.yaml", "--set", "quota=wait"]);
     house.until_task("tquota-retry-after-3600", "held");
     let task = house.json(&["status", "tquota-retry-after-3600"]);
     assert_eq!(task["task"]["held"]["reason"], "quota", "{task:#}");

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may end that way")]
 
 mod budget;
+mod chains;
 mod compat;
 mod config;
 mod crew_money;

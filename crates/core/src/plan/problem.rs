@@ -306,6 +306,10 @@ pub const CODES: &[(&str, &str)] = &[
     ("no-tasks", "the output of a planner task holds no list of tasks"),
     ("nobody", "no agent here can do a task that leaves open who does it"),
     (
+        "nobody-serves",
+        "warning: a chain names a model that no agent here serves",
+    ),
+    (
         "not-isolated",
         "`merge`, `protect` or `edits: patch` of a task without isolation",
     ),
@@ -334,6 +338,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("too-many-retries", "`retry` above the limit of two"),
     ("too-many-tasks", "more tasks than the limit"),
     ("unknown-agent", "no agent of that name is configured"),
+    ("unknown-chain", "a chain that the routing file does not have"),
     ("unknown-field", "a result has no such field"),
     ("unknown-key", "a key that plans do not have"),
     ("unknown-task", "no task has that id"),

@@ -152,6 +152,7 @@ impl<'a> Walk<'a, '_, '_> {
                 .take("fallback")
                 .map(|node| self.texts(node, "fallback"))
                 .unwrap_or_default(),
+            chain: fields.take("chain").and_then(|node| self.text(node, "chain")),
             model: fields.take("model").and_then(|node| self.text(node, "model")),
             role: fields.take("role").and_then(|node| self.text(node, "role")),
             needs: self.needs(&mut fields),
@@ -173,6 +174,10 @@ impl<'a> Walk<'a, '_, '_> {
                 .take("idle_timeout")
                 .and_then(|node| self.duration(node, "idle_timeout")),
             retry: fields.take("retry").and_then(|node| self.retry(node)),
+            deadline: fields.take("deadline").and_then(|node| self.duration(node, "deadline")),
+            confidence: fields
+                .take("confidence")
+                .and_then(|node| self.percent(node, "confidence")),
             on_failure: fields.take("on_failure").and_then(|node| self.on_failure(node)),
             plan: fields.take("plan").and_then(|node| self.boolean(node, "plan")),
             approval: fields.take("approval").and_then(|node| self.boolean(node, "approval")),
@@ -443,6 +448,14 @@ impl<'a> Walk<'a, '_, '_> {
                 None
             }
         }
+    }
+
+    fn percent(&mut self, node: &'a Node, key: &str) -> Option<At<u8>> {
+        let value = self.integer(node, key, 0, 100)?;
+        Some(At {
+            value: u8::try_from(value).ok()?,
+            at: node.at,
+        })
     }
 
     fn retry(&mut self, node: &'a Node) -> Option<At<Retry>> {

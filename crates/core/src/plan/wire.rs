@@ -100,9 +100,12 @@ pub(crate) struct Task {
     pub(crate) prompt_file: Option<At<String>>,
     /// Who does it: a configured agent, or `auto`.
     pub(crate) agent: Option<At<String>>,
-    /// Who does it next, in order, when the failure says to move on.
+    /// Who does it next, in order, when the failure says to move on: agents, or models that somebody here serves.
     #[schemars(with = "Option<Words>")]
     pub(crate) fallback: Vec<At<String>>,
+    /// A chain of the routing file in place of `agent`, `model` and `fallback`: who does it, who follows, each with its
+    /// own timeout and retries.
+    pub(crate) chain: Option<At<String>>,
     /// A model for the agent.
     pub(crate) model: Option<At<String>>,
     /// A role or system prompt for the agent.
@@ -133,6 +136,12 @@ pub(crate) struct Task {
     pub(crate) idle_timeout: Option<At<Duration>>,
     /// How often it may be tried again on one agent.
     pub(crate) retry: Option<At<Retry>>,
+    /// How long all tries together may take, over all agents and waits for retries; else the sum of what all may take.
+    pub(crate) deadline: Option<At<Duration>>,
+    /// An answer that states less confidence than this, 0 to 100, is weak: the next agent is asked, and the best answer
+    /// kept. 30 where nothing is said; an answer that states none passes.
+    #[schemars(with = "Option<u8>", range(min = 0, max = 100))]
+    pub(crate) confidence: Option<At<u8>>,
     /// What a failure leads to, in place of the table of outcomes.
     pub(crate) on_failure: Option<At<OnFailure>>,
     /// Its output is a list of tasks that are added to the run.

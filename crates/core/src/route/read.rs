@@ -4,7 +4,7 @@
 //! reported with its place, unknown keys with the nearest known one. What the file *means* is decided elsewhere.
 
 use crate::analysis::Kind;
-use crate::chain::{CONFIDENCE_MIN, Chain, ENTRIES_MAX, Entry as ChainEntry, RETRIES_MAX};
+use crate::chain::{Chain, LINKS_MAX, Named, RETRIES_READ_MAX};
 use crate::day::Day;
 use crate::plan::problem::{Problem, Problems, Reporter, shortened};
 use crate::plan::tree::{self, Kind as Node, Node as TreeNode, Tree};
@@ -220,9 +220,9 @@ impl<'a> Reading<'a, '_, '_> {
         let about = self.walk.about.clone();
         let entries = self.list(node, name, Self::chain_entry);
         self.walk.about = about;
-        if entries.len() > ENTRIES_MAX {
+        if entries.len() > LINKS_MAX {
             let message = format!(
-                "{} has {} entries; the limit is {ENTRIES_MAX}",
+                "{} has {} entries; the limit is {LINKS_MAX}",
                 self.walk.about,
                 entries.len()
             );
@@ -238,13 +238,11 @@ impl<'a> Reading<'a, '_, '_> {
         }
         Some(Chain {
             name: name.to_owned(),
-            entries,
-            confidence_min: CONFIDENCE_MIN,
-            spend_max_nano: None,
+            links: entries,
         })
     }
 
-    fn chain_entry(&mut self, node: &'a TreeNode) -> Option<ChainEntry> {
+    fn chain_entry(&mut self, node: &'a TreeNode) -> Option<Named> {
         let mut fields = self.fields(node)?;
         let name = fields.take("model").or_else(|| fields.take("agent"));
         let Some(name) = name else {
@@ -259,15 +257,12 @@ impl<'a> Reading<'a, '_, '_> {
             .and_then(|node| self.walk.duration(node, "timeout"));
         let retry = fields
             .take("retry")
-            .and_then(|node| self.count(node, "retry", 0, u64::from(RETRIES_MAX)));
+            .and_then(|node| self.count(node, "retry", 0, u64::from(RETRIES_READ_MAX)));
         self.walk.finish(fields);
-        Some(ChainEntry {
+        Some(Named {
             name,
             timeout_ms: timeout.map(|timeout| timeout.value.ms),
             retry: retry.unwrap_or(0),
-            window_tokens: None,
-            expected_ms: None,
-            cost_max_nano: None,
         })
     }
 

@@ -129,9 +129,9 @@ fn the_chains_and_agents_of_the_guide_are_read_unchanged() {
     assert_eq!(warnings, []);
     let chain = |name: &str| routing.chains.iter().find(|chain| chain.name == name).unwrap();
     let told = |name| -> Vec<(&str, Option<u64>, u32)> {
-        let entries = chain(name).entries.iter();
-        entries
-            .map(|entry| (entry.name.as_str(), entry.timeout_ms, entry.retry))
+        let links = chain(name).links.iter();
+        links
+            .map(|link| (link.name.as_str(), link.timeout_ms, link.retry))
             .collect()
     };
     assert_eq!(
@@ -158,7 +158,6 @@ fn the_chains_and_agents_of_the_guide_are_read_unchanged() {
             ("claude-sonnet-4-6", Some(15_000), 1)
         ]
     );
-    assert_eq!(chain("reasoning").confidence_min, 30);
     let agents: Vec<(&str, &str, bool)> = routing
         .agents
         .iter()
@@ -179,7 +178,7 @@ fn the_chains_and_agents_of_the_guide_are_read_unchanged() {
 fn the_chain_of_a_rules_name_says_who_follows() {
     let router = router(GUIDE, crew(), Vec::new());
     let choice = router.decide(&ask("generate content from template"));
-    let follow: Vec<&str> = choice.fallback.iter().map(AgentName::as_str).collect();
+    let follow: Vec<&str> = choice.fallback.iter().map(|link| link.agent.as_str()).collect();
     assert_eq!(follow, ["api-gpt-4o", "api-grok-3"]);
 }
 

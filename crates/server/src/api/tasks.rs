@@ -149,18 +149,11 @@ async fn one(State(faces): State<Faces>, Path(path): Path<(String, String)>) -> 
 }
 
 async fn result(State(faces): State<Faces>, Path(path): Path<(String, String)>) -> Documented {
-    let (task, result) = faces
-        .desk
-        .read(move |reader| {
-            let task = name::task(reader, &named(path))?;
-            let result = verb::result(reader, &task)?;
-            Ok((task, result))
-        })
-        .await?;
-    Ok(Json(json!({
-        "task": document::Task::from(&task),
-        "result": document::TaskResultDoc::from(&result),
-    })))
+    let document = faces.desk.read(move |reader| {
+        let task = name::task(reader, &named(path))?;
+        page::result(reader, &task)
+    });
+    Ok(Json(document.await?))
 }
 
 async fn artifact(

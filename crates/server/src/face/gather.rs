@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+use wheelhouse_core::breaker::{Breaker, Subject};
 use wheelhouse_core::ids::{RunId, TaskKey};
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::report::TaskSum;
@@ -13,7 +14,9 @@ use wheelhouse_core::task::TaskState;
 use wheelhouse_core::time::Millis;
 use wheelhouse_engine::worktree::{Overlap, overlaps_seen};
 
+use super::document::answer::Answer;
 use super::failure::Failure;
+use super::moment::now;
 
 /// How many runs the screen shows that are not finished.
 const OPEN_RUNS_MAX: usize = 8;
@@ -52,6 +55,8 @@ pub struct Screen {
     pub questions: Vec<QuestionView>,
     /// Files that running tasks of one run change at the same time.
     pub overlaps: Vec<(RunId, Overlap)>,
+    /// Whom nobody is to ask for a while, and until when.
+    pub breakers: Vec<(Subject, Millis)>,
 }
 
 /// A run with the tasks worth a row.
@@ -82,7 +87,14 @@ pub fn screen(reader: &mut dyn Reader, state_dir: &Path) -> Result<Screen, Failu
         finished: finished.into_iter().take(FINISHED_RUNS_MAX).collect(),
         finished_more: finished_total.saturating_sub(FINISHED_RUNS_MAX),
         questions: reader.open_questions()?,
+        breakers: barred(reader, now())?,
     })
+}
+
+/// Whom nobody is to ask at that moment, and until when.
+pub fn barred(reader: &mut dyn Reader, now: Millis) -> Result<Vec<(Subject, Millis)>, Failure> {
+    let open = |(subject, breaker): (Subject, Breaker)| Some((subject, breaker.open_until(now)?));
+    Ok(reader.breakers()?.into_iter().filter_map(open).collect())
 }
 
 /// The screen of one run.
@@ -99,6 +111,7 @@ pub fn screen_of(reader: &mut dyn Reader, run: RunView, state_dir: &Path) -> Res
         open_more: 0,
         finished: Vec::new(),
         finished_more: 0,
+        breakers: barred(reader, now())?,
     })
 }
 
@@ -176,8 +189,10 @@ pub struct Detail {
     pub routed: Option<String>,
     /// Its tries.
     pub attempts: Vec<AttemptView>,
-    /// What its last try produced.
+    /// What it produced.
     pub result: Option<TaskResult>,
+    /// Where that comes from.
+    pub answer: Option<Answer>,
     /// Its whole output, when it ended well and is short enough for a report.
     pub output: Option<String>,
 }
@@ -223,6 +238,7 @@ pub fn detail(reader: &mut dyn Reader, task: TaskView) -> Result<Detail, Failure
     };
     Ok(Detail {
         attempts: reader.attempts(task.id)?,
+        answer: Answer::read(reader, &task)?,
         result,
         output,
         task,

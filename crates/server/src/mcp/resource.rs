@@ -8,7 +8,6 @@ use std::sync::{Mutex, PoisonError};
 
 use rmcp::model::{ReadResourceResult, Resource, ResourceContents, ResourceTemplate, ResourceUpdatedNotificationParam};
 use rmcp::service::{Peer, RoleServer};
-use serde_json::json;
 use wheelhouse_core::store::Reader;
 
 use crate::api::{Faces, logs};
@@ -16,7 +15,7 @@ use crate::face::document::{self, page, task_name};
 use crate::face::exit;
 use crate::face::failure::Failure;
 use crate::face::moment::now;
-use crate::face::{gather, name, verb};
+use crate::face::{gather, name};
 
 /// How many runs and tasks a list names, newest runs first.
 const LISTED_MAX: usize = 100;
@@ -150,8 +149,7 @@ fn document_of(reader: &mut dyn Reader, named: &Named) -> Result<serde_json::Val
         }
         Named::Result(task) => {
             let task = name::task(reader, task)?;
-            let result = verb::result(reader, &task)?;
-            Ok(json!(document::TaskResultDoc::from(&result)))
+            page::result(reader, &task)
         }
     }
 }

@@ -52,7 +52,8 @@ impl Work<'_> {
         if rows.is_empty() {
             return Ok(free);
         }
-        let model = spec.model.clone().or(payer.model);
+        let link = self.task(id)?.link;
+        let model = spec.link(link).and_then(|link| link.model).or(payer.model);
         let kind = ledger::kind(spec);
         let estimate = terms.estimate(self.experience(&agent, model.as_deref(), kind)?);
         let views: Vec<Budget> = rows.iter().filter_map(|row| row.kept.view()).collect();

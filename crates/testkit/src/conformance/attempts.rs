@@ -19,6 +19,7 @@ fn began(claimed: &Claimed) -> (u32, u32, &str) {
 fn move_to(t: &mut Trial, claimed: &Claimed, agent: &str, quota: bool) {
     let next = Next::TryAt {
         at: t.clock.now(),
+        link: 0,
         agent: agent.into(),
         quota,
     };
@@ -266,6 +267,7 @@ pub(super) fn usage_and_cost_add_up_over_the_run(t: &mut Trial) {
     // A try on quota counts for nothing but for what it consumed.
     let next = Next::TryAt {
         at: t.clock.now(),
+        link: 0,
         agent: "exec".into(),
         quota: true,
     };
@@ -275,7 +277,9 @@ pub(super) fn usage_and_cost_add_up_over_the_run(t: &mut Trial) {
             next,
             usage: reported(10),
             cost: Cost::Priced(5),
-            ..ended(Outcome::Quota { resets_at: None })
+            ..ended(Outcome::Quota {
+                resets_at: Some(t.clock.now()),
+            })
         },
     );
     let again = t.claim_one("a");
@@ -332,10 +336,14 @@ pub(super) fn artifacts_and_results_are_stored_with_the_end(t: &mut Trial) {
             took_ms: 12,
         }],
         rehearsed: true,
+        model: Some("m-1".to_owned()),
+        link: 3,
+        confidence: Some(0),
     };
     let first = t.claim_one("a");
     let next = Next::TryAt {
         at: t.clock.now(),
+        link: 0,
         agent: "exec".into(),
         quota: false,
     };

@@ -166,6 +166,7 @@ pub(super) fn a_cancelled_settlement_is_the_end(t: &mut Trial) {
     t.apply(Command::CancelTask { task: a });
     let next = Next::TryAt {
         at: t.clock.now(),
+        link: 0,
         agent: "exec".into(),
         quota: false,
     };

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use wheelhouse_core::chain;
 use wheelhouse_core::event::{Event, Happened};
 use wheelhouse_core::ids::{AttemptNumber, Cursor, Fence, RunId, TaskId};
 use wheelhouse_core::outcome::Outcome;
@@ -256,6 +257,10 @@ impl Witness {
                 (tale.fence, tale.attempt, tale.repeats) = (*fence, *attempt, false);
                 self.enter_running(tale);
             }
+            // What stands in the way of a task is said before anybody is asked.
+            Happened::AttemptReported { attempt, kind, .. } if kind == chain::REPORT_KIND && from == P::Ready => {
+                self.rule("a chain speaks of the last try", *attempt == tale.attempt);
+            }
             Happened::AttemptStarted { attempt, .. } | Happened::AttemptReported { attempt, .. } => {
                 self.rule("only a running try says something", tale.is_running(*attempt));
             }
@@ -281,8 +286,7 @@ impl Witness {
             Happened::TaskHeld { held } => {
                 self.rule("a hold fits what came before it", hold_fits(held, from, paused));
                 // Out of money the try goes on under its number; before a first try there is none to repeat.
-                tale.repeats |=
-                    matches!(held, Held::Quota { .. }) || (from == P::Ended && matches!(held, Held::Budget { .. }));
+                tale.repeats |= from == P::Ended && matches!(held, Held::Quota { .. } | Held::Budget { .. });
                 tale.phase = P::Held;
             }
             Happened::SpendingBooked { usage, .. } => {
@@ -372,9 +376,8 @@ fn hold_fits(held: &Held, from: Phase, paused: bool) -> bool {
         Held::Paused => paused && matches!(from, P::Waiting | P::Ready | P::Loose),
         Held::Approval { .. } => matches!(from, P::Waiting | P::Loose),
         Held::Conflict { .. } => from == P::Ready,
-        Held::Question { .. } | Held::MergeConflict { .. } | Held::Quota { .. } | Held::Retry { .. } => {
-            from == P::Ended
-        }
-        Held::Budget { .. } => matches!(from, P::Ready | P::Ended),
+        Held::Question { .. } | Held::MergeConflict { .. } => from == P::Ended,
+        // Before a try, when nobody of a chain can be asked.
+        Held::Budget { .. } | Held::Quota { .. } | Held::Retry { .. } => matches!(from, P::Ready | P::Ended),
     }
 }

@@ -23,6 +23,7 @@ pub mod trial;
 mod attempts;
 mod audit;
 mod cancel;
+mod chains;
 mod claims;
 mod crew;
 mod crew_money;
@@ -144,6 +145,16 @@ suite! { $
         one_claim_holds_a_bounded_number_of_conflicts
         a_held_task_wakes_at_its_moment
         a_claim_says_when_to_ask_again;
+    chains:
+        a_breaker_holds_who_has_nobody_else_and_a_single_probe_decides
+        those_who_wait_for_a_probe_go_on_with_its_end
+        a_probe_that_is_given_back_leaves_its_place_to_the_next
+        a_barred_link_is_passed_over_in_the_same_claim
+        a_link_has_its_own_model_and_its_own_count
+        a_deadline_does_not_run_while_a_task_is_put_off
+        a_used_up_account_is_passed_over_or_waited_for_as_the_policy_says
+        one_claim_holds_a_bounded_number_of_barred_tasks
+        the_best_of_weak_answers_is_the_result;
     leases:
         a_stale_ack_after_a_reclaim_is_refused
         an_ack_after_expiry_is_refused_without_a_reclaim

@@ -8,7 +8,7 @@ use wheelhouse_core::ids::{AgentName, Lease, OwnerId, RunId};
 use wheelhouse_core::ledger::{Line, Reading, Spending, Tally};
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::price::Billing;
-use wheelhouse_core::quota::{Allowance, Window};
+use wheelhouse_core::quota::{self, Allowance, Window};
 use wheelhouse_core::spec::{BudgetLimit, RunSpec, TaskSpec, Work};
 use wheelhouse_core::store::{ClaimRequest, Claimed, Command, Next, Refused, Reply, Settlement};
 use wheelhouse_core::task::{Held, TaskState};
@@ -504,6 +504,7 @@ pub(super) fn a_used_up_account_holds_all_its_agents_and_no_other(t: &mut Trial)
         ..Payer::default()
     };
     let terms = || Terms {
+        quota: quota::Policy::Wait,
         payers: [
             ("smith".into(), payer("x")),
             ("jones".into(), payer("x")),
@@ -518,6 +519,7 @@ pub(super) fn a_used_up_account_holds_all_its_agents_and_no_other(t: &mut Trial)
         outcome: Outcome::Quota { resets_at: Some(at) },
         next: Next::TryAt {
             at,
+            link: 0,
             agent: "smith".into(),
             quota: true,
         },

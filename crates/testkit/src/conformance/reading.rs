@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use wheelhouse_core::chain::Link;
 use wheelhouse_core::ids::{Cursor, QuestionId, RunId, TaskId};
 use wheelhouse_core::ledger::Spending;
 use wheelhouse_core::outcome::Outcome;
@@ -146,7 +147,16 @@ pub(super) fn text_comes_back_byte_for_byte(t: &mut Trial) {
         key: odd.into(),
         work: Work::Prompt(format!("{odd}{}", "long ".repeat(200_000))),
         agent: odd.into(),
-        fallback: vec!["b".into(), odd.into()],
+        fallback: vec![
+            Link::of("b".into()),
+            Link {
+                agent: odd.into(),
+                model: Some(odd.to_owned()),
+                timeout_ms: Some(u64::MAX),
+                retry_max: Some(0),
+                window_tokens: Some(1),
+            },
+        ],
         model: Some(odd.to_owned()),
         role: Some(String::new()),
         needs: vec![],
@@ -160,6 +170,9 @@ pub(super) fn text_comes_back_byte_for_byte(t: &mut Trial) {
         timeout_ms: u64::MAX,
         idle_timeout_ms: 0,
         retry_max: u32::MAX,
+        deadline_ms: Some(u64::MAX),
+        window_tokens: Some(7),
+        confidence_min: Some(100),
         on_failure: Some(OnFailure::Ask),
         planner: true,
         approval: false,

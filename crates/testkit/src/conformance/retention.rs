@@ -143,6 +143,7 @@ pub(super) fn what_was_learned_outlives_its_run(t: &mut Trial) {
             cost: Cost::Priced(5),
             next: Next::TryAt {
                 at: Millis(0),
+                link: 0,
                 agent: "exec".into(),
                 quota: false,
             },

@@ -7,12 +7,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use wheelhouse_core::breaker;
 use wheelhouse_core::budget::{Payer, Scope, Terms};
+use wheelhouse_core::chain::Link;
 use wheelhouse_core::ids::{Lease, OwnerId, QuestionId, RunId, TaskId, TaskKey};
 use wheelhouse_core::ledger::{Line, Reading, Spending};
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::price::Billing;
 use wheelhouse_core::question::{QuestionKind, Resolution};
+use wheelhouse_core::quota;
 use wheelhouse_core::quota::{Allowance, Window};
 use wheelhouse_core::spec::{BudgetLimit, RunSpec, TaskSpec};
 use wheelhouse_core::store::{
@@ -356,8 +359,17 @@ impl Traffic {
                 files.push(format!("src/{}/**", self.dice.below(4)));
             }
         }
+        let mut fallback = Vec::new();
+        for _ in 0..self.dice.below(3) {
+            let agent = *self.dice.pick(&AGENTS).unwrap_or(&"exec");
+            fallback.push(Link {
+                model: self.model(),
+                ..Link::of(agent.into())
+            });
+        }
         TaskSpec {
             agent: agent.into(),
+            fallback,
             priority: i32::try_from(self.dice.below(4)).unwrap_or(0) - 1,
             files,
             approval: self.dice.percent(12),
@@ -411,6 +423,8 @@ impl Traffic {
                 model: self.model(),
                 account: self.account(),
                 billing,
+                provider: self.dice.percent(60).then(|| "acme".to_owned()),
+                credential: None,
             };
             payers.insert(agent.into(), payer);
         }
@@ -419,6 +433,16 @@ impl Traffic {
             default_nano: 500_000,
             safety_percent: 30,
             payers,
+            breaker: breaker::Policy {
+                streak_max: 2,
+                open_ms: 500,
+                open_max_ms: 4_000,
+                probe_ms: 2_000,
+                ..breaker::Policy::default()
+            },
+            quota: self
+                .dice
+                .weighted(&[(1, quota::Policy::Wait), (1, quota::Policy::Reroute)]),
         }
     }
 
@@ -566,8 +590,10 @@ impl Traffic {
             Some(claimed) if self.dice.percent(60) => claimed.agent.clone(),
             _ => (*self.dice.pick(&AGENTS).unwrap_or(&"exec")).into(),
         };
+        let links = claimed.map_or(1, |claimed| u64::from(claimed.spec.links()));
         Next::TryAt {
             at: Millis(now.0 + self.dice.below(1_000)),
+            link: u32::try_from(self.dice.below(links)).unwrap_or(0),
             agent,
             quota: self.dice.percent(30),
         }

@@ -206,6 +206,7 @@ impl Trial {
     pub fn retry_at(&mut self, claimed: &Claimed, outcome: Outcome, at: Millis, quota: bool) {
         let next = Next::TryAt {
             at,
+            link: 0,
             agent: claimed.agent.clone(),
             quota,
         };

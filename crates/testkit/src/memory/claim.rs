@@ -8,15 +8,17 @@ use wheelhouse_core::budget::Terms;
 use wheelhouse_core::crew;
 use wheelhouse_core::event::Happened;
 use wheelhouse_core::ids::{AgentName, Lease, TaskId};
+use wheelhouse_core::quota;
 use wheelhouse_core::spec::Work;
 use wheelhouse_core::store::{Cap, ClaimRequest, Claimed, Reply};
 use wheelhouse_core::task::TaskEvent;
 use wheelhouse_core::time::Millis;
 use wheelhouse_core::write_set::overlap;
 
+use super::chain::Asked;
 use super::money::Reserved;
 use super::world::{Attempt, World};
-use super::{CONFLICT_HOLDS_MAX, MONEY_HOLDS_MAX};
+use super::{BARRED_HOLDS_MAX, CONFLICT_HOLDS_MAX, MONEY_HOLDS_MAX};
 
 impl World {
     pub(super) fn claim(&mut self, request: &ClaimRequest) -> Reply {
@@ -29,14 +31,22 @@ impl World {
         let ours = u32::try_from(lent.iter().filter(ours).count()).unwrap_or(u32::MAX);
         let limit = request.limit.saturating_add(ours.saturating_sub(request.borrowed));
         let mut tasks = Vec::new();
-        let (mut conflicts, mut short) = (0, 0);
+        let (mut conflicts, mut short, mut barred) = (0, 0, 0);
         let returns_at = self.first_return(&request.terms);
         while tasks.len() < limit as usize {
             let Some(id) = self.best_ready(request, &lent) else {
                 break;
             };
-            if short == MONEY_HOLDS_MAX {
+            if short == MONEY_HOLDS_MAX || barred == BARRED_HOLDS_MAX {
                 break;
+            }
+            match self.may_ask(id, &request.terms) {
+                Asked::Free => {}
+                Asked::Waits => {
+                    barred += 1;
+                    continue;
+                }
+                Asked::Moved => continue,
             }
             let Reserved::Begin(reserved) = self.reserve(id, &request.terms) else {
                 short += 1;
@@ -58,10 +68,13 @@ impl World {
         }
         Reply::Claimed {
             tasks,
-            wake_at: [self.wakes.first().map(|(until, _)| *until), returns_at]
-                .into_iter()
-                .flatten()
-                .min(),
+            wake_at: match barred == BARRED_HOLDS_MAX {
+                true => Some(self.now),
+                false => [self.wakes.first().map(|(until, _)| *until), returns_at]
+                    .into_iter()
+                    .flatten()
+                    .min(),
+            },
             now: self.now,
             expire_at,
         }
@@ -69,6 +82,9 @@ impl World {
 
     /// When the first account returns that ready tasks wait for.
     fn first_return(&self, terms: &Terms) -> Option<Millis> {
+        if terms.quota == quota::Policy::Reroute {
+            return None;
+        }
         self.ready
             .keys()
             .filter_map(|agent| self.used_up_until(agent, terms))
@@ -88,7 +104,8 @@ impl World {
     /// afterwards, so asking again gives the next one.
     fn best_ready(&self, request: &ClaimRequest, lent: &[TaskId]) -> Option<TaskId> {
         let closed = |agent: &AgentName| {
-            self.capped(agent, &request.caps, lent) || self.used_up_until(agent, &request.terms).is_some()
+            let waits = request.terms.quota == quota::Policy::Wait;
+            self.capped(agent, &request.caps, lent) || (waits && self.used_up_until(agent, &request.terms).is_some())
         };
         let open = self.ready.iter().filter(|(agent, _)| !closed(agent));
         let best: Option<&(Reverse<i32>, TaskId)> = open.filter_map(|(_, ready)| ready.first()).min();
@@ -125,6 +142,7 @@ impl World {
         task.owner = Some(request.owner.clone());
         task.lease_until = now.after(Duration::from_millis(request.lease_ms));
         task.started_at = Some(now);
+        task.since.get_or_insert(now);
         if task.next_is_new || task.on_agent == 0 {
             task.on_agent += 1;
         }
@@ -152,6 +170,7 @@ impl World {
                     process: None,
                     started_at: now,
                     end: None,
+                    came_to: None,
                 });
             }
         }
@@ -161,6 +180,10 @@ impl World {
             true => crew::claimed_session(self, id, &agent).unwrap_or_default(),
             false => session,
         };
+        let link = self.task(id).link;
+        let model = self.task(id).spec.link(link).and_then(|link| link.model);
+        let asks = self.take_leave(&agent, model.as_deref(), &request.terms);
+        self.task_mut(id).asks = asks;
         let task = self.task(id);
         let claimed = Claimed {
             lease: Lease {
@@ -169,7 +192,9 @@ impl World {
             },
             run: task.run,
             attempt: task.attempts.last().map_or(0, |attempt| attempt.number),
+            link,
             on_agent: task.on_agent,
+            since: task.since.unwrap_or(now),
             agent: task.agent.clone(),
             session,
             spec: task.spec.clone(),

@@ -18,6 +18,9 @@ use super::world::{Question, World};
 impl World {
     /// A ready task becomes held, and the history says so.
     pub(super) fn hold(&mut self, id: TaskId, held: Held) {
+        if !matches!(held, Held::Retry { .. } | Held::Conflict { .. }) {
+            self.task_mut(id).since = None;
+        }
         self.step(id, &TaskEvent::Held(held.clone()));
         self.emit_task(id, Happened::TaskHeld { held });
     }

@@ -41,10 +41,14 @@
 //! - **Money** comes before write sets: a task without it is held, at most [`MONEY_HOLDS_MAX`] a claim. Agents whose account
 //!   is used up are passed over. A reservation that is given back lets up to eight of those go on that wait for its
 //!   budget, or up to 256 when nothing is reserved any more.
+//! - **Chains** come before money: a task whose link is barred by a breaker (or by its account, under `reroute`) goes to the
+//!   first later link that is free, else it is held, at most [`BARRED_HOLDS_MAX`] a claim. The end of a probe releases
+//!   those that its breaker holds, in the order of their ids.
 //! - **Pruning** removes every artifact that no task refers to, by any settlement it ever had.
 //! - **Submissions** whose tasks need each other in a circle are refused. Adding no tasks changes nothing.
 
 mod apply;
+mod chain;
 mod check;
 mod claim;
 mod clock;
@@ -73,6 +77,9 @@ use crate::conformance::{Bench, Factory};
 
 /// How many tasks one claim holds because there is no money for them at the most.
 pub const MONEY_HOLDS_MAX: usize = 256;
+
+/// How many tasks one claim holds because nobody of their chains can be asked at the most.
+pub const BARRED_HOLDS_MAX: usize = 256;
 
 /// How many tasks one claim holds because of write sets at the most, so that a claim stays short.
 pub const CONFLICT_HOLDS_MAX: usize = 256;

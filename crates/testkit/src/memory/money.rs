@@ -87,7 +87,7 @@ impl World {
 
     pub(super) fn reserve(&mut self, id: TaskId, terms: &Terms) -> Reserved {
         let task = self.task(id);
-        let (spec, agent) = (task.spec.clone(), task.agent.clone());
+        let (spec, agent, link) = (task.spec.clone(), task.agent.clone(), task.link);
         let payer = terms.payer(&agent);
         if matches!(payer.billing, Billing::Free | Billing::Subscription) {
             return Reserved::Begin(None);
@@ -99,7 +99,7 @@ impl World {
         if budgets.is_empty() {
             return Reserved::Begin(None);
         }
-        let model = spec.model.clone().or(payer.model);
+        let model = spec.link(link).and_then(|link| link.model).or(payer.model);
         let experience = self.experience(&agent, model.as_deref(), ledger::kind(&spec));
         let estimate = terms.estimate(experience);
         let admitted = match &spec.work {

@@ -1,5 +1,6 @@
 //! The reading half of the port. Every call takes the lock once and so sees one moment.
 
+use wheelhouse_core::breaker::{Breaker, Subject};
 use wheelhouse_core::budget::{Budget, Experience, Kept};
 use wheelhouse_core::day::Day;
 use wheelhouse_core::event::Event;
@@ -9,7 +10,7 @@ use wheelhouse_core::quota::Allowance;
 use wheelhouse_core::report::{Crew, Spans, TaskSum};
 use wheelhouse_core::route::past::PastTask;
 use wheelhouse_core::spec::{RunSpec, TaskSpec};
-use wheelhouse_core::store::{AttemptView, Failure, QuestionView, Reader, RunView, SpansOf, TaskResult, TaskView};
+use wheelhouse_core::store::{Answered, AttemptView, Failure, QuestionView, Reader, RunView, SpansOf, TaskView};
 use wheelhouse_core::time::Millis;
 
 use super::MemoryStore;
@@ -68,14 +69,27 @@ impl Reader for MemoryReader {
         Ok(attempts.iter().map(attempt_view).collect())
     }
 
-    fn result(&mut self, task: TaskId) -> Result<Option<TaskResult>, Failure> {
-        Ok(self
-            .0
-            .lock()
-            .world
-            .tasks
-            .get(&task)
-            .and_then(|task| task.result.clone()))
+    fn results(&mut self, task: TaskId) -> Result<Vec<Answered>, Failure> {
+        let world = &self.0.lock().world;
+        let attempts = world.tasks.get(&task).into_iter().flat_map(|task| &task.attempts);
+        let ended = attempts.filter_map(|attempt| {
+            let (outcome, result) = attempt.came_to.clone()?;
+            let number = attempt.number;
+            Some(Answered {
+                number,
+                outcome,
+                result,
+            })
+        });
+        Ok(ended.collect())
+    }
+
+    fn breakers(&mut self) -> Result<Vec<(Subject, Breaker)>, Failure> {
+        let world = &self.0.lock().world;
+        let breakers = world.breakers.iter();
+        Ok(breakers
+            .map(|(subject, kept)| (subject.clone(), kept.breaker.clone()))
+            .collect())
     }
 
     fn artifact(&mut self, hash: &ArtifactHash) -> Result<Option<Vec<u8>>, Failure> {

@@ -154,6 +154,7 @@ impl World {
             self.step(*id, &TaskEvent::Retried { pending: *pending });
             let task = self.task_mut(*id);
             task.on_agent = 0;
+            task.since = None;
             task.continues = false;
             task.done_at = None;
         }

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use wheelhouse_core::breaker::{Bearing, bearing};
 use wheelhouse_core::crew;
 use wheelhouse_core::event::Happened;
 use wheelhouse_core::ids::{Lease, OwnerId, QuestionId, RunId, TaskId};
 use wheelhouse_core::ledger::Spending;
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::question::{NOT_STEERED, QuestionKind, Resolution};
+use wheelhouse_core::quota;
 use wheelhouse_core::route::past::PastTask;
 use wheelhouse_core::store::{
     AttemptStart, Learned, Letter, Mail, Next, Refused, Reply, ReturnedTask, RunState, Settlement,
@@ -128,8 +130,9 @@ impl World {
         } = settlement;
         self.book_end(id, spending, *usage, *cost);
         if let (Outcome::Quota { resets_at }, Next::TryAt { at, .. }) = (outcome, &settlement.next) {
-            self.exhaust_account(id, spending, resets_at.unwrap_or(*at));
+            self.exhaust_account(id, spending, quota::returns(*resets_at, *at, self.now));
         }
+        self.heard(id, bearing(outcome, self.now));
         match &settlement.next {
             Next::Done { continues } => {
                 if let Some(learned) = settlement.learned {
@@ -146,7 +149,7 @@ impl World {
                 self.await_budget(id);
                 self.task_mut(id).next_is_new = false;
             }
-            Next::TryAt { at, agent, quota } => {
+            Next::TryAt { at, link, agent, quota } => {
                 let held = if *quota {
                     Held::Quota { until: *at }
                 } else {
@@ -155,9 +158,8 @@ impl World {
                 self.hold(id, held);
                 let task = self.task_mut(id);
                 task.next_is_new = !*quota;
-                if task.agent != *agent {
-                    task.agent = agent.clone();
-                    task.on_agent = 0;
+                if (&task.agent, task.link) != (agent, *link) {
+                    (task.agent, task.link, task.on_agent) = (agent.clone(), *link, 0);
                 }
             }
             Next::Ask { kind, text } => {
@@ -202,7 +204,6 @@ impl World {
         }
         let task = self.task_mut(id);
         task.next_is_new = true;
-        task.result = Some(settlement.result.clone());
         let outputs = settlement.result.artifacts.iter().map(|artifact| &artifact.hash);
         let logs = settlement.result.checks.iter().map(|check| &check.log);
         task.refers_to.extend(outputs.chain(logs).cloned());
@@ -215,6 +216,7 @@ impl World {
             usage,
             cost,
         });
+        attempt.came_to = Some((outcome.clone(), settlement.result.clone()));
         let attempt = attempt.number;
         if let Err(refused) = crew::spent(self, id, usage, cost) {
             unreachable!("nobody is asked about what was consumed: {refused}")
@@ -239,7 +241,9 @@ impl World {
         self.book_return(id, spending);
         let task = self.task(id);
         let (fence, stop) = (task.fence, task.cancel_requested || task.interrupt_requested);
+        self.heard(id, Bearing::Silent);
         self.step(id, &TaskEvent::Returned);
+        self.task_mut(id).since = None;
         let task = self.task(id);
         let process = task.attempts.last().and_then(|attempt| attempt.process);
         let why = why.to_owned();

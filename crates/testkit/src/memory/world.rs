@@ -7,6 +7,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use wheelhouse_core::breaker::{Subject, Ticket};
 use wheelhouse_core::event::{Event, Happened};
 use wheelhouse_core::ids::{
     AgentName, ArtifactHash, AttemptNumber, Cursor, Fence, Lease, OwnerId, QuestionId, RunId, TaskId, TaskKey,
@@ -20,6 +21,7 @@ use wheelhouse_core::task::{Held, TaskEvent, TaskState};
 use wheelhouse_core::time::Millis;
 use wheelhouse_core::usage::{Cost, Usage};
 
+use super::chain::Kept;
 use super::crew::Crew;
 use super::money::Purse;
 
@@ -58,6 +60,7 @@ pub(super) struct World {
     pub(super) once: BTreeMap<String, (Millis, String, Reply)>,
     pub(super) crew: Crew,
     pub(super) purse: Purse,
+    pub(super) breakers: BTreeMap<Subject, Kept>,
     /// The owners that ever claimed.
     pub(super) owners: Vec<OwnerId>,
 }
@@ -88,6 +91,14 @@ pub(super) struct Task {
     pub(super) next_is_new: bool,
     /// Tries on the current agent; zero when the agent is new or a person granted a fresh start.
     pub(super) on_agent: u32,
+    /// Where it stands in its chain.
+    pub(super) link: u32,
+    /// Since when its deadline runs.
+    pub(super) since: Option<Millis>,
+    /// Whom its running try asks, and with which leave.
+    pub(super) asks: Option<(Subject, Ticket)>,
+    /// The breaker that it is held because of.
+    pub(super) barred_by: Option<Subject>,
     pub(super) fence: Fence,
     pub(super) owner: Option<OwnerId>,
     pub(super) lease_until: Millis,
@@ -100,7 +111,6 @@ pub(super) struct Task {
     pub(super) continues: bool,
     /// The running task behind a held(conflict).
     pub(super) conflict_with: Option<TaskId>,
-    pub(super) result: Option<TaskResult>,
     /// Everything its settlements ever referred to.
     pub(super) refers_to: BTreeSet<ArtifactHash>,
     pub(super) started_at: Option<Millis>,
@@ -115,6 +125,8 @@ pub(super) struct Attempt {
     pub(super) process: Option<ProcessMark>,
     pub(super) started_at: Millis,
     pub(super) end: Option<AttemptEnd>,
+    /// What its last end was; kept when it is begun again.
+    pub(super) came_to: Option<(Outcome, TaskResult)>,
 }
 
 pub(super) struct AttemptEnd {
@@ -286,6 +298,7 @@ impl World {
                 self.left_running.insert(id);
             }
             TaskState::Held(held) => {
+                task.barred_by = None;
                 if let Some(until) = held.until() {
                     self.wakes.remove(&(until, id));
                 }

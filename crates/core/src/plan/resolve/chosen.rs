@@ -42,6 +42,12 @@ impl Resolve<'_, '_> {
         if spec.fallback.is_empty() {
             spec.fallback.clone_from(&choice.fallback);
         }
+        // The chain of the rule may say how long its first option has, and how often.
+        if let Some(first) = &choice.first {
+            spec.timeout_ms = first.timeout_ms.unwrap_or(spec.timeout_ms);
+            spec.retry_max = first.retry_max.unwrap_or(spec.retry_max);
+            spec.window_tokens = first.window_tokens;
+        }
         spec.routed = Some(choice.sentence());
         Some(spec)
     }

@@ -13,6 +13,7 @@ use super::problem::{Reporter, shortened};
 use super::walk::{listed, nowhere};
 use super::wire::{At, Budget, Defaults, Duration, Plan, Retry, Task};
 use super::{Context, ID_LETTERS_MAX, Manners, NAME_LETTERS_MAX};
+use crate::chain::Link;
 use crate::ids::{AgentName, TaskKey};
 use crate::spec::{BudgetLimit, Edits, Isolation, Merge, OnFailure, TaskSpec};
 use edges::TaskUse;
@@ -195,6 +196,7 @@ impl<'a, 'n> Resolve<'a, 'n> {
             prompt_file,
             agent,
             fallback,
+            chain,
             model,
             role,
             needs: _,
@@ -208,6 +210,8 @@ impl<'a, 'n> Resolve<'a, 'n> {
             timeout,
             idle_timeout,
             retry,
+            deadline,
+            confidence,
             on_failure,
             plan,
             approval,
@@ -224,9 +228,17 @@ impl<'a, 'n> Resolve<'a, 'n> {
         );
         let is_exec = exec.is_some();
         if is_exec {
-            self.exec_only(&own, agent.as_ref(), &fallback, model.as_ref(), role.as_ref());
+            self.exec_only(
+                &own,
+                agent.as_ref(),
+                &fallback,
+                chain.as_ref(),
+                model.as_ref(),
+                role.as_ref(),
+            );
         }
-        self.fallback_given(&own, on_failure.as_ref(), &fallback);
+        self.fallback_given(&own, on_failure.as_ref(), &fallback, chain.is_some());
+        let chained = self.chained(&own, chain, agent.as_ref(), &fallback, model.as_ref());
         let at = (!given.work).then_some(at);
         let work = self.work(place, &own, at, exec, prompt, prompt_file, needs);
         let role = role.map(|role| self.with_vars(&role, &own, "role"));
@@ -236,10 +248,11 @@ impl<'a, 'n> Resolve<'a, 'n> {
             let (agent, role) = self.agent(agent.as_ref(), role);
             (agent.unwrap_or_else(|| defaults.agent.clone()), role)
         };
+        let model = model.map(|model| model.value).or_else(|| defaults.model.clone());
         let fallback = if is_exec {
             Vec::new()
         } else {
-            self.chain(&agent, &fallback)
+            self.chain(&agent, model.as_deref(), &fallback)
         };
         let mut environment = defaults.env.clone();
         environment.extend(self.environment(env));
@@ -251,15 +264,12 @@ impl<'a, 'n> Resolve<'a, 'n> {
         let (merge, protect) = self.guarded(&own, isolation, merge, protect, defaults);
         let verify = self.commands(&own, verify);
         let cwd = cwd.and_then(|cwd| self.directory(&own, &cwd));
-        let spec = TaskSpec {
+        let mut spec = TaskSpec {
             key: TaskKey(id?.value),
             work: work?,
             agent,
             fallback,
-            model: model
-                .map(|model| model.value)
-                .or_else(|| defaults.model.clone())
-                .filter(|_| !is_exec),
+            model: model.filter(|_| !is_exec),
             role,
             needs: needs.to_vec(),
             priority: priority.map_or(0, |one| one.value),
@@ -275,6 +285,9 @@ impl<'a, 'n> Resolve<'a, 'n> {
                 .map(|one| one.value.max)
                 .or(defaults.retry_max)
                 .unwrap_or(retry_default),
+            deadline_ms: deadline.map(|one| one.value.ms),
+            window_tokens: None,
+            confidence_min: confidence.map(|one| one.value),
             on_failure: on_failure.map(|one| one.value).or(defaults.on_failure),
             planner: plan.is_some_and(|one| one.value),
             approval: approval.is_some_and(|one| one.value),
@@ -283,6 +296,9 @@ impl<'a, 'n> Resolve<'a, 'n> {
             budget: limit(budget),
             routed: None,
         };
+        if let Some(links) = chained {
+            follow(&mut spec, links?);
+        }
         self.choose(&own, spec, begins)
     }
 
@@ -330,6 +346,7 @@ impl<'a, 'n> Resolve<'a, 'n> {
         own: &str,
         agent: Option<&At<String>>,
         fallback: &[At<String>],
+        chain: Option<&At<String>>,
         model: Option<&At<String>>,
         role: Option<&At<String>>,
     ) {
@@ -337,6 +354,7 @@ impl<'a, 'n> Resolve<'a, 'n> {
         let given = [
             ("agent", agent),
             ("fallback", fallback.first()),
+            ("chain", chain),
             ("model", model),
             ("role", role),
         ];
@@ -351,10 +369,43 @@ impl<'a, 'n> Resolve<'a, 'n> {
         }
     }
 
-    fn fallback_given(&mut self, own: &str, on_failure: Option<&At<OnFailure>>, fallback: &[At<String>]) {
+    /// The named chain of a task, which says who does it first and who follows: nobody else may. None inside: there was
+    /// something wrong with it.
+    fn chained(
+        &mut self,
+        own: &str,
+        chain: Option<At<String>>,
+        agent: Option<&At<String>>,
+        fallback: &[At<String>],
+        model: Option<&At<String>>,
+    ) -> Option<Option<Vec<Link>>> {
+        let chain = chain?;
+        let agent = agent.filter(|agent| agent.value != AUTO);
+        let given = [("agent", agent), ("fallback", fallback.first()), ("model", model)];
+        let mut clashes = false;
+        for (key, value) in given {
+            let Some(value) = value else { continue };
+            let message = format!("{own} has both `chain` and `{key}`");
+            let help = "the chain says who does it and who follows; keep one of them";
+            self.reporter
+                .error("duplicate-key", value.at, &value.value, message, help);
+            clashes = true;
+        }
+        let links = self.named_chain(own, &chain);
+        Some(links.filter(|_| !clashes))
+    }
+
+    fn fallback_given(
+        &mut self,
+        own: &str,
+        on_failure: Option<&At<OnFailure>>,
+        fallback: &[At<String>],
+        chained: bool,
+    ) {
         if let Some(on_failure) = on_failure
             && on_failure.value == OnFailure::Fallback
             && fallback.is_empty()
+            && !chained
         {
             let message = format!("{own} has `on_failure: fallback` and no `fallback`");
             let help = "name the next agents: `fallback: [AGENT]`";
@@ -377,6 +428,17 @@ struct Settled {
     retry_max: Option<u32>,
     on_failure: Option<OnFailure>,
     env: BTreeMap<String, String>,
+}
+
+/// Puts a chain into a task: its first option in the place of the task's own agent.
+fn follow(spec: &mut TaskSpec, mut links: Vec<Link>) {
+    let first = links.remove(0);
+    spec.agent = first.agent;
+    spec.model = first.model;
+    spec.window_tokens = first.window_tokens;
+    spec.timeout_ms = first.timeout_ms.unwrap_or(spec.timeout_ms);
+    spec.retry_max = first.retry_max.unwrap_or(spec.retry_max);
+    spec.fallback = links;
 }
 
 fn limit(budget: Option<Budget>) -> Option<BudgetLimit> {

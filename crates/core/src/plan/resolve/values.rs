@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{AUTO, EXEC, Resolve, is_id};
+use crate::chain::{Link, Named};
 use crate::ids::AgentName;
 use crate::plan::problem::shortened;
 use crate::plan::walk::listed;
@@ -70,30 +71,98 @@ impl Resolve<'_, '_> {
     }
 
     /// The fallback chain: known agents, each once, without the first.
-    pub(super) fn chain(&mut self, first: &AgentName, fallback: &[At<String>]) -> Vec<AgentName> {
-        let mut chain: Vec<AgentName> = Vec::new();
+    pub(super) fn chain(&mut self, first: &AgentName, model: Option<&str>, fallback: &[At<String>]) -> Vec<Link> {
+        let mut chain: Vec<Link> = Vec::new();
         for name in fallback {
-            let agent = match name.value.as_str() {
-                AUTO => Some(self.context.default_agent.clone()).filter(|agent| agent.as_str() != AUTO),
+            let link = match name.value.as_str() {
+                AUTO => Some(self.context.default_agent.clone())
+                    .filter(|agent| agent.as_str() != AUTO)
+                    .map(Link::of),
                 EXEC => None,
-                text => self.context.agents.iter().find(|agent| agent.as_str() == text).cloned(),
+                text => self.link(text),
             };
-            let Some(agent) = agent else {
+            let Some(link) = link else {
                 self.unknown_agent(name);
                 continue;
             };
-            if agent != *first && !chain.contains(&agent) {
-                chain.push(agent);
+            let is_first = link.agent == *first && (link.model.is_none() || link.model.as_deref() == model);
+            let twice = |one: &Link| (&one.agent, &one.model) == (&link.agent, &link.model);
+            if !is_first && !chain.iter().any(twice) {
+                chain.push(link);
                 continue;
             }
             // `auto` may well be an agent that is named besides; that depends on the machine, not on the plan.
             if name.value != AUTO {
+                let agent = link.shown();
                 let message = format!("`{agent}` stands twice in the chain; the second is left out");
                 self.reporter
                     .warning("repeated-agent", name.at, &name.value, message, "");
             }
         }
         chain
+    }
+
+    /// The agent of that name, or whoever serves the model of that name here.
+    fn link(&self, name: &str) -> Option<Link> {
+        let served = || self.context.router?.borrow().serving(name);
+        match self.context.agents.iter().find(|agent| agent.as_str() == name) {
+            Some(agent) => Some(Link::of(agent.clone())),
+            None => served(),
+        }
+    }
+
+    /// What a chain of the routing file comes to here: its first option, and those that follow. Options that nobody here
+    /// serves are left out with a warning.
+    pub(super) fn named_chain(&mut self, own: &str, name: &At<String>) -> Option<Vec<Link>> {
+        let router = self.context.router.map(|router| router.borrow());
+        let chains = router.as_ref().map_or(&[][..], |router| router.chains());
+        let Some(chain) = chains.iter().find(|chain| chain.name == name.value) else {
+            let message = format!("{own}: no chain is called `{}`", shortened(&name.value));
+            let exist: Vec<String> = chains.iter().map(|chain| chain.name.clone()).collect();
+            let help = match exist.as_slice() {
+                [] => "define it under `fallback_chains:` of routing.yaml".to_owned(),
+                some => format!("routing.yaml has {}", listed(some.iter().map(String::as_str).take(20))),
+            };
+            drop(router);
+            self.reporter.unknown(
+                "unknown-chain",
+                name.at,
+                &name.value,
+                message,
+                exist.iter().map(String::as_str),
+                help,
+            );
+            return None;
+        };
+        let chain = chain.clone();
+        drop(router);
+        let mut links: Vec<Link> = Vec::with_capacity(chain.links.len());
+        for Named {
+            name: wanted,
+            timeout_ms,
+            retry,
+        } in chain.links
+        {
+            let Some(link) = self.link(&wanted) else {
+                let message = format!("chain `{}`: nobody here serves `{}`", chain.name, shortened(&wanted));
+                let help = "`wheelhouse doctor` says which agents are missing";
+                self.reporter
+                    .warning_once("nobody-serves", name.at, &wanted, message, help);
+                continue;
+            };
+            links.push(Link {
+                timeout_ms,
+                retry_max: Some(retry),
+                ..link
+            });
+        }
+        if links.is_empty() {
+            let message = format!("{own}: nobody here serves anything of the chain `{}`", chain.name);
+            let help = "`wheelhouse doctor` says which agents are missing";
+            self.reporter.error("nobody", name.at, &name.value, message, help);
+            return None;
+        }
+        Some(links)
     }
 
     pub(super) fn environment(&mut self, pairs: Vec<(At<String>, At<String>)>) -> BTreeMap<String, String> {

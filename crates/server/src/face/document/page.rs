@@ -3,14 +3,18 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
+use wheelhouse_core::breaker::Subject;
 use wheelhouse_core::ids::RunId;
-use wheelhouse_core::store::{QuestionView, Reader};
+use wheelhouse_core::store::{QuestionView, Reader, TaskView};
+use wheelhouse_core::time::Millis;
 use wheelhouse_engine::lock::Engine;
 use wheelhouse_engine::worktree::Overlap;
 
-use super::{Attempt, Question, Run, Task, TaskResultDoc, task_name};
+use super::answer::Answer;
+use super::{Attempt, Question, Run, Task, TaskResultDoc, moment, task_name};
 use crate::face::failure::Failure;
 use crate::face::gather::{Detail, Report, Screen};
+use crate::face::verb;
 
 /// The screen over everything.
 pub fn screen(screen: &Screen, engine: Engine) -> Value {
@@ -26,8 +30,18 @@ pub fn screen(screen: &Screen, engine: Engine) -> Value {
         "finished": finished,
         "finished_more": screen.finished_more,
         "questions": questions(&screen.questions),
+        "breakers": screen.breakers.iter().map(breaker).collect::<Vec<_>>(),
         "overlaps": screen.overlaps.iter().map(|(run, overlap)| overlap_of(*run, overlap)).collect::<Vec<_>>(),
     })
+}
+
+fn breaker((subject, until): &(Subject, Millis)) -> Value {
+    let Subject {
+        provider,
+        model,
+        credential,
+    } = subject;
+    json!({ "provider": provider, "model": model, "credential": credential, "open_until": moment(*until) })
 }
 
 fn overlap_of(run: RunId, overlap: &Overlap) -> Value {
@@ -63,6 +77,7 @@ pub fn run(reader: &mut dyn Reader, report: &Report) -> Result<Value, Failure> {
         };
         let mut document = json!(Task::from(task));
         document["result"] = json!(result.as_ref().map(TaskResultDoc::from));
+        document["answer"] = json!(Answer::read(reader, task)?);
         tasks.push(document);
     }
     Ok(json!({
@@ -70,6 +85,16 @@ pub fn run(reader: &mut dyn Reader, report: &Report) -> Result<Value, Failure> {
         "tasks": tasks,
         "questions": questions(&report.questions),
     }))
+}
+
+/// What a task produced, and where that comes from: the answer as calls of models are answered (`output`, `model_used`,
+/// `attempt`, `fallback_depth`, `provenance`), beside the result in full.
+pub fn result(reader: &mut dyn Reader, task: &TaskView) -> Result<Value, Failure> {
+    let result = verb::result(reader, task)?;
+    let mut document = json!(Answer::read(reader, task)?);
+    document["task"] = json!(Task::from(task));
+    document["result"] = json!(TaskResultDoc::from(&result));
+    Ok(document)
 }
 
 /// Everything about a task.
@@ -81,5 +106,6 @@ pub fn task(detail: &Detail) -> Value {
         "routed": detail.routed,
         "attempts": attempts,
         "result": detail.result.as_ref().map(TaskResultDoc::from),
+        "answer": detail.answer,
     })
 }
