@@ -28,7 +28,7 @@ pub const CONFIDENCE_MIN: u8 = 30;
 pub const EXPECTED_MS: u64 = 10_000;
 
 /// Who can be asked again within so long is waited for, though somebody else could be asked at once.
-pub const SOON: Duration = Duration::from_secs(1);
+pub const SOON: Duration = Duration::from_millis(500);
 
 /// A chain as a routing file has it.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -44,7 +44,13 @@ fn decisions(house: &House) -> Vec<String> {
 /// The agents of a task's chain that gave it a try, in order, with how each try ended.
 fn trail(result: &Value) -> Vec<String> {
     let steps = result["provenance"].as_array().unwrap_or_else(|| panic!("{result:#}"));
-    let shown = |step: &Value| format!("{} {}", step["agent"].as_str().unwrap(), step["outcome"].as_str().unwrap());
+    let shown = |step: &Value| {
+        format!(
+            "{} {}",
+            step["agent"].as_str().unwrap(),
+            step["outcome"].as_str().unwrap()
+        )
+    };
     steps.iter().map(shown).collect()
 }
 
@@ -56,7 +62,11 @@ fn the_chains_of_the_guide_run_unchanged_and_say_who_answered() {
         ("claude-haiku-4-5", "500"),
     ];
     let script = faults.iter().fold(Script::new(), |script, (model, fault)| {
-        script.rule(Rule::any().model(model).reply(Reply::text("never").fault(fault).unwrap()))
+        script.rule(
+            Rule::any()
+                .model(model)
+                .reply(Reply::text("never").fault(fault).unwrap()),
+        )
     });
     let fake = ModelApi::start(script.otherwise(Reply::text("Done by grok."))).unwrap();
     let house = house(
@@ -94,7 +104,11 @@ fn the_chains_of_the_guide_run_unchanged_and_say_who_answered() {
     let result = house.json(&["result", "a"]);
     assert_eq!(result["output"], "Done by grok.", "{result:#}");
     assert_eq!(
-        (result["model_used"].as_str(), result["attempt"].as_u64(), result["fallback_depth"].as_u64()),
+        (
+            result["model_used"].as_str(),
+            result["attempt"].as_u64(),
+            result["fallback_depth"].as_u64()
+        ),
         (Some("grok-3"), Some(1), Some(2))
     );
     assert_eq!(
@@ -134,8 +148,14 @@ fn a_chain_that_nobody_here_serves_is_said_with_what_there_is() {
     house.write("plan.yaml", "tasks:\n  - {id: a, chain: production, prompt: x}\n");
     let warned = house.run(&["plan", "check", "plan.yaml"]);
     assert_eq!(warned.code, Some(0), "{warned:?}");
-    assert!(format!("{}{}", warned.out, warned.err).contains("nobody here serves `gpt-4o`"), "{warned:?}");
-    house.write("plan.yaml", "tasks:\n  - {id: a, chain: production, agent: sonnet, prompt: x}\n");
+    assert!(
+        format!("{}{}", warned.out, warned.err).contains("nobody here serves `gpt-4o`"),
+        "{warned:?}"
+    );
+    house.write(
+        "plan.yaml",
+        "tasks:\n  - {id: a, chain: production, agent: sonnet, prompt: x}\n",
+    );
     let both = house.run(&["plan", "check", "plan.yaml"]);
     assert!(both.out.contains("both `chain` and `agent`"), "{both:?}");
 }
@@ -152,15 +172,29 @@ fn a_breaker_opens_for_all_is_shown_and_is_passed_over() {
     assert_eq!(status["breakers"][0]["credential"], "A_KEY", "{status:#}");
     assert!(status["breakers"][0]["open_until"].is_string(), "{status:#}");
     let screen = house.ok(&["status"]).out;
-    assert!(screen.contains("left alone") && screen.contains("fault-500"), "{screen}");
+    assert!(
+        screen.contains("left alone") && screen.contains("fault-500"),
+        "{screen}"
+    );
     let doctor = house.run(&["doctor"]).out;
-    assert!(doctor.contains("fault-500") && doctor.contains("failed too often"), "{doctor}");
+    assert!(
+        doctor.contains("fault-500") && doctor.contains("failed too often"),
+        "{doctor}"
+    );
     let route = house.json(&["route", "Fix the flaky test in tests/parser.rs"]);
     let excluded = route["excluded"].as_array().unwrap();
-    let floor = |agent: &str| excluded.iter().find(|one| one["agent"] == agent).map(|one| one["floor"].clone());
+    let floor = |agent: &str| {
+        excluded
+            .iter()
+            .find(|one| one["agent"] == agent)
+            .map(|one| one["floor"].clone())
+    };
     assert_eq!(floor("dead"), Some("quota".into()), "{route:#}");
     // Another agent that asks the same with the same key is barred as well.
-    house.write("two.yaml", "tasks:\n  - {id: b, agent: twin, fallback: [well], prompt: Two.}\n");
+    house.write(
+        "two.yaml",
+        "tasks:\n  - {id: b, agent: twin, fallback: [well], prompt: Two.}\n",
+    );
     house.ok(&["run", "two.yaml"]);
     let result = house.json(&["result", "r2/b"]);
     assert_eq!(
@@ -169,7 +203,10 @@ fn a_breaker_opens_for_all_is_shown_and_is_passed_over() {
     );
     assert_eq!(asked(&fake, "fault-500"), 3, "nobody asked it again");
     // Who has nobody else waits.
-    house.write("three.yaml", "tasks:\n  - {id: c, agent: dead, prompt: Three., deadline: 2h}\n");
+    house.write(
+        "three.yaml",
+        "tasks:\n  - {id: c, agent: dead, prompt: Three., deadline: 2h}\n",
+    );
     let running = house.start(&["run", "three.yaml"]);
     house.until_task("r3/c", "held");
     let task = house.json(&["status", "r3/c"]);
@@ -198,26 +235,47 @@ fn the_best_of_weak_answers_is_kept_and_called_weak() {
     );
     assert_eq!(house.run(&["run", "plan.yaml"]).code, Some(1));
     let result = house.json(&["result", "t"]);
-    assert_eq!(result["output"], "It is the lock in store.rs.\nCONFIDENCE: 25", "{result:#}");
+    assert_eq!(
+        result["output"], "It is the lock in store.rs.\nCONFIDENCE: 25",
+        "{result:#}"
+    );
     assert_eq!((&result["weak"], &result["confidence"]), (&true.into(), &25.into()));
-    assert_eq!(trail(&result), ["a low_confidence", "b low_confidence", "c low_confidence"]);
-    assert_eq!([asked(&fake, "m-b"), asked(&fake, "m-c")], [1, 1], "a weak answer is not asked for again");
+    assert_eq!(
+        trail(&result),
+        ["a low_confidence", "b low_confidence", "c low_confidence"]
+    );
+    assert_eq!(
+        [asked(&fake, "m-b"), asked(&fake, "m-c")],
+        [1, 1],
+        "a weak answer is not asked for again"
+    );
     let least = house.json(&["result", "u"]);
     assert_eq!((&least["weak"], &least["confidence"]), (&false.into(), &10.into()));
 }
 
 #[test]
 fn who_takes_over_is_told_how_far_it_was() {
-    let script = Script::new().rule(Rule::any().model("m-cut").reply(
-        Reply::text("The first half of a long answer, and the rest of it.").fault("max-tokens").unwrap(),
-    ));
+    let script = Script::new().rule(
+        Rule::any().model("m-cut").reply(
+            Reply::text("The first half of a long answer, and the rest of it.")
+                .fault("max-tokens")
+                .unwrap(),
+        ),
+    );
     let fake = ModelApi::start(script).unwrap();
     let house = house(&fake, &[("cut", "m-cut"), ("well", "fine")]);
-    house.write("plan.yaml", "tasks:\n  - {id: t, agent: cut, fallback: [well], retry: 0, prompt: Go.}\n");
+    house.write(
+        "plan.yaml",
+        "tasks:\n  - {id: t, agent: cut, fallback: [well], retry: 0, prompt: Go.}\n",
+    );
     house.ok(&["run", "plan.yaml"]);
     let turns = fake.turns();
     let second = turns.iter().find(|turn| turn.model == "fine").unwrap();
-    assert!(second.prompt.contains("An earlier try of this task ended as truncated"), "{}", second.prompt);
+    assert!(
+        second.prompt.contains("An earlier try of this task ended as truncated"),
+        "{}",
+        second.prompt
+    );
     assert!(second.prompt.contains("The first half"), "{}", second.prompt);
 }
 
@@ -233,14 +291,21 @@ fn one_deadline_ends_all_tries() {
     assert_eq!(run.code, Some(1), "{run:?}");
     let task = house.json(&["status", "t"]);
     assert_eq!(task["task"]["outcome"]["class"], "timed_out", "{task:#}");
-    assert_eq!([asked(&fake, "fault-hang"), asked(&fake, "fine")], [1, 0], "there was no time for another");
+    assert_eq!(
+        [asked(&fake, "fault-hang"), asked(&fake, "fine")],
+        [1, 0],
+        "there was no time for another"
+    );
 }
 
 #[test]
 fn a_used_up_account_leads_on_or_waits_as_the_configuration_says() {
     let fake = fake();
     let house = house(&fake, &[("used", "fault-quota-retry-after-3600"), ("well", "fine")]);
-    house.write("plan.yaml", "tasks:\n  - {id: t, agent: used, fallback: [well], prompt: Go.}\n");
+    house.write(
+        "plan.yaml",
+        "tasks:\n  - {id: t, agent: used, fallback: [well], prompt: Go.}\n",
+    );
     house.ok(&["run", "plan.yaml"]);
     assert_eq!(trail(&house.json(&["result", "t"])), ["used quota", "well succeeded"]);
     let running = house.start(&["run", "plan.yaml", "--set", "quota=wait"]);
@@ -259,7 +324,10 @@ fn a_used_up_account_leads_on_or_waits_as_the_configuration_says() {
 fn a_chain_that_is_killed_goes_on_where_it_was() {
     let script = Script::new().rule(Rule::any().model("slow").reply(Reply::text("At last.").hold("gate")));
     let fake = ModelApi::start(script).unwrap();
-    let house = house(&fake, &[("dead", "fault-404-retired"), ("slow", "slow"), ("third", "third")]);
+    let house = house(
+        &fake,
+        &[("dead", "fault-404-retired"), ("slow", "slow"), ("third", "third")],
+    );
     house.write(
         "plan.yaml",
         "tasks:\n  - {id: t, agent: dead, fallback: [slow, third], retry: 0, prompt: Go.}\n",
@@ -275,7 +343,11 @@ fn a_chain_that_is_killed_goes_on_where_it_was() {
     assert_eq!(result["output"], "At last.", "{result:#}");
     assert_eq!(trail(&result), ["dead unavailable", "slow succeeded"]);
     assert_eq!(
-        [asked(&fake, "fault-404-retired"), asked(&fake, "slow"), asked(&fake, "third")],
+        [
+            asked(&fake, "fault-404-retired"),
+            asked(&fake, "slow"),
+            asked(&fake, "third")
+        ],
         [1, 2, 0],
         "what was over is not asked for again"
     );
