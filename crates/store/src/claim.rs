@@ -52,6 +52,19 @@ struct Lane {
     after: Option<Place>,
 }
 
+impl Lane {
+    /// Makes sure of a lane for what became ready in this commit; one without listed tasks has none yet.
+    fn fresh(lanes: &mut Vec<Lane>, agent: i64) {
+        if !lanes.iter().any(|lane| lane.agent == agent) {
+            lanes.push(Lane {
+                agent,
+                page: VecDeque::new(),
+                after: None,
+            });
+        }
+    }
+}
+
 /// What the best ready task is, and what it was told to do when that was read along.
 struct Candidate {
     id: u64,
@@ -105,13 +118,7 @@ impl Work<'_> {
                     continue;
                 }
                 Asked::Moved(agent) => {
-                    if !lanes.iter().any(|lane| lane.agent == agent) {
-                        lanes.push(Lane {
-                            agent,
-                            page: VecDeque::new(),
-                            after: None,
-                        });
-                    }
+                    Lane::fresh(&mut lanes, agent);
                     continue;
                 }
             }
@@ -150,20 +157,21 @@ impl Work<'_> {
             caps.take(self.task(id)?.agent);
             tasks.push(claimed);
         }
-        let wake_at: Option<u64> = self
-            .connection
-            .prepare_cached(sql::HOLDS_NEXT)?
-            .query_row([], |row| row.get(0))?;
+        // More may be barred than one claim looks at.
+        let again = (barred == BARRED_HOLDS_MAX).then_some(self.now);
         Ok(Reply::Claimed {
             tasks,
-            // More may be barred than one claim looks at.
-            wake_at: match barred == BARRED_HOLDS_MAX {
-                true => Some(self.now),
-                false => [wake_at.map(Millis), returns_at].into_iter().flatten().min(),
-            },
+            wake_at: [again, self.next_wake()?, returns_at].into_iter().flatten().min(),
             now: self.now,
             expire_at,
         })
+    }
+
+    /// When the first held task wakes by itself.
+    fn next_wake(&self) -> Answer<Option<Millis>> {
+        let mut statement = self.connection.prepare_cached(sql::HOLDS_NEXT)?;
+        let at: Option<u64> = statement.query_row([], |row| row.get(0))?;
+        Ok(at.map(Millis))
     }
 
     /// Agents with ready tasks whose account is used up, and when the first of these returns.

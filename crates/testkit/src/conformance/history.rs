@@ -64,6 +64,13 @@ impl Tale {
     fn is_running(&self, attempt: AttemptNumber) -> bool {
         self.phase == Phase::Running && attempt == self.attempt
     }
+
+    /// Whether it is said what stands in the way of a ready task, before anybody is asked.
+    fn is_barred(&self, happened: &Happened) -> bool {
+        let of_chain = |kind: &str, attempt| kind == chain::REPORT_KIND && attempt == self.attempt;
+        self.phase == Phase::Ready
+            && matches!(happened, Happened::AttemptReported { attempt, kind, .. } if of_chain(kind, *attempt))
+    }
 }
 
 #[derive(Default)]
@@ -257,12 +264,9 @@ impl Witness {
                 (tale.fence, tale.attempt, tale.repeats) = (*fence, *attempt, false);
                 self.enter_running(tale);
             }
-            // What stands in the way of a task is said before anybody is asked.
-            Happened::AttemptReported { attempt, kind, .. } if kind == chain::REPORT_KIND && from == P::Ready => {
-                self.rule("a chain speaks of the last try", *attempt == tale.attempt);
-            }
             Happened::AttemptStarted { attempt, .. } | Happened::AttemptReported { attempt, .. } => {
-                self.rule("only a running try says something", tale.is_running(*attempt));
+                let speaks = tale.is_running(*attempt) || tale.is_barred(&event.happened);
+                self.rule("only a running try says something", speaks);
             }
             Happened::AttemptEnded {
                 attempt,

@@ -9,7 +9,7 @@ mod values;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::problem::{Reporter, shortened};
+use super::problem::{Place, Reporter, shortened};
 use super::walk::{listed, nowhere};
 use super::wire::{At, Budget, Defaults, Duration, Plan, Retry, Task};
 use super::{Context, ID_LETTERS_MAX, Manners, NAME_LETTERS_MAX};
@@ -222,40 +222,28 @@ impl<'a, 'n> Resolve<'a, 'n> {
             at,
         } = task;
         let begins = at;
-        let own = id.as_ref().map_or_else(
-            || format!("the task on line {}", at.line),
-            |id| format!("task `{}`", shortened(&id.value)),
-        );
+        let own = called(id.as_ref(), at);
         let is_exec = exec.is_some();
         if is_exec {
-            self.exec_only(
-                &own,
-                agent.as_ref(),
-                &fallback,
-                chain.as_ref(),
-                model.as_ref(),
-                role.as_ref(),
-            );
+            let [agent, chain, model, role] = [&agent, &chain, &model, &role].map(Option::as_ref);
+            self.exec_only(&own, agent, &fallback, chain, model, role);
         }
         self.fallback_given(&own, on_failure.as_ref(), &fallback, chain.is_some());
         let chained = self.chained(&own, chain, agent.as_ref(), &fallback, model.as_ref());
         let at = (!given.work).then_some(at);
         let work = self.work(place, &own, at, exec, prompt, prompt_file, needs);
         let role = role.map(|role| self.with_vars(&role, &own, "role"));
-        let (agent, role) = if is_exec {
-            (AgentName(EXEC.to_owned()), role)
-        } else {
-            let (agent, role) = self.agent(agent.as_ref(), role);
-            (agent.unwrap_or_else(|| defaults.agent.clone()), role)
+        let (first, role) = match is_exec {
+            true => (Link::of(AgentName(EXEC.to_owned())), role),
+            false => self.first(agent.as_ref(), model, role, defaults),
         };
-        let model = model.map(|model| model.value).or_else(|| defaults.model.clone());
-        let fallback = if is_exec {
-            Vec::new()
-        } else {
-            self.chain(&agent, model.as_deref(), &fallback)
+        let fallback = match is_exec {
+            true => Vec::new(),
+            false => self.chain(&first.agent, first.model.as_deref(), &fallback),
         };
         let mut environment = defaults.env.clone();
         environment.extend(self.environment(env));
+        let own_retry = retry.map(|one| one.value.max);
         let retry_default = if is_exec { 0 } else { self.context.defaults.retry_max };
         let files = self.globs(&own, "files", files);
         let isolation = isolation.map_or(defaults.isolation, |one| one.value);
@@ -267,9 +255,9 @@ impl<'a, 'n> Resolve<'a, 'n> {
         let mut spec = TaskSpec {
             key: TaskKey(id?.value),
             work: work?,
-            agent,
+            agent: first.agent,
             fallback,
-            model: model.filter(|_| !is_exec),
+            model: first.model,
             role,
             needs: needs.to_vec(),
             priority: priority.map_or(0, |one| one.value),
@@ -281,10 +269,7 @@ impl<'a, 'n> Resolve<'a, 'n> {
             edits,
             timeout_ms: timeout.map_or(defaults.timeout_ms, |one| one.value.ms),
             idle_timeout_ms: idle_timeout.map_or(defaults.idle_timeout_ms, |one| one.value.ms),
-            retry_max: retry
-                .map(|one| one.value.max)
-                .or(defaults.retry_max)
-                .unwrap_or(retry_default),
+            retry_max: own_retry.or(defaults.retry_max).unwrap_or(retry_default),
             deadline_ms: deadline.map(|one| one.value.ms),
             window_tokens: None,
             confidence_min: confidence.map(|one| one.value),
@@ -300,6 +285,22 @@ impl<'a, 'n> Resolve<'a, 'n> {
             follow(&mut spec, links?);
         }
         self.choose(&own, spec, begins)
+    }
+
+    /// Who does a prompt first, with which model, and in which role.
+    fn first(
+        &mut self,
+        agent: Option<&At<String>>,
+        model: Option<At<String>>,
+        role: Option<String>,
+        defaults: &Settled,
+    ) -> (Link, Option<String>) {
+        let (agent, role) = self.agent(agent, role);
+        let first = Link {
+            model: model.map(|model| model.value).or_else(|| defaults.model.clone()),
+            ..Link::of(agent.unwrap_or_else(|| defaults.agent.clone()))
+        };
+        (first, role)
     }
 
     /// What holds only for isolated tasks: without isolation there is no branch, and nobody can tell whose a change is.
@@ -439,6 +440,14 @@ fn follow(spec: &mut TaskSpec, mut links: Vec<Link>) {
     spec.timeout_ms = first.timeout_ms.unwrap_or(spec.timeout_ms);
     spec.retry_max = first.retry_max.unwrap_or(spec.retry_max);
     spec.fallback = links;
+}
+
+/// How messages call a task: by its name, else by where it begins.
+fn called(id: Option<&At<String>>, at: Place) -> String {
+    match id {
+        Some(id) => format!("task `{}`", shortened(&id.value)),
+        None => format!("the task on line {}", at.line),
+    }
 }
 
 fn limit(budget: Option<Budget>) -> Option<BudgetLimit> {
