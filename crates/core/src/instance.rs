@@ -12,7 +12,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::agent::McpServer;
-use crate::ids::{AgentName, InstanceId, MessageId, QuestionId, RunId, TaskId};
+use crate::ids::{AgentName, InstanceId, MessageId, QuestionId, RunId, TaskId, TaskKey};
 use crate::outcome::Outcome;
 use crate::spec::Isolation;
 use crate::task::{Held, TaskState};
@@ -382,6 +382,13 @@ pub struct InstanceView {
     pub active_at: Millis,
     /// When it ended.
     pub ended_at: Option<Millis>,
+}
+
+impl InstanceId {
+    /// What its worktree is known by in its tree's run, where tasks' trees are known by their keys.
+    pub fn tree_key(self) -> TaskKey {
+        TaskKey(self.to_string())
+    }
 }
 
 /// Whether this can be the name of an instance: ASCII letters, digits, `-`, `_` and `.`, not an id (`i7`).

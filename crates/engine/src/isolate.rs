@@ -8,8 +8,9 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::mpsc;
 use wheelhouse_core::agent::{Assignment, Ended};
+use wheelhouse_core::ids::TaskKey;
 use wheelhouse_core::outcome::Outcome;
-use wheelhouse_core::spec::{Isolation, Merge};
+use wheelhouse_core::spec::{Isolation, Merge, Work};
 use wheelhouse_core::store::Claimed;
 use wheelhouse_core::time::Millis;
 
@@ -35,10 +36,18 @@ pub(crate) fn is_isolated(claimed: &Claimed) -> bool {
     }
 }
 
+/// Whose tree it is: a task has its own, an instance one for all its turns.
+pub(crate) fn tree_key(claimed: &Claimed) -> TaskKey {
+    match &claimed.spec.work {
+        Work::Turn(turn) => turn.instance.tree_key(),
+        Work::Exec(_) | Work::Prompt(_) => claimed.spec.key.clone(),
+    }
+}
+
 /// The task's tree, made or found again, and set up.
 pub(crate) async fn enter(world: &World, claimed: &Claimed) -> Result<Tree, Box<Ended>> {
     let workplace = workplace(world).await?;
-    let (run, key, attempt) = (claimed.run, claimed.spec.key.clone(), claimed.attempt);
+    let (run, key, attempt) = (claimed.run, tree_key(claimed), claimed.attempt);
     let needs = claimed.spec.needs.clone();
     blocking(move || workplace.create(run, &key, attempt, &needs)).await
 }
@@ -57,14 +66,14 @@ pub(crate) async fn set_up(world: &World, claimed: &Claimed, tree: &Tree, at: &A
         return Err(unavailable(format!("`{}` failed: {}", check.command, check.tail)));
     }
     let workplace = workplace(world).await?;
-    let (run, key) = (claimed.run, claimed.spec.key.clone());
+    let (run, key) = (claimed.run, tree_key(claimed));
     blocking(move || workplace.mark_set_up(run, &key)).await
 }
 
 /// Commits what the try left, whatever its outcome, and says what changed. A success that broke its rules is none.
 pub(crate) async fn leave(world: &World, claimed: &Claimed, ended: &mut Ended) -> Result<(), Box<Ended>> {
     let workplace = workplace(world).await?;
-    let (run, key) = (claimed.run, claimed.spec.key.clone());
+    let (run, key) = (claimed.run, tree_key(claimed));
     let message = format!("{key}: try {} ended as {}", claimed.attempt, ended.outcome);
     let changed = blocking(move || workplace.finish(run, &key, &message)).await?;
     ended.result.files = changed.paths();
@@ -161,7 +170,7 @@ async fn check(
     let runtime = tokio::runtime::Handle::current();
     let wall = Duration::from_millis(claimed.spec.timeout_ms);
     blocking(move || {
-        let checkout = workplace.checkout_clean(claimed.run, &claimed.spec.key)?;
+        let checkout = workplace.checkout_clean(claimed.run, &tree_key(&claimed))?;
         let at = Assignment {
             cwd: checkout.project().to_owned(),
             ..at

@@ -15,6 +15,7 @@ use wheelhouse_core::store::Claimed;
 
 use crate::attempt::report;
 use crate::dispatch::Input;
+use crate::isolate::tree_key;
 use crate::prepare::World;
 use crate::supervise;
 use crate::worktree::Workplace;
@@ -135,7 +136,7 @@ impl Watched {
         claimed: &Arc<Claimed>,
         inputs: &mpsc::Sender<Input>,
     ) -> Watched {
-        world.touching.begin(claimed.run, &claimed.spec.key);
+        world.touching.begin(claimed.run, &tree_key(claimed));
         Watched {
             world: Arc::clone(world),
             workplace,
@@ -164,11 +165,7 @@ impl Watched {
 
     /// Looks once, and tells what is new. A tree that cannot be looked at now is looked at later.
     pub(crate) async fn look(&self) {
-        let (workplace, run, key) = (
-            Arc::clone(&self.workplace),
-            self.claimed.run,
-            self.claimed.spec.key.clone(),
-        );
+        let (workplace, run, key) = (Arc::clone(&self.workplace), self.claimed.run, tree_key(&self.claimed));
         let seen = supervise::blocking(move || {
             let touched = workplace.touched(run, &key)?;
             workplace.note_touched(run, &key, &touched)?;
@@ -176,7 +173,7 @@ impl Watched {
         })
         .await;
         let Ok(Ok(touched)) = seen else { return };
-        for (other, paths) in self.world.touching.see(run, &self.claimed.spec.key, &touched) {
+        for (other, paths) in self.world.touching.see(run, &tree_key(&self.claimed), &touched) {
             let text = format!("{} changed by `{other}` too: {}", are(&paths), named(&paths));
             report(&self.inputs, self.claimed.lease, OVERLAP, text).await;
         }
@@ -185,7 +182,11 @@ impl Watched {
     /// The last look, before the work is merged: who is still at work on the same files will have to take it in.
     pub(crate) async fn before_the_merge(&self) {
         self.look().await;
-        for (other, paths) in self.world.touching.at_work_on(self.claimed.run, &self.claimed.spec.key) {
+        for (other, paths) in self
+            .world
+            .touching
+            .at_work_on(self.claimed.run, &tree_key(&self.claimed))
+        {
             let text = format!(
                 "it is merged while `{other}` is at work on the same files: {}",
                 named(&paths)
@@ -197,7 +198,7 @@ impl Watched {
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        self.world.touching.end(self.claimed.run, &self.claimed.spec.key);
+        self.world.touching.end(self.claimed.run, &tree_key(&self.claimed));
     }
 }
 

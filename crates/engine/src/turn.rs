@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 
 use wheelhouse_core::agent::{Capabilities, Ended, Input, McpServer};
 use wheelhouse_core::caller::{INSTANCE_VARIABLE, MCP_NAME, TOKEN_VARIABLE};
-use wheelhouse_core::message::{self, EARLIER_MAX, Earlier, MessageView, Trust};
+use wheelhouse_core::crew::MessageFilter;
+use wheelhouse_core::ids::MessageId;
+use wheelhouse_core::message::{self, EARLIER_MAX, Earlier, MessageView, Party, Trust};
 use wheelhouse_core::outcome::Outcome;
+use wheelhouse_core::plan::template;
 use wheelhouse_core::spec::{Turn, Work};
 use wheelhouse_core::store::{Claimed, Failure, Reader};
 use wheelhouse_core::supervise::Watch;
@@ -15,11 +18,22 @@ use crate::prepare::{World, bounded};
 use crate::supervise;
 use crate::verify::EXEC;
 
+/// How the account of earlier turns begins.
+const RECALLED: &str = "Your session does not go on from turn to turn. This was said before, the last at the end:";
+/// How long that account may be, in bytes.
+const RECALL_MAX: usize = 16_000;
+/// How long one message or answer in it may be, in bytes.
+const RECALL_EACH_MAX: usize = 4_000;
+/// How many messages of the whole crew are looked back through for it.
+const RECALL_WINDOW: u64 = 1_000;
+
 /// The words of its message, with the answers of those it comes after.
 pub(crate) async fn input(world: &World, claimed: &Claimed, turn: Turn) -> Result<Input, Box<Ended>> {
     if claimed.agent.as_str() == EXEC {
         return command(world, turn).await;
     }
+    let agent = world.roster.agent(&claimed.agent);
+    let resumes = claimed.session.is_some() && agent.is_some_and(|agent| agent.capabilities().resume);
     let read = world
         .read(move |reader| {
             let Some(message) = reader.message(turn.message)? else {
@@ -31,13 +45,54 @@ pub(crate) async fn input(world: &World, claimed: &Claimed, turn: Turn) -> Resul
                     earlier.push(answer(reader, &before)?);
                 }
             }
-            Ok(Some(message::words(&message, &earlier)))
+            let words = message::words(&message, &earlier);
+            let told = if resumes { None } else { recall(reader, turn)? };
+            Ok(Some(match told {
+                Some(told) => format!("{told}\n\n{words}"),
+                None => words,
+            }))
         })
         .await?;
     match read {
         Some(words) => Ok(Input::Prompt(words)),
         None => Err(failed(Outcome::Crashed, format!("{} is gone", turn.message))),
     }
+}
+
+/// What was said before, for an agent whose session does not go on: the newest of its turns, as much as fits.
+fn recall(reader: &mut dyn Reader, turn: Turn) -> Result<Option<String>, Failure> {
+    let filter = MessageFilter {
+        to: Some(Party::Instance(turn.instance)),
+        after: MessageId(turn.message.0.saturating_sub(RECALL_WINDOW)),
+        ..MessageFilter::default()
+    };
+    let window = u32::try_from(RECALL_WINDOW).unwrap_or(u32::MAX);
+    let messages = reader.messages(filter, window)?;
+    let over = messages
+        .iter()
+        .filter(|message| message.id < turn.message && message.state.is_over());
+    let (mut told, mut room) = (Vec::new(), RECALL_MAX);
+    for message in over.rev() {
+        let Some(answer) = answer_text(reader, message)? else {
+            continue;
+        };
+        let from = message.from.to_string();
+        let said = format!(
+            "{}\n{}",
+            template::untrusted(&from, "message", &bounded(&message.text, RECALL_EACH_MAX)),
+            template::untrusted("you", "answer", &bounded(&answer, RECALL_EACH_MAX)),
+        );
+        if said.len() > room {
+            break;
+        }
+        room -= said.len();
+        told.push(said);
+    }
+    if told.is_empty() {
+        return Ok(None);
+    }
+    told.reverse();
+    Ok(Some(format!("{RECALLED}\n{}", told.join("\n"))))
 }
 
 /// An instance that is a shell: what a person sends it is its command. Nobody else's words are, or an agent that must

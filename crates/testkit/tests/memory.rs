@@ -2,6 +2,7 @@
 
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::store::{Command, Failure, Reader, Refused, Reply, Store};
+use wheelhouse_testkit::conformance::approvals::play_deep_approval;
 use wheelhouse_testkit::conformance::compare::compare;
 use wheelhouse_testkit::conformance::dag::play_random_dag;
 use wheelhouse_testkit::conformance::trial::Trial;
@@ -28,6 +29,20 @@ fn random_dags_end_with_exactly_the_right_skips_for_many_seeds() {
         play_random_dag(&mut trial, seed);
     }
     assert_eq!(history::audit(trial.reader().as_mut()), Vec::<String>::new());
+}
+
+#[test]
+fn ten_thousand_orders_of_a_deep_approval_block_nobody() {
+    let mut asked = 0;
+    // A fresh model now and then: what was is read again and again.
+    for hundred in 0..100 {
+        let mut trial = Trial::new(&Memory);
+        for seed in hundred * 100..(hundred + 1) * 100 {
+            asked += u32::from(play_deep_approval(&mut trial, 1_000_000 + seed));
+        }
+        assert_eq!(history::audit(trial.reader().as_mut()), Vec::<String>::new());
+    }
+    assert!(asked > 3_000, "only {asked}");
 }
 
 type Mistake = fn(&mut Command);

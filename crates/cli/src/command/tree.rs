@@ -3,12 +3,14 @@
 //! They work on the project's trees directly, beside a running engine; the trees' own locks keep them apart.
 
 use serde_json::{Value, json};
-use wheelhouse_core::ids::QuestionId;
+use wheelhouse_core::ids::{InstanceId, QuestionId, RunId, TaskKey};
+use wheelhouse_core::instance::InstanceView;
 use wheelhouse_core::question::Resolution;
 use wheelhouse_core::store::{Command, RunView, TaskView};
 use wheelhouse_core::task::{Held, TaskState};
 use wheelhouse_core::time::Millis;
 use wheelhouse_engine::worktree::{Delivery, FileChange, Stat, What, Workplace};
+use wheelhouse_server::face::crew;
 use wheelhouse_server::ports::TreeVerb;
 
 use crate::app::App;
@@ -79,10 +81,10 @@ fn told(app: &App, verb: TreeVerb, what: &str) -> Result<Told, Failure> {
 
 /// What a task changed since its start, committed or not.
 fn diff(app: &App, what: &str) -> Result<Told, Failure> {
-    let (workplace, task) = task_of(app, what)?;
+    let (workplace, task) = tree_of(app, what)?;
     let diff = workplace.diff(task.run, &task.key, DIFF_BYTES_MAX).map_err(refused)?;
     let doc = json!({
-        "task": task_name(task.run, &task.key),
+        "task": task.name,
         "start": diff.start,
         "files": files_doc(&diff.files),
         "patch": diff.patch,
@@ -106,8 +108,8 @@ fn diff(app: &App, what: &str) -> Result<Told, Failure> {
 fn merge(app: &App, what: &str) -> Result<Told, Failure> {
     let (workplace, named) = named(app, what)?;
     let delivery = match &named {
-        Named::Run(run) => workplace.deliver(run.id, What::Merged),
-        Named::Task(task) => workplace.deliver(task.run, What::Task(&task.key)),
+        Owner::Run(run) => workplace.deliver(run.id, What::Merged),
+        Owner::Tree(task) => workplace.deliver(task.run, What::Task(&task.key)),
     };
     let (text, doc) = match delivery.map_err(refused)? {
         Delivery::Done {
@@ -143,8 +145,8 @@ fn merge(app: &App, what: &str) -> Result<Told, Failure> {
         }
     };
     let question = match &named {
-        Named::Task(task) => conflict_of(task),
-        Named::Run(_) => None,
+        Owner::Tree(task) => task.conflict,
+        Owner::Run(_) => None,
     };
     Ok(Told {
         after: question.map(|question| {
@@ -158,20 +160,16 @@ fn merge(app: &App, what: &str) -> Result<Told, Failure> {
 
 /// Takes a task's tree away; its work is kept for the trash period.
 fn discard(app: &App, what: &str) -> Result<Told, Failure> {
-    let (workplace, task) = task_of(app, what)?;
-    let name = task_name(task.run, &task.key);
-    let conflict = conflict_of(&task);
-    if !task.state.is_done() && conflict.is_none() {
+    let (workplace, task) = tree_of(app, what)?;
+    let name = &task.name;
+    if let Some((state, stop)) = &task.at_work {
         return Err(Failure::new(
             exit::REFUSED,
-            format!(
-                "{name} is {}; only what is done or does not merge can be discarded",
-                task.state.name()
-            ),
+            format!("{name} is {state}; only what is done or does not merge can be discarded"),
         )
-        .hint(format!("`wheelhouse cancel {name}` stops it first")));
+        .hint(format!("`{stop}` stops it first")));
     }
-    if let Some(question) = conflict {
+    if let Some(question) = task.conflict {
         let mut state = State::expect(&app.place)?;
         state.change(Command::Answer {
             question,
@@ -204,16 +202,65 @@ fn conflict_of(task: &TaskView) -> Option<QuestionId> {
 
 /// Where a task works.
 fn open(app: &App, what: &str) -> Result<Told, Failure> {
-    let (workplace, task) = task_of(app, what)?;
+    let (workplace, task) = tree_of(app, what)?;
     let path = workplace.path(task.run, &task.key).map_err(refused)?;
-    let doc = json!({ "task": task_name(task.run, &task.key), "path": path.display().to_string() });
+    let doc = json!({ "task": task.name, "path": path.display().to_string() });
     Ok(Told::new(format!("{}\n", path.display()), doc))
 }
 
-fn task_of(app: &App, what: &str) -> Result<(Workplace, TaskView), Failure> {
+/// Whose tree a name means.
+struct Owned {
+    run: RunId,
+    key: TaskKey,
+    /// How people call it.
+    name: String,
+    /// The question that its work is held on because it does not merge.
+    conflict: Option<QuestionId>,
+    /// What it is, when it is at work or about to be, and how it is stopped.
+    at_work: Option<(&'static str, String)>,
+}
+
+impl Owned {
+    fn task(task: &TaskView) -> Owned {
+        let name = task_name(task.run, &task.key);
+        // A turn works in the tree of its instance.
+        let of_instance = task.key.as_str().split_once(".m").and_then(|(id, message)| {
+            let is_turn = message.bytes().all(|byte| byte.is_ascii_digit());
+            id.parse::<InstanceId>().ok().filter(|_| is_turn)
+        });
+        let conflict = conflict_of(task);
+        let is_over = task.state.is_done() || conflict.is_some();
+        Owned {
+            run: task.run,
+            key: of_instance.map_or_else(|| task.key.clone(), InstanceId::tree_key),
+            conflict,
+            at_work: (!is_over).then(|| (task.state.name(), format!("wheelhouse cancel {name}"))),
+            name,
+        }
+    }
+
+    fn instance(view: &InstanceView) -> Owned {
+        let name = view.id.to_string();
+        let stop = format!("wheelhouse interrupt {name}");
+        Owned {
+            run: view.run,
+            key: view.id.tree_key(),
+            conflict: None,
+            at_work: view.turn.map(|_| (view.state.name(), stop)),
+            name,
+        }
+    }
+}
+
+enum Owner {
+    Run(RunView),
+    Tree(Owned),
+}
+
+fn tree_of(app: &App, what: &str) -> Result<(Workplace, Owned), Failure> {
     match named(app, what)? {
-        (workplace, Named::Task(task)) => Ok((workplace, task)),
-        (_, Named::Run(run)) => Err(whole_run(what, &run)),
+        (workplace, Owner::Tree(owned)) => Ok((workplace, owned)),
+        (_, Owner::Run(run)) => Err(whole_run(what, &run)),
     }
 }
 
@@ -222,11 +269,19 @@ fn whole_run(what: &str, run: &RunView) -> Failure {
         .hint(format!("`wheelhouse status {}` names its tasks", run.id))
 }
 
-fn named(app: &App, what: &str) -> Result<(Workplace, Named), Failure> {
+/// A run, a task, or an instance with a tree of its own.
+fn named(app: &App, what: &str) -> Result<(Workplace, Owner), Failure> {
     let mut state = State::expect(&app.place)?;
-    let named = state::named(state.reader.as_mut(), what)?;
+    let owner = match state::named(state.reader.as_mut(), what) {
+        Ok(Named::Run(run)) => Owner::Run(run),
+        Ok(Named::Task(task)) => Owner::Tree(Owned::task(&task)),
+        Err(unknown) => match crew::instance(state.reader.as_mut(), what) {
+            Ok(view) => Owner::Tree(Owned::instance(&view)),
+            Err(_) => return Err(unknown),
+        },
+    };
     let workplace = trees::open(app, &app.settings(None)?, state.reader.as_mut())?;
-    Ok((workplace, named))
+    Ok((workplace, owner))
 }
 
 fn counted(stat: &Stat) -> String {

@@ -303,3 +303,80 @@ fn variables_of_an_mcp_entry_become_the_policy_and_wrong_ones_are_said() {
     assert_eq!(wrong.code, Some(2), "{wrong:#?}");
     assert!(wrong.err.contains("MAX_INSTANCES: `many`"), "{wrong:#?}");
 }
+
+#[test]
+fn the_work_of_an_instance_stays_in_its_tree_from_turn_to_turn() {
+    let house = House::new();
+    house.write("README.md", "a project\n");
+    for words in [
+        &["init", "-q", "-b", "main"][..],
+        &["add", "README.md"],
+        &[
+            "-c",
+            "user.name=T",
+            "-c",
+            "user.email=t@example.org",
+            "commit",
+            "-q",
+            "-m",
+            "start",
+        ],
+    ] {
+        let mut git = std::process::Command::new("git");
+        let done = git
+            .args(words)
+            .current_dir(house.project())
+            .env("HOME", house.home())
+            .output()
+            .unwrap();
+        assert!(done.status.success(), "{done:?}");
+    }
+    house.ok(&[
+        "spawn",
+        "hands",
+        "echo one > one.txt",
+        "--agent",
+        "exec",
+        "--worktree",
+        "--wait",
+    ]);
+    let second = says(&house, "hands", "cat one.txt && echo two > two.txt");
+    assert_eq!(second["answer"], "one\n", "what the turn before did is there");
+    assert!(!house.project().join("one.txt").exists());
+    let diff = house.json(&["diff", "hands"]);
+    let files: Vec<&str> = diff["files"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|file| file["path"].as_str().unwrap())
+        .collect();
+    assert_eq!(files, ["one.txt", "two.txt"]);
+    assert_eq!(
+        house.json(&["diff", "r1/i1.m2"])["files"],
+        diff["files"],
+        "by its turn too"
+    );
+    let _engine = serve(&house);
+    house.ok(&["send", "hands", "until [ -e ../../go ]; do sleep 0.02; done"]);
+    until("it is at work", || instance(&house, "hands")["state"] == "busy");
+    let busy = house.run(&["discard", "i1"]);
+    assert!(
+        busy.err.contains("`wheelhouse interrupt i1` stops it first"),
+        "{busy:#?}"
+    );
+    // A shell cannot obey an interrupt; it is ended, and the command says so.
+    house.run(&["interrupt", "hands"]);
+    until("it is idle", || instance(&house, "hands")["state"] == "idle");
+    house.ok(&["merge", "hands"]);
+    assert_eq!(
+        (house.read("one.txt").as_str(), house.read("two.txt").as_str()),
+        ("one\n", "two\n")
+    );
+    house.ok(&["discard", "hands"]);
+    assert_eq!(
+        says(&house, "hands", "ls")["outcome"]["class"],
+        "succeeded",
+        "it begins anew"
+    );
+    assert_eq!(house.json(&["fsck"])["sound"], true);
+}

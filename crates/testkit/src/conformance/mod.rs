@@ -20,6 +20,8 @@ pub mod history;
 pub mod traffic;
 pub mod trial;
 
+pub mod approvals;
+
 mod attempts;
 mod audit;
 mod cancel;
@@ -284,6 +286,8 @@ suite! { $
         a_crew_survives_a_crash_between_any_two_commands;
     crew_random:
         random_crews_never_block;
+    approvals:
+        approvals_in_the_deep_never_block;
     crew_money:
         an_instances_budget_holds_everybody_below_it
         a_turn_leaves_money_for_those_below_it
