@@ -283,7 +283,10 @@ impl Talk {
             turn.outcome = outcome;
             turn.detail = detail;
             turn.interrupted = false;
-            if !self.said_something && turn.outcome != Outcome::Truncated {
+            if turn.outcome == Outcome::Truncated && turn.usage.total() == 0 {
+                // Requests that broke off were billed, whatever the agent says.
+                turn.cost = Cost::Unknown;
+            } else if !self.said_something && turn.outcome != Outcome::Truncated {
                 // Requests that were refused cost nothing.
                 turn.usage = Usage::default();
                 turn.cost = Cost::Actual(0);

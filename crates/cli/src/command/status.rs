@@ -14,7 +14,7 @@ use crate::show::{report, task};
 use crate::state::{self, Named};
 
 /// How many tasks `status RUN` lists.
-const TASKS_MAX: usize = 500;
+const TASKS_MAX: u32 = 200;
 
 /// Shows how things stand.
 pub(crate) fn status(app: &App, args: &args::Status) -> Outcome {
@@ -23,7 +23,12 @@ pub(crate) fn status(app: &App, args: &args::Status) -> Outcome {
         Some(what) => {
             let mut reader = state::expect(&app.place)?;
             match state::named(reader.as_mut(), what)? {
-                Named::Run(run) => one_run(app, gather::report(reader.as_mut(), run, now())?),
+                Named::Run(run) if app.terminal.json => {
+                    let report = gather::report(reader.as_mut(), run, now())?;
+                    app.terminal.print_json(&page::run(reader.as_mut(), &report)?)?;
+                    Ok(exit::OK)
+                }
+                Named::Run(run) => one_run(app, &gather::glance(reader.as_mut(), run, TASKS_MAX, now())?),
                 Named::Task(found) => one_task(app, &gather::detail(reader.as_mut(), found)?),
             }
         }
@@ -46,22 +51,15 @@ fn everything(app: &App) -> Outcome {
     Ok(exit::OK)
 }
 
-fn one_run(app: &App, gathered: gather::Report) -> Outcome {
-    if app.terminal.json {
-        let mut reader = state::expect(&app.place)?;
-        let document = page::run(reader.as_mut(), &gathered)?;
-        app.terminal.print_json(&document)?;
-        return Ok(exit::OK);
-    }
+fn one_run(app: &App, glance: &gather::Glance) -> Outcome {
+    let gathered = &glance.report;
     let surface = app.terminal.out;
     let mut text = status::head_lines(&gathered.run, gathered.now, surface.width, surface.paint).join("\n");
     text.push_str("\n\n");
     let mut table = Table::new(&["", "state", "task", "agent", ""]);
-    for task in gathered.tasks.iter().take(TASKS_MAX) {
+    for task in gathered.tasks.iter().take(TASKS_MAX as usize) {
         let mut row = status::task_row(task, gathered.now);
-        let known = gathered.details.iter().find(|detail| detail.task.id == task.id);
-        let result = known.and_then(|detail| detail.result.as_ref());
-        if result.is_some_and(|result| result.rehearsed) {
+        if glance.rehearsed.contains(&task.id) {
             let note = &mut row[4].text;
             *note = if note.is_empty() {
                 "rehearsed".to_owned()
@@ -73,13 +71,11 @@ fn one_run(app: &App, gathered: gather::Report) -> Outcome {
     }
     let mut page = Page::default();
     page.push(Block::Table(table));
-    if gathered.tasks.len() > TASKS_MAX {
-        page.text(format!(
-            "… and {} more: `--json` lists them all",
-            gathered.tasks.len() - TASKS_MAX
-        ));
+    let more = gathered.run.counts.total().saturating_sub(TASKS_MAX.into());
+    if more > 0 {
+        page.text(format!("… and {more} more: `--json` lists them all"));
     }
-    report::attention(&gathered, &mut page);
+    report::attention(gathered, &mut page);
     text.push_str(&page.text_of(surface.width, surface.paint));
     app.terminal.print(&text)?;
     Ok(exit::OK)

@@ -215,3 +215,24 @@ fn logs_hold_both_streams_and_follow_to_the_end() {
     assert_eq!(running.done().code, Some(0));
     assert_eq!(house.ok(&["logs", "talk"]).out, told.out);
 }
+
+#[test]
+fn of_a_long_run_the_beginning_is_shown_and_what_wants_attention_further_down() {
+    let house = House::new();
+    let quick = |number: usize| format!("  - {{id: t{number}, exec: 'true'}}\n");
+    let many: String = (1..=201).map(quick).collect();
+    let end = "  - {id: broken, exec: 'exit 3'}\n  - {id: after, exec: 'true', needs: [broken]}\n";
+    house.write("long.yaml", &format!("tasks:\n{many}{end}"));
+    let run = house.run(&["run", "long.yaml", "--quiet", "--max-parallel", "8"]);
+    assert_eq!(run.code, Some(1), "{run:#?}");
+    let shown = house.ok(&["status", "r1"]).out;
+    assert!(shown.contains(" t200 ") && !shown.contains(" t201 "), "{shown}");
+    assert!(shown.contains("… and 3 more: `--json` lists them all"), "{shown}");
+    assert!(
+        shown.contains("wheelhouse retry") && shown.contains("broken"),
+        "{shown}"
+    );
+    assert!(shown.contains("after was skipped because of `broken`"), "{shown}");
+    let all = house.json(&["status", "r1"]);
+    assert_eq!(all["tasks"].as_array().unwrap().len(), 203);
+}

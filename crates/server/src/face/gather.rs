@@ -2,10 +2,11 @@
 //!
 //! Called by commands; the pages of the command line and the documents of the other faces take what is gathered and read nothing.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use wheelhouse_core::breaker::{Breaker, Subject};
-use wheelhouse_core::ids::{RunId, TaskKey};
+use wheelhouse_core::ids::{RunId, TaskId, TaskKey};
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::report::TaskSum;
 use wheelhouse_core::spec::{TaskSpec, Work};
@@ -168,7 +169,7 @@ pub struct Report {
     pub tasks: Vec<TaskView>,
     /// The first of them ([`REPORT_TASKS_MAX`]), then the failed ones among the rest, with detail.
     pub details: Vec<Detail>,
-    /// What the ledger holds of it.
+    /// What the ledger holds of it; nothing in a [`Glance`].
     pub sums: Vec<TaskSum>,
     /// What waits for a person.
     pub questions: Vec<QuestionView>,
@@ -207,18 +208,69 @@ pub fn report(reader: &mut dyn Reader, run: RunView, now: Millis) -> Result<Repo
     let details = chosen
         .map(|task| detail(reader, task.clone()))
         .collect::<Result<Vec<_>, Failure>>()?;
-    let questions = reader.open_questions()?;
     Ok(Report {
-        questions: questions
-            .into_iter()
-            .filter(|question| question.run == run.id)
-            .collect(),
+        questions: questions_of(reader, run.id)?,
         sums: reader.ledger_of(run.id)?,
         run,
         tasks,
         details,
         now,
     })
+}
+
+/// A run as far as a screen shows it.
+#[derive(Debug)]
+pub struct Glance {
+    /// The run, its first tasks (all of them where failed or skipped ones stand further down), and the detail of failed ones.
+    pub report: Report,
+    /// Those of the first whose result is rehearsed.
+    pub rehearsed: BTreeSet<TaskId>,
+}
+
+/// Gathers what a screen with room for so many tasks shows of a run. The rest of a long run is not read where there is
+/// nothing in it that wants attention.
+pub fn glance(reader: &mut dyn Reader, run: RunView, rows: u32, now: Millis) -> Result<Glance, Failure> {
+    let mut shown = reader.tasks(run.id, 0, rows)?;
+    let mut rehearsed = BTreeSet::new();
+    for task in &shown {
+        let is_done = matches!(task.state, TaskState::Done { .. });
+        if is_done && reader.result(task.id)?.is_some_and(|result| result.rehearsed) {
+            rehearsed.insert(task.id);
+        }
+    }
+    let wants_attention = |task: &&TaskView| {
+        let is_skipped = matches!(
+            &task.state,
+            TaskState::Done {
+                outcome: Outcome::Skipped { .. }
+            }
+        );
+        is_skipped || failed(task)
+    };
+    if (shown.iter().filter(wants_attention).count() as u64) < run.counts.failed + run.counts.skipped {
+        shown = tasks(reader, run.id)?;
+    }
+    let details = shown
+        .iter()
+        .filter(|task| failed(task))
+        .take(REPORT_TASKS_MAX)
+        .map(|task| detail(reader, task.clone()))
+        .collect::<Result<Vec<_>, Failure>>()?;
+    let report = Report {
+        questions: questions_of(reader, run.id)?,
+        // The screen has the sum of the run itself.
+        sums: Vec::new(),
+        run,
+        tasks: shown,
+        details,
+        now,
+    };
+    Ok(Glance { report, rehearsed })
+}
+
+fn questions_of(reader: &mut dyn Reader, run: RunId) -> Result<Vec<QuestionView>, Failure> {
+    let open = reader.open_questions()?;
+    Ok(open.into_iter().filter(|question| question.run == run).collect())
 }
 
 /// Gathers everything about one task.
