@@ -153,6 +153,8 @@ pub(crate) enum Command {
     Patch(patch::Patch),
     /// Account for a month, a period or a run: costs, models, how work came out, what parallelism saved
     Report(report::Report),
+    /// Compute what a workload takes when the lead orchestrates, and when a separate orchestrator does
+    Compare(report::Compare),
     /// Say what you think of a task's work: one to five stars
     Rate(report::Rate),
     /// Let nothing more of a run start
@@ -742,6 +744,7 @@ mod tests {
             "fsck",
             "it opens the database beside a running engine; the engine's machine does that",
         ),
+        ("compare", "arithmetic on a file of the caller's own machine"),
         ("prices update", "it reads a file of the caller's own machine"),
         (
             "memory add",

@@ -12,6 +12,7 @@ pub mod breaker;
 pub mod budget;
 pub mod caller;
 pub mod chain;
+pub mod compare;
 pub mod coordinate;
 pub mod crew;
 pub mod day;

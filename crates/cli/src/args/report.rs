@@ -43,3 +43,36 @@ pub(crate) struct Rate {
     /// Why, in words
     pub(crate) words: Vec<String>,
 }
+
+/// `compare`
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  wheelhouse compare --steps
+  wheelhouse compare --print > mine.yaml && wheelhouse compare mine.yaml --model claude-sonnet-4-6
+  wheelhouse compare --ledger --month 2026-11")]
+pub(crate) struct Compare {
+    /// The workload; the one that comes with the program, of 100 tasks a day, when absent
+    pub(crate) workload: Option<PathBuf>,
+    /// Show every message of each class
+    #[arg(long)]
+    pub(crate) steps: bool,
+    /// What it would cost if this model read and wrote everything
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) model: Option<String>,
+    /// Take from the ledger what it knows: the tasks of each class and what doing one writes
+    #[arg(long)]
+    pub(crate) ledger: bool,
+    /// With `--ledger`: the days from this one on
+    #[arg(long, value_name = "DAY", requires = "ledger")]
+    pub(crate) since: Option<String>,
+    /// With `--ledger`: the days up to this one
+    #[arg(long, value_name = "DAY", requires = "ledger")]
+    pub(crate) until: Option<String>,
+    /// With `--ledger`: this month
+    #[arg(long, value_name = "MONTH", requires = "ledger", conflicts_with_all = ["since", "until"])]
+    pub(crate) month: Option<String>,
+    /// Print the workload that comes with the program
+    #[arg(long)]
+    pub(crate) print: bool,
+}

@@ -4,6 +4,7 @@ pub(crate) mod add;
 mod answer;
 mod budget;
 mod change;
+mod compare;
 mod config;
 pub(crate) mod crew;
 mod docs;
@@ -55,6 +56,7 @@ pub(crate) fn dispatch(app: &App, command: &Command) -> Outcome {
         Command::Memory(args) => memory::memory(app, args),
         Command::Patch(args) => patch::patch(app, args),
         Command::Report(args) => report::report(app, args),
+        Command::Compare(args) => compare::compare(app, args),
         Command::Rate(args) => change::rate(app, args),
         Command::Events(args) => events::events(app, args),
         Command::Pause(args) => change::pause(app, &args.what),

@@ -37,7 +37,8 @@ pub(crate) fn asked(app: &App, settings: &Settings, wish: &ReportWish) -> Result
     account::document(&made_of(rows(app, settings, wish)?))
 }
 
-fn rows(app: &App, settings: &Settings, wish: &ReportWish) -> Result<Rows, Failure> {
+/// The rows of what was asked for.
+pub(crate) fn rows(app: &App, settings: &Settings, wish: &ReportWish) -> Result<Rows, Failure> {
     let mut reader = state::expect(&app.place)?;
     let books = books(settings);
     match &wish.run {

@@ -4,6 +4,7 @@
 
 mod budget;
 mod chains;
+mod compare;
 mod compat;
 mod config;
 mod crew_money;

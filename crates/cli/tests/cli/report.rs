@@ -237,3 +237,32 @@ fn what_is_typed_can_be_asked_for_over_http_and_mcp_and_prometheus_reads_it() {
     serving.signal(nix::sys::signal::Signal::SIGTERM);
     serving.done();
 }
+
+/// Three agents worked on the one run: it is of the last class, and what doing a task writes is what the ledger says.
+#[test]
+fn what_is_compared_with_the_ledger_says_what_is_measured() {
+    let fake = ModelApi::start(Script::default()).unwrap();
+    let house = house(&fake);
+    let compared = house.json(&["compare", "--ledger"]);
+    let tasks: Vec<&Value> = (0..3).map(|class| &compared["classes"][class]["tasks"]).collect();
+    assert_eq!(tasks, [0, 0, 1]);
+    let lines = compared["classes"][2]["lead"]["lines"].as_array().unwrap();
+    let of_basis = |basis: &str| -> Vec<&Value> { lines.iter().filter(|line| line["basis"] == basis).collect() };
+    let measured = of_basis("measured");
+    assert_eq!((measured.len(), of_basis("assumed").len()), (1, 9));
+    // 200 + 100 + 100 + 200 written, for four tasks.
+    assert_eq!(
+        (&measured[0]["what"], &measured[0]["tokens"]),
+        (&"Claude implements draft".into(), &150.into())
+    );
+    assert_eq!(
+        (&compared["rounded"], &compared["real"]["tokens"]),
+        (&Value::Null, &3_800.into())
+    );
+    assert_eq!(compared["real"]["cost"]["unknown_entries"], 1);
+    let text = house.ok(&["compare", "--ledger"]).out;
+    assert!(
+        text.contains("Really used: 3,800 tokens") && text.contains("1 unknown"),
+        "{text}"
+    );
+}
