@@ -141,7 +141,9 @@ fn by_day(report: &Report) -> String {
         report.days.iter().map(column).collect::<Vec<_>>()
     };
     let cost = of_days(|line| line.cost.known_nano, |line| money(&line.cost));
-    let used = of_days(|line| line.tokens, |line| format!("{} tokens", tokens(line.tokens)));
+    let mut used = of_days(|line| line.tokens, |line| format!("{} tokens", tokens(line.tokens)));
+    // What is unknown is the money; the tokens were counted.
+    used.iter_mut().for_each(|column| column.is_least = false);
     let mut plots = format!("<h3>Cost by day</h3>{}", columns("Cost by day", &cost));
     if report.days.iter().any(|line| !line.cost.is_known()) {
         plots.push_str("<p class=\"legend\"><span><i class=\"hatched\"></i>of these days something is unknown: at least that much</span></p>");
