@@ -365,10 +365,10 @@ mod tests {
             let asked = format!("order_{}", 7_000 + step.saturating_sub(3));
             messages.push(message(Role::Assistant, format!("look at {asked}"), &asked));
             let result = format!(
-                "{} order_{} {}",
-                "words of a result ".repeat(150),
+                "{}order_{}\n{}",
+                "words of a result\n".repeat(150),
                 7_000 + step,
-                "and more ".repeat(400)
+                "and more\n".repeat(400)
             );
             messages.push(message(Role::Tool, result, ""));
         }

@@ -37,10 +37,11 @@ fn task(id: &str, commands: &[&str], more: &str) -> String {
 #[test]
 fn every_lie_is_caught_and_honest_work_is_not() {
     let stage = repository();
+    // The agent ends when the server is there to be left behind.
+    let served = stage.project().join("served").display().to_string();
     let daemon = format!(
-        "{} daemon {}/served",
-        wheelhouse_testkit::script::program().display(),
-        stage.project().display()
+        "{} daemon {served}; until [ -s {served} ]; do sleep 0.02; done",
+        wheelhouse_testkit::script::program().display()
     );
     let lies: &[(&str, &[&str], &str, &str, &str)] = &[
         (
