@@ -15,7 +15,7 @@ use wheelhouse_agents::keep::{self, Keeper};
 use wheelhouse_core::ids::OwnerId;
 use wheelhouse_core::store;
 pub(crate) use wheelhouse_engine::lock::engine;
-use wheelhouse_engine::lock::{self, StateLock};
+use wheelhouse_engine::lock::{self, Engine, StateLock};
 use wheelhouse_engine::{Ending, Error, Ports, StopSignal, Until, fault, nudge};
 
 use crate::app::App;
@@ -292,7 +292,9 @@ pub(crate) fn own_session() -> Result<(), Failure> {
 
 /// Why nothing goes on although there is work: for commands that only change the store.
 pub(crate) fn tell_engine(app: &App) -> bool {
-    let told = nudge::notify(&app.place.state_dir);
+    // One that is just starting has no ear yet; it looks at everything when it has.
+    let starting = || matches!(lock::engine(&app.place.state_dir), Engine::Running(_));
+    let told = nudge::notify(&app.place.state_dir) || starting();
     if !told {
         app.terminal
             .say("no engine is running: `wheelhouse resume` or `wheelhouse serve` starts one");
