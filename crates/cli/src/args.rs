@@ -222,6 +222,8 @@ pub(crate) enum Command {
     Gc(Gc),
     /// Check the stored state
     Fsck,
+    /// Ask one question: it is analysed, given to who fits, checked as it deserves, and answered
+    Ask(Ask),
     /// Say who would do a task, and why: what it is, who is left out, scores, cost, what would change it
     Route(Route),
     /// Show budgets and allowances, or change a limit
@@ -675,6 +677,27 @@ pub(crate) struct Into {
     /// Only show what would change
     #[arg(short = 'n', long, conflicts_with = "yes")]
     pub(crate) dry_run: bool,
+}
+
+/// `ask`
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  wheelhouse ask \"Why does the login test fail on Mondays?\"
+  wheelhouse ask --json --budget 0.50 \"Is the session cookie safe against replay?\"
+  wheelhouse ask --for-agent \"Rename the variable\"")]
+pub(crate) struct Ask {
+    /// The question in words; `-` reads stdin
+    pub(crate) text: String,
+    /// What it may cost, in US dollars
+    #[arg(long, value_name = "USD")]
+    pub(crate) budget: Option<String>,
+    /// Say who would be asked and what it would cost, and ask nobody
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// An agent asks, which could do it itself: what is simple is not done for it
+    #[arg(long)]
+    pub(crate) for_agent: bool,
 }
 
 /// `route`

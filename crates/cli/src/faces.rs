@@ -13,16 +13,17 @@ use wheelhouse_core::agent::McpServer;
 use wheelhouse_core::caller::TOKEN_VARIABLE;
 use wheelhouse_core::ids::TaskKey;
 use wheelhouse_core::plan::Checked;
+use wheelhouse_core::route::Caller;
 use wheelhouse_core::spec::TaskSpec;
 use wheelhouse_engine::InstanceMcp;
 use wheelhouse_server::Server;
 use wheelhouse_server::face::spawn::Defaults;
-use wheelhouse_server::ports::{AgentDoc, NewTask, PlanText, Plans, Ports, ReportWish, RouteWish, TreeVerb};
+use wheelhouse_server::ports::{AgentDoc, Asked, NewTask, PlanText, Plans, Ports, ReportWish, RouteWish, TreeVerb};
 use wheelhouse_server::token::{self, Secret};
 
 use crate::app::App;
 use crate::args;
-use crate::command::{add, crew, prices, report, route, tree};
+use crate::command::{add, ask, crew, prices, report, route, tree};
 use crate::config::Settings;
 use crate::exit;
 use crate::failure::{Failure, with_sources};
@@ -30,6 +31,7 @@ use crate::host;
 use crate::place;
 use crate::plans::{self, CheckFailure, Text};
 use crate::roster;
+use crate::routing;
 use crate::state::State;
 
 /// The file that says where the server of a state directory is.
@@ -247,6 +249,24 @@ impl Plans for Reader {
 
     fn task(&self, wanted: &NewTask, existing: &[TaskKey]) -> Result<TaskSpec, Failure> {
         add::check(&self.app, &self.settings, wanted, existing)
+    }
+
+    fn ask(&self, text: &str, caller: Caller) -> Result<Asked, Failure> {
+        let choice = routing::router(&self.app, &self.settings)?.decide(&ask::question(text, caller, None));
+        if let Some(own) = choice.do_it_yourself {
+            return Ok(Asked::DoItYourself(own));
+        }
+        let asked = wheelhouse_core::ask::compose(text, &choice, None);
+        let plan = PlanText {
+            name: "ask".to_owned(),
+            text: asked.plan.to_string(),
+            vars: Vec::new(),
+            cast: plans::Cast::AsWritten,
+        };
+        Ok(Asked::Plan {
+            checked: Box::new(self.plan(&plan)?),
+            why: asked.why,
+        })
     }
 
     fn crew(&self) -> Defaults {

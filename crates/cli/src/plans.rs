@@ -5,8 +5,10 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use wheelhouse_core::ids::AgentName;
-use wheelhouse_core::plan::{self, Checked, Context, Defaults, PLAN_BYTES_MAX, Problems, Source};
+use wheelhouse_core::money::show_usd;
+use wheelhouse_core::plan::{self, Advice, Checked, Context, Defaults, PLAN_BYTES_MAX, Problems, Source};
 use wheelhouse_core::spec::{TaskSpec, Work};
+use wheelhouse_core::workflow;
 
 use crate::app::App;
 use crate::config::Settings;
@@ -14,6 +16,7 @@ use crate::exit;
 use crate::failure::Failure;
 use crate::roster::{self, BACKENDS};
 use crate::routing;
+use crate::show::words;
 
 /// The name that stands for stdin.
 const STDIN: &str = "-";
@@ -89,13 +92,25 @@ fn similar(failure: Failure, file: &Path) -> Failure {
     }
 }
 
-/// Checks a plan. Warnings are part of what comes back.
+/// Checks a plan to run it. Warnings are part of what comes back.
 pub(crate) fn check(
     app: &App,
     settings: &Settings,
     text: &Text,
     vars: &[String],
     cast: Cast,
+) -> Result<Checked, CheckFailure> {
+    examine(app, settings, text, vars, cast, Advice::Kept)
+}
+
+/// Checks a plan; with advice for whoever wants to know how good it is.
+pub(crate) fn examine(
+    app: &App,
+    settings: &Settings,
+    text: &Text,
+    vars: &[String],
+    cast: Cast,
+    advice: Advice,
 ) -> Result<Checked, CheckFailure> {
     let vars = variables(vars).map_err(CheckFailure::Other)?;
     let source = Source {
@@ -104,7 +119,8 @@ pub(crate) fn check(
         format: None,
     };
     let mut checked = with_context(app, settings, &text.dir, &vars, cast, |context| {
-        plan::read(&source, context)
+        let context = Context { advice, ..*context };
+        plan::read(&source, &context)
     })
     .map_err(CheckFailure::Other)?
     .map_err(CheckFailure::Problems)?;
@@ -163,6 +179,7 @@ pub(crate) fn with_context<T>(
             idle_timeout_ms: ms(settings.idle_timeout),
             retry_max: settings.retry,
         },
+        advice: Advice::Kept,
     }))
 }
 
@@ -175,6 +192,13 @@ pub(crate) fn rehearse(task: &mut TaskSpec) {
         }
     }
     task.fallback.clear();
+    if let Some(workflow) = task.flow.workflow.as_deref_mut() {
+        task.agent = AgentName(workflow::AGENT.to_owned());
+        for hand in workflow.hands_mut() {
+            hand.agent = AgentName(roster::REHEARSAL.to_owned());
+            hand.model = None;
+        }
+    }
 }
 
 /// Reads `KEY=VALUE`s.
@@ -185,6 +209,35 @@ fn variables(vars: &[String]) -> Result<BTreeMap<String, String>, Failure> {
             _ => Err(Failure::usage(format!(
                 "`--var {text}` is not KEY=VALUE; write for example `--var area=src/auth`"
             ))),
+        })
+        .collect()
+}
+
+/// Who takes part in the workflows of a plan, and what that is expected to take: said before it starts.
+pub(crate) fn crews(checked: &Checked) -> Vec<String> {
+    let part = |share: &wheelhouse_core::workflow::crew::Share| format!("{} {}", share.part, share.hand.agent);
+    checked
+        .crews
+        .iter()
+        .map(|crew| {
+            let parts: Vec<String> = crew.shares.iter().map(part).collect();
+            let tries = match crew.tries() {
+                (min, Some(max)) if min == max => words::tries(u64::from(min)),
+                (min, Some(max)) => format!("{min} to {}", words::tries(u64::from(max))),
+                (_, None) => "tries as its inputs come".to_owned(),
+            };
+            let cost = match crew.cost_nano() {
+                Some((0, 0)) => "no charge".to_owned(),
+                Some((least, most)) if least == most => format!("about {}", show_usd(least)),
+                Some((least, most)) => format!("about {} to {}", show_usd(least), show_usd(most)),
+                None => "cost not known before".to_owned(),
+            };
+            format!(
+                "{}: {} by {}; {tries}, {cost}",
+                crew.task,
+                crew.workflow,
+                parts.join(", ")
+            )
         })
         .collect()
 }

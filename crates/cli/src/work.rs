@@ -234,7 +234,7 @@ pub(crate) fn conclude(app: &App, runs: &[RunId], finish: Finish) -> Result<Exit
     let mut all_well = true;
     for (place, run) in runs.iter().enumerate() {
         let Some(view) = reader.run(*run)? else { continue };
-        all_well &= words::all_succeeded(&view);
+        all_well &= view.all_succeeded();
         let report = gather::report(reader.as_mut(), view, now())?;
         let path = match finish {
             Finish::Over | Finish::Held => write_report(app, &report),
@@ -279,7 +279,8 @@ pub(crate) fn conclude(app: &App, runs: &[RunId], finish: Finish) -> Result<Exit
     Ok(closing(app, runs, finish, all_well))
 }
 
-fn closing(app: &App, runs: &[RunId], finish: Finish, all_well: bool) -> Exit {
+/// The exit code of runs that ended so, with a word to whoever has to do something.
+pub(crate) fn closing(app: &App, runs: &[RunId], finish: Finish, all_well: bool) -> Exit {
     match finish {
         Finish::Over if all_well => exit::OK,
         Finish::Over => exit::TASKS_FAILED,

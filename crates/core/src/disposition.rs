@@ -110,6 +110,10 @@ pub struct Moment {
 
 /// Decides.
 pub fn dispose(spec: &TaskSpec, outcome: &Outcome, tries: &Tries, moment: Moment) -> Disposition {
+    // A try that ends so found that it is not needed: nobody behind it has to do without anything.
+    if matches!(outcome, Outcome::Skipped { .. }) {
+        return Disposition::DoneAndContinue;
+    }
     let table = rule(outcome);
     if outcome.is_success() || table == Rule::Finish {
         return Disposition::Done;
@@ -293,6 +297,7 @@ mod tests {
             cwd: None,
             budget: None,
             routed: None,
+            flow: Default::default(),
         }
     }
 
@@ -398,7 +403,7 @@ mod tests {
             nrnacd dddacd unavailable\n\
             nrnacd addacd budget_exhausted\n\
             dddddd dddddd cancelled\n\
-            dddddd dddddd skipped\n";
+            cccccc cccccc skipped\n";
         assert_eq!(table, expected);
     }
 

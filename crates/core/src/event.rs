@@ -141,6 +141,13 @@ pub enum Happened {
         /// Why.
         why: String,
     },
+    /// A workflow goes on with new children, or waits for those it has.
+    TaskAwaits {
+        /// How many children it added.
+        added: u32,
+        /// How many of its children must end before it looks again.
+        pending: u32,
+    },
     /// The task is over.
     TaskDone {
         /// How it came out.
@@ -238,6 +245,7 @@ impl Happened {
             Happened::TaskHeld { .. } => "task_held",
             Happened::TaskReleased => "task_released",
             Happened::TaskReturned { .. } => "task_returned",
+            Happened::TaskAwaits { .. } => "task_awaits",
             Happened::TaskDone { .. } => "task_done",
             Happened::TaskRetried => "task_retried",
             Happened::CancelRequested => "cancel_requested",

@@ -7,6 +7,7 @@
 
 pub mod agent;
 pub mod analysis;
+pub mod ask;
 pub mod billing;
 pub mod breaker;
 pub mod budget;

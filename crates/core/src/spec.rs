@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::chain::Link;
 use crate::ids::{AgentName, InstanceId, MessageId, TaskKey};
+use crate::workflow::Flow;
 
 /// What a task does.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -174,6 +175,9 @@ pub struct TaskSpec {
     /// Why its agent was chosen, when that was not the plan's doing.
     #[serde(default)]
     pub routed: Option<String>,
+    /// What makes it more than one try of one agent.
+    #[serde(default)]
+    pub flow: Flow,
 }
 
 /// "Never more than 3 tries of one thing": two retries after the first.

@@ -110,6 +110,17 @@ pub enum Command {
         /// Everything about the end.
         settlement: Box<Settlement>,
     },
+    /// A workflow goes on: add these children to its run and let it wait until no more than `open_max` of its children
+    /// are open; then it is ready again, under the same try. Refused like a settlement when its cancellation was
+    /// requested. → [`Reply::Done`]
+    Await {
+        /// The right to say so.
+        lease: Lease,
+        /// The new children; each names the task as its parent.
+        children: Vec<TaskSpec>,
+        /// How many may still be open when it looks again.
+        open_max: u32,
+    },
     /// Give a task back without an end: it is ready again and the try will be repeated under the same number.
     /// → [`Reply::Done`]
     Return {
@@ -631,6 +642,8 @@ pub trait Reader: crew::CrewReader + Send {
     fn task(&mut self, task: TaskId) -> Result<Option<TaskView>, Failure>;
     /// The task of that name in the run.
     fn task_by_key(&mut self, run: RunId, key: &TaskKey) -> Result<Option<TaskView>, Failure>;
+    /// The children of a task that is a workflow, oldest first.
+    fn children(&mut self, task: TaskId) -> Result<Vec<TaskView>, Failure>;
     /// What the task was told to do.
     fn spec(&mut self, task: TaskId) -> Result<Option<TaskSpec>, Failure>;
     /// What the run was told.
@@ -712,12 +725,23 @@ pub struct RunView {
     pub finished_at: Option<Millis>,
     /// How many of its tasks are where.
     pub counts: Counts,
+    /// How many of those that failed or were cancelled are steps of workflows: what became of them is the workflow's
+    /// affair, which is counted itself.
+    pub steps_failed: u64,
     /// What its tries consumed.
     pub usage: Usage,
     /// What they cost, in nano-dollars, without those nobody knows.
     pub cost_nano: u64,
     /// How many tries have a cost nobody knows.
     pub cost_unknown: u64,
+}
+
+impl RunView {
+    /// Whether nothing of it failed or was cancelled, steps of workflows aside. What was skipped because of a failure is
+    /// behind one that counts; what is skipped beside that was not needed.
+    pub fn all_succeeded(&self) -> bool {
+        self.counts.failed + self.counts.cancelled <= self.steps_failed
+    }
 }
 
 /// Whether a run goes on.
@@ -790,8 +814,10 @@ pub struct TaskView {
     pub cancel_requested: bool,
     /// The tasks it needs.
     pub needs: Vec<TaskKey>,
-    /// Those of them that are not done.
+    /// Those of them that are not done; of a workflow that has begun, its open children.
     pub waits_for: Vec<TaskKey>,
+    /// The workflow it is a step of.
+    pub parent: Option<TaskKey>,
     /// When its current or last try began.
     pub started_at: Option<Millis>,
     /// When it was done.

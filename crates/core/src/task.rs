@@ -150,6 +150,11 @@ pub enum TaskEvent {
     Claimed,
     /// The worker gave it back, or its lease ran out; the try does not count.
     Returned,
+    /// Its workflow goes on when so many of its children are over.
+    Awaits {
+        /// How many must end first.
+        pending: u32,
+    },
     /// The try ended and the task with it.
     Settled {
         /// How it came out.
@@ -186,6 +191,7 @@ impl TaskEvent {
             TaskEvent::DependencyFailed { .. } => "skipped",
             TaskEvent::Claimed => "claimed",
             TaskEvent::Returned => "returned",
+            TaskEvent::Awaits { .. } => "made to wait for its children",
             TaskEvent::Settled { .. } => "settled",
             TaskEvent::Held(_) => "held",
             TaskEvent::Released => "released",
@@ -221,7 +227,8 @@ impl TaskState {
             (S::Waiting { .. }, E::DependencyFailed { cause }) => Ok(skipped(cause)),
             (S::Ready, E::Claimed) => Ok(S::Running),
             (S::Ready | S::Running, E::Held(reason)) => Ok(S::Held(reason.clone())),
-            (S::Running, E::Returned) => Ok(S::Ready),
+            (S::Running, E::Returned | E::Awaits { pending: 0 }) => Ok(S::Ready),
+            (S::Running, E::Awaits { pending }) => Ok(S::Waiting { pending: *pending }),
             (S::Running, E::Settled { outcome }) => Ok(S::Done {
                 outcome: outcome.clone(),
             }),
@@ -240,13 +247,20 @@ impl TaskState {
             (S::Done { .. }, E::Retried { pending }) => Ok(S::Waiting { pending: *pending }),
             (
                 S::Waiting { .. },
-                E::Claimed | E::Returned | E::Settled { .. } | E::Held(_) | E::Released | E::Retried { .. },
+                E::Claimed
+                | E::Returned
+                | E::Awaits { .. }
+                | E::Settled { .. }
+                | E::Held(_)
+                | E::Released
+                | E::Retried { .. },
             )
             | (
                 S::Ready,
                 E::DependencySatisfied
                 | E::DependencyFailed { .. }
                 | E::Returned
+                | E::Awaits { .. }
                 | E::Settled { .. }
                 | E::Released
                 | E::Retried { .. },
@@ -261,6 +275,7 @@ impl TaskState {
                 | E::DependencyFailed { .. }
                 | E::Claimed
                 | E::Returned
+                | E::Awaits { .. }
                 | E::Settled { .. }
                 | E::Held(_)
                 | E::Retried { .. },
@@ -271,6 +286,7 @@ impl TaskState {
                 | E::DependencyFailed { .. }
                 | E::Claimed
                 | E::Returned
+                | E::Awaits { .. }
                 | E::Settled { .. }
                 | E::Held(_)
                 | E::Released
@@ -324,6 +340,8 @@ mod tests {
             TaskEvent::DependencyFailed { cause: "a".into() },
             TaskEvent::Claimed,
             TaskEvent::Returned,
+            TaskEvent::Awaits { pending: 0 },
+            TaskEvent::Awaits { pending: 2 },
             TaskEvent::Settled {
                 outcome: Outcome::Succeeded,
             },
@@ -353,19 +371,19 @@ mod tests {
             table.push_str(&format!(" {}\n", state.name()));
         }
         let expected = "\
-            RD.....D.. waiting\n\
-            WD.....D.. waiting\n\
-            ..X..H.D.. ready\n\
-            ...RDH.D.. running\n\
-            ......RD.. held\n\
-            ....D.RD.. held\n\
-            ....D.RD.. held\n\
-            ....D.RD.. held\n\
-            ......RD.. held\n\
-            ......RD.. held\n\
-            ......RD.. held\n\
-            ....D.RD.. held\n\
-            ........RW done\n";
+            RD.......D.. waiting\n\
+            WD.......D.. waiting\n\
+            ..X....H.D.. ready\n\
+            ...RRWDH.D.. running\n\
+            ........RD.. held\n\
+            ......D.RD.. held\n\
+            ......D.RD.. held\n\
+            ......D.RD.. held\n\
+            ........RD.. held\n\
+            ........RD.. held\n\
+            ........RD.. held\n\
+            ......D.RD.. held\n\
+            ..........RW done\n";
         assert_eq!(table, expected);
     }
 

@@ -33,7 +33,9 @@ use crate::dispatch::Input;
 use crate::meter::{Meter, Standing};
 use crate::prepare::{self, World, bounded};
 use crate::touching::Watched;
-use crate::{PLANNED_MAX, REPORT_MAX, REPORTS_MAX, counting, fault, isolate, memory, packet, patching, turn, verify};
+use crate::{
+    PLANNED_MAX, REPORT_MAX, REPORTS_MAX, counting, fault, isolate, memory, packet, patching, turn, verify, workflow,
+};
 
 /// How many events of an agent may wait to be looked at; texts beyond it are in the log only.
 const EVENTS_MAX: usize = 1_024;
@@ -90,7 +92,12 @@ pub(crate) async fn attempt(
     inputs: mpsc::Sender<Input>,
 ) -> Tried {
     let mut spending = Spending::default();
-    let (ended, new_tasks) = match attempt_inner(&world, &claimed, orders, &inputs, &mut spending).await {
+    let work = match workflow::not_needed(&world, &claimed).await {
+        Ok(None) => attempt_inner(&world, &claimed, orders, &inputs, &mut spending).await,
+        Ok(Some(ended)) => Ok((ended, Vec::new())),
+        Err(ended) => Err(ended),
+    };
+    let (ended, new_tasks) = match work {
         Ok(work) => work,
         Err(ended) => (ended, Vec::new()),
     };

@@ -29,6 +29,8 @@ use wheelhouse_core::store::{
 };
 use wheelhouse_core::time::Millis;
 
+use crate::workflow::Stepped;
+
 /// How many commands one commit takes at the most: enough to make a disk flush cheap, few enough that a reader or a
 /// second writer never waits long.
 pub const BATCH_MAX: usize = 512;
@@ -133,6 +135,24 @@ pub enum Input {
         /// What is booked for it.
         spending: Spending,
     },
+    /// A workflow goes on with new children, or waits for those it has.
+    WorkflowAwaits {
+        /// Its lease.
+        lease: Lease,
+        /// The new children.
+        children: Vec<TaskSpec>,
+        /// How many may be open when it looks again.
+        open_max: u32,
+    },
+    /// A workflow is over.
+    WorkflowEnded {
+        /// Its lease.
+        lease: Lease,
+        /// How.
+        ended: Box<Ended>,
+        /// What becomes of its task: the rounds were its own.
+        next: Next,
+    },
     /// What a try has consumed so far, and how much it would like to have.
     AttemptMetered {
         /// Its lease.
@@ -200,6 +220,20 @@ struct Active {
     cut: Option<Cut>,
     /// Its open questions, by the backend's id of the request.
     asked: BTreeMap<String, QuestionId>,
+}
+
+impl Input {
+    /// What a step of a workflow came to.
+    pub(crate) fn stepped(lease: Lease, stepped: Stepped) -> Input {
+        match stepped {
+            Stepped::Awaits { children, open_max } => Input::WorkflowAwaits {
+                lease,
+                children,
+                open_max,
+            },
+            Stepped::Over { ended, next } => Input::WorkflowEnded { lease, ended, next },
+        }
+    }
 }
 
 impl Active {
@@ -296,6 +330,12 @@ impl Dispatcher {
                 new_tasks,
                 spending,
             } => self.attempt_ended(lease, *ended, new_tasks, spending, now),
+            Input::WorkflowAwaits {
+                lease,
+                children,
+                open_max,
+            } => self.workflow_awaits(lease, children, open_max),
+            Input::WorkflowEnded { lease, ended, next } => self.workflow_ended(lease, *ended, next),
             Input::AttemptMetered { lease, reading } => self.queue.push_back(Command::Meter { lease, reading }),
             Input::Limited(allowance) => self.queue.push_back(Command::NoteAllowance(allowance)),
             Input::Nudged => {
@@ -556,6 +596,14 @@ impl Dispatcher {
                 settlement.new_tasks.clear();
                 self.queue.push_back(Command::Settle { lease, settlement });
             }
+            (Command::Await { lease, .. }, Refused::CancelRequested(_)) => self.settle_cancelled(lease),
+            // Its steps are called like tasks that are there already: no try changes that.
+            (Command::Await { lease, .. }, refused) if !matches!(refused, Refused::LostLease(_)) => {
+                let mut ended = *crate::attempt::failed(Outcome::Malformed, String::new());
+                ended.result.summary = format!("its steps were not taken: {refused}");
+                let next = Next::Done { continues: false };
+                self.settle(lease, ended, next, Vec::new(), None, Spending::default());
+            }
             // A planner's tasks that do not fit the run as it is by now: the answer was not usable.
             (Command::Settle { lease, settlement }, refused) if !settlement.new_tasks.is_empty() => {
                 if !matches!(refused, Refused::LostLease(_)) {
@@ -619,6 +667,45 @@ impl Dispatcher {
                 self.settle(lease, ended, next, new_tasks, learned, spending);
             }
         }
+    }
+
+    /// Nothing of a workflow runs while it decides, so a stopping engine lets it write down what it decided.
+    fn workflow_awaits(&mut self, lease: Lease, children: Vec<TaskSpec>, open_max: u32) {
+        match self.left(lease) {
+            None | Some(Some(Cut::Lost)) => {}
+            Some(Some(Cut::Cancelled | Cut::Interrupted)) => self.settle_cancelled(lease),
+            Some(Some(Cut::Stopping) | None) => self.queue.push_back(Command::Await {
+                lease,
+                children,
+                open_max,
+            }),
+        }
+    }
+
+    fn workflow_ended(&mut self, lease: Lease, ended: Ended, next: Next) {
+        match self.left(lease) {
+            None | Some(Some(Cut::Lost)) => {}
+            Some(Some(Cut::Cancelled | Cut::Interrupted)) => self.settle_cancelled(lease),
+            Some(Some(Cut::Stopping) | None) => {
+                self.settle(lease, ended, next, Vec::new(), None, Spending::default());
+            }
+        }
+    }
+
+    /// A try is not running any more; with what cut it short, if anything did. None: it was not ours.
+    fn left(&mut self, lease: Lease) -> Option<Option<Cut>> {
+        let active = self.running.remove(&lease.task)?;
+        self.claim_wanted = true;
+        if self.running.is_empty() {
+            self.beat_at = None;
+        }
+        Some(active.cut)
+    }
+
+    fn settle_cancelled(&mut self, lease: Lease) {
+        let ended = *crate::attempt::failed(Outcome::Cancelled, String::new());
+        let next = Next::Done { continues: false };
+        self.settle(lease, ended, next, Vec::new(), None, Spending::default());
     }
 
     fn decide(&mut self, claimed: &Claimed, ended: &Ended, now: Millis) -> Next {

@@ -19,7 +19,7 @@ use crate::dispatch::Input;
 use crate::prepare::{World, bounded};
 use crate::touching::Watched;
 use crate::worktree::{self, Conflict, Landing, Options, Origin, Rules, Tree, Workplace, violations};
-use crate::{fault, merging, supervise, verify};
+use crate::{fault, merging, supervise, verify, workflow};
 
 /// Seconds of a day.
 const DAY_S: u64 = 86_400;
@@ -44,11 +44,17 @@ pub(crate) fn tree_key(claimed: &Claimed) -> TaskKey {
     }
 }
 
+/// Whether trees are copies here, because the project is in no repository.
+pub(crate) async fn is_outside_git(world: &World) -> Result<bool, Box<Ended>> {
+    let workplace = workplace(world).await?;
+    Ok(matches!(*workplace, Workplace::Copies(_)))
+}
+
 /// The task's tree, made or found again, and set up.
 pub(crate) async fn enter(world: &World, claimed: &Claimed) -> Result<Tree, Box<Ended>> {
     let workplace = workplace(world).await?;
     let (run, key, attempt) = (claimed.run, tree_key(claimed), claimed.attempt);
-    let needs = claimed.spec.needs.clone();
+    let needs = workflow::trees(world, claimed).await?;
     blocking(move || workplace.create(run, &key, attempt, &needs)).await
 }
 

@@ -26,6 +26,7 @@ pub mod token;
 mod touching;
 mod turn;
 mod verify;
+mod workflow;
 pub mod worktree;
 
 use std::collections::{BTreeMap, BTreeSet};

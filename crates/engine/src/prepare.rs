@@ -215,6 +215,10 @@ async fn input(
         Work::Exec(text) => (text, Mode::Shell),
         Work::Prompt(text) => (text, Mode::Prompt),
     };
+    let text = match &claimed.spec.flow.item {
+        Some(item) => &template::with_item(text, &item.text, item.from.as_ref().map(TaskKey::as_str), mode),
+        None => text,
+    };
     let mut filled = if text.contains("{{") {
         let (filled, left_out) = fill(world, claimed, text.clone(), mode).await?;
         receipts.extend(left_out);

@@ -134,7 +134,10 @@ struct Hands {
 
 impl Hands {
     fn seen(&mut self, input: &Input) {
-        if let Input::AttemptEnded { lease, .. } = input {
+        if let Input::AttemptEnded { lease, .. }
+        | Input::WorkflowAwaits { lease, .. }
+        | Input::WorkflowEnded { lease, .. } = input
+        {
             fault::pass(self.fault.as_ref(), "after-end");
             self.orders.remove(lease);
         }

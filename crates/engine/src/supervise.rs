@@ -18,12 +18,13 @@ use tokio::task::JoinHandle;
 use wheelhouse_core::agent::Ended;
 use wheelhouse_core::ledger::Spending;
 use wheelhouse_core::outcome::Outcome;
-use wheelhouse_core::store::{Claimed, Command, Store};
+use wheelhouse_core::store::{Claimed, Command, Next, Store};
 
 use crate::attempt::{Tried, Word};
 use crate::dispatch::Input;
 use crate::fault::{self, Fault};
 use crate::prepare::World;
+use crate::workflow::{self, Stepped};
 use crate::{attempt, nudge};
 
 /// How many orders a try may be behind before further ones are dropped; it needs one to stop.
@@ -75,6 +76,18 @@ pub(crate) fn writer(mut store: Box<dyn Store>, inputs: mpsc::Sender<Input>, fau
 /// Starts a try; gives back where its orders go.
 pub(crate) fn attempt(world: Arc<World>, claimed: Arc<Claimed>, inputs: mpsc::Sender<Input>) -> mpsc::Sender<Word> {
     let (orders, queue) = mpsc::channel(ORDERS_MAX);
+    if workflow::is_workflow(&claimed) {
+        tokio::spawn(async move {
+            let lease = claimed.lease;
+            let work = tokio::spawn(workflow::step(world, claimed));
+            let stepped = AbortOnDrop(work).join().await.unwrap_or_else(|panic| Stepped::Over {
+                ended: crashed(panic),
+                next: Next::Done { continues: false },
+            });
+            let _ = inputs.send(Input::stepped(lease, stepped)).await;
+        });
+        return orders;
+    }
     tokio::spawn(async move {
         let lease = claimed.lease;
         // A task of its own inside, so that a panic of a backend arrives here as an error.

@@ -146,6 +146,7 @@ fn task(key: &str, agent: &str, text: &str) -> TaskSpec {
         cwd: None,
         budget: None,
         routed: None,
+        flow: Default::default(),
     }
 }
 

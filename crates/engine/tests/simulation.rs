@@ -497,6 +497,7 @@ fn dag(random: &mut Random) -> Vec<TaskSpec> {
                 cwd: None,
                 budget: None,
                 routed: None,
+                flow: Default::default(),
             }
         })
         .collect()

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use wheelhouse_core::ids::TaskKey;
 use wheelhouse_core::plan::Checked;
+use wheelhouse_core::route::{Caller, DoItYourself};
 use wheelhouse_core::spec::TaskSpec;
 use wheelhouse_core::store::Store;
 
@@ -119,12 +120,28 @@ pub enum TreeVerb {
     Open,
 }
 
+/// What becomes of a question.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Asked {
+    /// The caller had better do it itself.
+    DoItYourself(DoItYourself),
+    /// It is asked so.
+    Plan {
+        /// The plan.
+        checked: Box<Checked>,
+        /// Why it is asked so.
+        why: String,
+    },
+}
+
 /// Reads plans and knows the agents. The command line's reader and the tests' are the two.
 pub trait Plans: Send + Sync {
     /// Checks a plan; a plan with problems is a failure that holds them all.
     fn plan(&self, text: &PlanText) -> Result<Checked, Failure>;
     /// Checks one task for a queue that has these.
     fn task(&self, wanted: &NewTask, existing: &[TaskKey]) -> Result<TaskSpec, Failure>;
+    /// Makes a plan of a question in words, or says that the caller had better do it itself.
+    fn ask(&self, text: &str, caller: Caller) -> Result<Asked, Failure>;
     /// The agents there are.
     fn agents(&self) -> Vec<AgentDoc>;
     /// What wishes for instances leave open.

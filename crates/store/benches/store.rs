@@ -184,6 +184,7 @@ fn task(number: usize, needs: Vec<usize>) -> TaskSpec {
         cwd: None,
         budget: None,
         routed: None,
+        flow: Default::default(),
     }
 }
 

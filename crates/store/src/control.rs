@@ -11,7 +11,7 @@ use wheelhouse_core::time::Millis;
 
 use crate::encode::{State, int, run_state_code};
 use crate::failure::Answer;
-use crate::rows::{CONTINUES, TURN};
+use crate::rows::{AWAITS, CHILD, CONTINUES, TURN, WORKFLOW};
 use crate::statements as sql;
 use crate::work::Work;
 
@@ -95,11 +95,28 @@ impl Work<'_> {
     }
 
     pub(crate) fn cancel_open(&mut self, id: u64) -> Answer<()> {
-        if self.task(id)?.state != State::Running {
-            return self.end(id, TaskEvent::Cancelled, false);
+        let row = self.task(id)?;
+        let (state, workflow) = (row.state, row.is(WORKFLOW));
+        match state {
+            // Cancelled with its workflow a moment ago.
+            State::Done => {}
+            State::Running => {
+                if self.execute(sql::LEASE_CANCEL, [int(id)])? == 1 {
+                    self.emit_task(id, &Happened::CancelRequested)?;
+                }
+            }
+            State::Waiting | State::Ready | State::Held => self.end(id, TaskEvent::Cancelled, false)?,
         }
-        if self.execute(sql::LEASE_CANCEL, [int(id)])? == 1 {
-            self.emit_task(id, &Happened::CancelRequested)?;
+        if workflow {
+            self.cancel_children(id)?;
+        }
+        Ok(())
+    }
+
+    /// A workflow that is over leaves nothing behind that works on.
+    pub(crate) fn cancel_children(&mut self, id: u64) -> Answer<()> {
+        for child in self.open_children(id)? {
+            self.cancel_open(child)?;
         }
         Ok(())
     }
@@ -111,11 +128,15 @@ impl Work<'_> {
         if row.is(TURN) {
             return refuse("a turn of an instance cannot be retried; send the message again".to_owned());
         }
+        let child = row.is(CHILD);
         if row.state != State::Done || !unsuccessful {
             let state = row.machine_state();
             return refuse(format!("a task that is {} cannot be retried", state.name()));
         }
         let key = self.key(id)?;
+        if child && let Some(parent) = self.spec(id)?.flow.parent {
+            return refuse(format!("`{key}` is a step of `{parent}`; retry that"));
+        }
         let needs = self.needs(id)?;
         if let Some(cause) = self.blocking(&needs)? {
             return refuse(format!("`{key}` needs `{cause}`; retry that"));
@@ -133,7 +154,8 @@ impl Work<'_> {
         self.run_state(run)?;
         let mut tasks: BTreeSet<u64> = self.tasks_of(run.0, sql::TASKS_UNSUCCESSFUL)?.into_iter().collect();
         for id in tasks.clone() {
-            if self.task(id)?.is(TURN) {
+            let row = self.task(id)?;
+            if row.is(TURN) || row.is(CHILD) {
                 tasks.remove(&id);
             }
         }
@@ -172,6 +194,7 @@ impl Work<'_> {
             row.since = None;
             row.done_at = None;
             row.put(CONTINUES, false);
+            row.put(AWAITS, false);
         }
         for (id, pending, _) in &reopened {
             self.emit_task(*id, &Happened::TaskRetried)?;

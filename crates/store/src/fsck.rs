@@ -118,13 +118,20 @@ pub(crate) const RULES: &[(&str, &str)] = &[
         "SELECT printf('t%d counts %d, missing are %d', t.id, t.pending, ifnull(m.missing, 0)) FROM task t LEFT JOIN \
          (SELECT d.child, count(*) AS missing FROM dep d JOIN task p ON p.id = d.parent WHERE NOT (p.state = 4 AND \
          (p.outcome = 1 OR p.flags & 8)) GROUP BY d.child) m ON m.child = t.id \
-         WHERE t.state = 0 AND (m.missing IS NULL OR m.missing <> t.pending) LIMIT ?1",
+         WHERE t.state = 0 AND NOT t.flags & 128 AND (m.missing IS NULL OR m.missing <> t.pending) LIMIT ?1",
+    ),
+    (
+        "a workflow that waits has so many open children",
+        "SELECT printf('t%d waits for %d children, open are %d', t.id, t.pending, n) FROM (SELECT t.id, t.pending, \
+         (SELECT count(*) FROM spec p JOIN spec c ON c.run = p.run AND c.key > p.key || '.' AND c.key < p.key || '/' \
+         JOIN task k ON k.id = c.task WHERE p.task = t.id AND k.flags & 32 AND k.state <> 4) AS n FROM task t \
+         WHERE t.state = 0 AND t.flags & 128) t WHERE t.pending < 1 OR t.pending > n LIMIT ?1",
     ),
     (
         "a waiting task waits for what can still come",
         "SELECT printf('t%d waits for t%d, which is done and lets nothing run', c.id, p.id) FROM dep d \
-         JOIN task p ON p.id = d.parent JOIN task c ON c.id = d.child WHERE c.state = 0 AND p.state = 4 \
-         AND p.outcome <> 1 AND NOT (p.flags & 8) LIMIT ?1",
+         JOIN task p ON p.id = d.parent JOIN task c ON c.id = d.child WHERE c.state = 0 AND NOT c.flags & 128 \
+         AND p.state = 4 AND p.outcome <> 1 AND NOT (p.flags & 8) LIMIT ?1",
     ),
     (
         "only waiting tasks count missing needs",
@@ -257,9 +264,14 @@ pub(crate) const RULES: &[(&str, &str)] = &[
         "SELECT printf('%s has spent %d n$ and assumed %d, its ledger says %d and %d', b.scope, b.spent_nano, b.assumed_nano, \
          s, a) FROM (SELECT b.*, (SELECT ifnull(sum(CASE WHEN cost IN (1, 2) THEN cost_nano END), 0) FROM ledger l \
          WHERE CASE b.scope WHEN 'r' || l.run THEN 1 WHEN 't' || l.task THEN 1 WHEN 'day' THEN l.at / 86400000 = b.window \
-         WHEN 'hour' THEN l.at / 3600000 = b.window END) AS s, (SELECT ifnull(sum(assumed_nano), 0) FROM ledger l \
+         WHEN 'hour' THEN l.at / 3600000 = b.window ELSE EXISTS (SELECT 1 FROM task k JOIN spec c ON c.task = k.id \
+         JOIN spec p ON p.run = c.run AND c.key > p.key || '.' AND c.key < p.key || '/' WHERE k.id = l.task \
+         AND k.flags & 32 AND b.scope = 't' || p.task) END) AS s, \
+         (SELECT ifnull(sum(assumed_nano), 0) FROM ledger l \
          WHERE CASE b.scope WHEN 'r' || l.run THEN 1 WHEN 't' || l.task THEN 1 WHEN 'day' THEN l.at / 86400000 = b.window \
-         WHEN 'hour' THEN l.at / 3600000 = b.window END) AS a FROM budget b WHERE b.scope NOT LIKE 'instance:%' \
+         WHEN 'hour' THEN l.at / 3600000 = b.window ELSE EXISTS (SELECT 1 FROM task k JOIN spec c ON c.task = k.id \
+         JOIN spec p ON p.run = c.run AND c.key > p.key || '.' AND c.key < p.key || '/' WHERE k.id = l.task \
+         AND k.flags & 32 AND b.scope = 't' || p.task) END) AS a FROM budget b WHERE b.scope NOT LIKE 'instance:%' \
          AND b.scope NOT IN ('session', 'crew', 'crew:hour')) b WHERE b.spent_nano <> s OR b.assumed_nano <> a LIMIT ?1",
     ),
     (
@@ -385,7 +397,7 @@ impl Told {
                 }
                 (self.fence <= last_fence).then_some("fences only grow")
             }
-            history::ATTEMPT_ENDED | history::TASK_RETURNED => {
+            history::ATTEMPT_ENDED | history::TASK_RETURNED | history::TASK_AWAITS => {
                 self.running = false;
                 (!running).then_some("a try ends once, after its claim")
             }

@@ -35,6 +35,7 @@ pub(crate) const ATTEMPT_ENDED: i64 = 12;
 pub(crate) const TASK_RETURNED: i64 = 15;
 pub(crate) const TASK_DONE: i64 = 16;
 pub(crate) const TASK_RETRIED: i64 = 17;
+pub(crate) const TASK_AWAITS: i64 = 22;
 
 /// Kinds about money; numbers from forty on, so that others can go on counting.
 const SPENDING_BOOKED: i64 = 40;
@@ -133,6 +134,7 @@ fn columns(happened: &Happened, name: &mut dyn FnMut(&str) -> Answer<i64>) -> An
             let code = encode::outcome_code(outcome);
             (TASK_DONE, [Some(code), Some(i64::from(*continues)), c], body)
         }
+        Happened::TaskAwaits { added, pending } => (TASK_AWAITS, two((*added).into(), (*pending).into()), None),
         Happened::TaskRetried => (TASK_RETRIED, none, None),
         Happened::CancelRequested => (18, none, None),
         Happened::QuestionAsked { question, kind, text } => {
@@ -140,7 +142,7 @@ fn columns(happened: &Happened, name: &mut dyn FnMut(&str) -> Answer<i64>) -> An
             (19, two(int(question.0), kind), Some(text.clone()))
         }
         Happened::TaskSteered { words } => (21, none, Some(words.clone())),
-        // 22 to 29 are left to others.
+        // 23 to 29 are left to others.
         Happened::InstanceSpawned {
             instance,
             parent,
@@ -338,6 +340,10 @@ impl Read {
                 answer: self.text()?,
             },
             21 => Happened::TaskSteered { words: self.text()? },
+            TASK_AWAITS => Happened::TaskAwaits {
+                added: self.small(self.a)?,
+                pending: self.small(self.b)?,
+            },
             30 => Happened::InstanceSpawned {
                 instance: InstanceId(self.number(self.a)?),
                 parent: self
@@ -583,6 +589,7 @@ mod tests {
             held(Held::Conflict { with: "k".into() }),
             held(Held::MergeConflict { question }),
             Happened::TaskReleased,
+            Happened::TaskAwaits { added: 2, pending: 1 },
             Happened::TaskReturned {
                 fence: 3,
                 why: "why".into(),

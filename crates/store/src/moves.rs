@@ -17,7 +17,7 @@ use wheelhouse_core::task::{Held, TaskEvent, TaskState};
 
 use crate::encode::{self, Reason, State, int};
 use crate::failure::{Answer, Stop};
-use crate::rows::{CONTINUES, LeaseRow, TURN, TaskRow, UNAPPROVED, reason};
+use crate::rows::{AWAITS, CHILD, CONTINUES, LeaseRow, TURN, TaskRow, UNAPPROVED, reason};
 use crate::shape;
 use crate::statements as sql;
 use crate::work::Work;
@@ -153,6 +153,7 @@ impl Work<'_> {
                 continue;
             }
             self.end_one(id, &event, continues)?;
+            self.child_ended(id)?;
             let waiting = self.waiting_children(id)?;
             if waiting.is_empty() {
                 continue;
@@ -201,6 +202,38 @@ impl Work<'_> {
         self.emit(run, Some(id), &Happened::TaskDone { outcome, continues })
     }
 
+    /// However a step of a workflow ended, the workflow has one less to wait for.
+    fn child_ended(&mut self, id: u64) -> Answer<()> {
+        let Some(parent) = self.parent_of(id)? else {
+            return Ok(());
+        };
+        let row = self.task(parent)?;
+        if row.state != State::Waiting || !row.is(AWAITS) {
+            return Ok(());
+        }
+        self.step(parent, &TaskEvent::DependencySatisfied)?;
+        if self.task(parent)?.state == State::Ready {
+            self.admit(parent)?;
+        }
+        Ok(())
+    }
+
+    /// The workflow that a task is a step of.
+    pub(crate) fn parent_of(&mut self, id: u64) -> Answer<Option<u64>> {
+        let row = self.task(id)?;
+        let run = row.run;
+        if !row.is(CHILD) {
+            return Ok(None);
+        }
+        let Some(key) = self.spec(id)?.flow.parent else {
+            return Ok(None);
+        };
+        let mut find = self.connection.prepare_cached(sql::TASK_OF_KEY)?;
+        Ok(find
+            .query_row(params![int(run), key.as_str()], |row| row.get(0))
+            .optional()?)
+    }
+
     /// The dependants that wait, in ascending order of id.
     pub(crate) fn waiting_children(&mut self, id: u64) -> Answer<Vec<u64>> {
         let mut waiting = Vec::new();
@@ -209,7 +242,8 @@ impl Work<'_> {
         let mut rows = statement.query([int(id)])?;
         while let Some(row) = rows.next()? {
             let child = self.keep_task(TaskRow::read(row)?);
-            if child.state == State::Waiting {
+            // A workflow that has begun does not look at what it needs any more.
+            if child.state == State::Waiting && !child.is(AWAITS) {
                 waiting.push(child.id);
             }
         }

@@ -116,11 +116,17 @@ impl Snapshot<'_> {
 
 impl Reader for SqliteReader {
     fn runs(&mut self, limit: u32) -> Result<Vec<RunView>, Failure> {
-        self.read(|snapshot| snapshot.all(sql::VIEW_RUNS, [limit], run_view))
+        self.read(|snapshot| {
+            let connection = &snapshot.transaction;
+            snapshot.all(sql::VIEW_RUNS, [limit], |row| run_view(connection, row))
+        })
     }
 
     fn run(&mut self, run: RunId) -> Result<Option<RunView>, Failure> {
-        self.read(|snapshot| snapshot.one(sql::VIEW_RUN, [int(run.0)], run_view))
+        self.read(|snapshot| {
+            let connection = &snapshot.transaction;
+            snapshot.one(sql::VIEW_RUN, [int(run.0)], |row| run_view(connection, row))
+        })
     }
 
     fn tasks(&mut self, run: RunId, offset: u64, limit: u32) -> Result<Vec<TaskView>, Failure> {
@@ -180,6 +186,22 @@ impl Reader for SqliteReader {
                 return Ok(None);
             };
             snapshot.one(sql::VIEW_TASK, [id], |row| task_view(connection, row))
+        })
+    }
+
+    fn children(&mut self, task: TaskId) -> Result<Vec<TaskView>, Failure> {
+        self.read(|snapshot| {
+            let mut ids = snapshot.all(
+                sql::CHILDREN_OF_WORKFLOW,
+                [int(task.0)],
+                |row| Ok(row.get::<_, i64>(0)?),
+            )?;
+            ids.sort_unstable();
+            let mut children = Vec::with_capacity(ids.len());
+            for id in ids {
+                children.extend(snapshot.tasks(sql::VIEW_TASK, [id])?);
+            }
+            Ok(children)
         })
     }
 

@@ -57,19 +57,7 @@ impl Work<'_> {
     fn give_back(&mut self, lease: &LeaseRow, why: &str, spending: &Spending) -> Answer<ReturnedTask> {
         let id = lease.task;
         self.book_return(lease, spending)?;
-        self.execute(
-            sql::ATTEMPT_INTERRUPTED,
-            params![
-                int(id),
-                lease.number,
-                lease.begun,
-                lease.agent,
-                lease.session,
-                lease.process.map(|process| process.pid),
-                lease.process.map(|process| bits(process.start_ticks)),
-                int(lease.started_at),
-            ],
-        )?;
+        self.interrupt_attempt(lease)?;
         self.close_lease(lease)?;
         self.heard(lease, Bearing::Silent)?;
         self.step(id, &TaskEvent::Returned)?;
@@ -86,5 +74,23 @@ impl Work<'_> {
             task: TaskId(id),
             process: lease.process,
         })
+    }
+
+    /// The try is kept as begun and not ended: it will be repeated under its number.
+    pub(crate) fn interrupt_attempt(&mut self, lease: &LeaseRow) -> Answer<()> {
+        self.execute(
+            sql::ATTEMPT_INTERRUPTED,
+            params![
+                int(lease.task),
+                lease.number,
+                lease.begun,
+                lease.agent,
+                lease.session,
+                lease.process.map(|process| process.pid),
+                lease.process.map(|process| bits(process.start_ticks)),
+                int(lease.started_at),
+            ],
+        )?;
+        Ok(())
     }
 }

@@ -27,6 +27,13 @@ pub(crate) const CONTINUES: u32 = 8;
 /// It is a turn of an instance.
 pub(crate) const TURN: u32 = 16;
 
+/// It is a step of a workflow.
+pub(crate) const CHILD: u32 = 32;
+/// It is a workflow.
+pub(crate) const WORKFLOW: u32 = 64;
+/// It is a workflow that has begun: while it waits, it waits for its children and not for what it needs.
+pub(crate) const AWAITS: u32 = 128;
+
 /// A row of `task`.
 #[derive(Debug)]
 pub(crate) struct TaskRow {

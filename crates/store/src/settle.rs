@@ -8,14 +8,15 @@ use wheelhouse_core::ids::{ArtifactHash, Lease, TaskId};
 use wheelhouse_core::ledger::Spending;
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::quota;
+use wheelhouse_core::spec::TaskSpec;
 use wheelhouse_core::store::{ArtifactBytes, AttemptStart, Learned, Next, Refused, Reply, Settlement, TaskResult};
 use wheelhouse_core::task::{Held, TaskEvent};
 use wheelhouse_core::time::Millis;
 use wheelhouse_core::usage::{Cost, Usage};
 
-use crate::encode::{self, StoredHash, bits, int};
+use crate::encode::{self, State, StoredHash, bits, int};
 use crate::failure::Answer;
-use crate::rows::{LeaseRow, REPEATS, TURN, outcome_columns};
+use crate::rows::{AWAITS, LeaseRow, REPEATS, TURN, WORKFLOW, outcome_columns};
 use crate::shape;
 use crate::statements as sql;
 use crate::work::Work;
@@ -129,7 +130,11 @@ impl Work<'_> {
             result,
         };
         self.record_end(&lease, &end)?;
-        self.book_end(&lease, spending, *usage, *cost)?;
+        // A workflow is no try of anybody: its children are booked and counted.
+        let workflow = self.task(id)?.is(WORKFLOW);
+        if !workflow {
+            self.book_end(&lease, spending, *usage, *cost)?;
+        }
         self.close_lease(&lease)?;
         if let (Outcome::Quota { resets_at }, Next::TryAt { at, .. }) = (outcome, next) {
             self.exhaust_account(&lease, spending, quota::returns(*resets_at, *at, self.now))?;
@@ -140,7 +145,9 @@ impl Work<'_> {
                 if let Some(learned) = learned {
                     self.remember(&lease, outcome, learned)?;
                 }
-                self.tally_outcome(&lease, spending, outcome, result)?;
+                if !workflow {
+                    self.tally_outcome(&lease, spending, outcome, result)?;
+                }
                 self.end_settled(id, outcome, *continues)?;
             }
             // Somebody wants it stopped, and it is: nothing more is tried or asked.
@@ -173,6 +180,33 @@ impl Work<'_> {
         }
         if let Some(checked) = checked {
             self.add_checked(run, new_tasks, &checked)?;
+        }
+        if workflow && self.task(id)?.state == State::Done {
+            self.cancel_children(id)?;
+        }
+        Ok(Reply::Done)
+    }
+
+    /// A workflow goes on: its children are there and it waits for them, or neither.
+    pub(crate) fn await_children(&mut self, lease: Lease, children: &[TaskSpec], open_max: u32) -> Answer<Reply> {
+        let lease = self.leased(lease)?;
+        let id = lease.task;
+        if lease.cancel {
+            return Err(Refused::CancelRequested(TaskId(id)).into());
+        }
+        let run = self.task(id)?.run;
+        let checked = self.check_new_tasks(Some(run), children)?;
+        self.interrupt_attempt(&lease)?;
+        self.close_lease(&lease)?;
+        self.add_checked(run, children, &checked)?;
+        let open = self.open_children(id)?.len();
+        let pending = u32::try_from(open).unwrap_or(u32::MAX).saturating_sub(open_max);
+        self.step(id, &TaskEvent::Awaits { pending })?;
+        self.task_mut(id)?.put(AWAITS, true);
+        let added = u32::try_from(children.len()).unwrap_or(u32::MAX);
+        self.emit_task(id, &Happened::TaskAwaits { added, pending })?;
+        if pending == 0 {
+            self.admit(id)?;
         }
         Ok(Reply::Done)
     }

@@ -12,6 +12,8 @@ use wheelhouse_core::chain::Link;
 use wheelhouse_core::ids::{AgentName, ArtifactHash, InstanceId, MessageId, TaskKey};
 use wheelhouse_core::spec::{BudgetLimit, Edits, Isolation, Merge, OnFailure, RunSpec, TaskSpec, Turn, Work};
 use wheelhouse_core::store::{ArtifactRef, Check, TaskResult};
+use wheelhouse_core::workflow::condition::Condition;
+use wheelhouse_core::workflow::{Flow, Item, Workflow};
 
 use crate::chain::KeptBreaker;
 use crate::failure::{Answer, Stop};
@@ -75,6 +77,52 @@ struct TaskShape<'a> {
     budget_nano: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none", borrow)]
     routed: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    flow: Option<FlowShape<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct FlowShape<'a> {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    workflow: Option<Cow<'a, Workflow>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    parent: Option<Cow<'a, TaskKey>>,
+    #[serde(default, skip_serializing_if = "is_empty")]
+    skip_if: Cow<'a, [Condition]>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    item: Option<Cow<'a, Item>>,
+}
+
+impl<'a> FlowShape<'a> {
+    fn of(flow: &'a Flow) -> Option<FlowShape<'a>> {
+        let Flow {
+            workflow,
+            parent,
+            skip_if,
+            item,
+        } = flow;
+        (!flow.is_plain()).then(|| FlowShape {
+            workflow: workflow.as_deref().map(Cow::Borrowed),
+            parent: parent.as_ref().map(Cow::Borrowed),
+            skip_if: Cow::Borrowed(skip_if),
+            item: item.as_ref().map(Cow::Borrowed),
+        })
+    }
+
+    fn flow(self) -> Flow {
+        let FlowShape {
+            workflow,
+            parent,
+            skip_if,
+            item,
+        } = self;
+        Flow {
+            workflow: workflow.map(|workflow| Box::new(workflow.into_owned())),
+            parent: parent.map(Cow::into_owned),
+            skip_if: skip_if.into_owned(),
+            item: item.map(Cow::into_owned),
+        }
+    }
 }
 
 /// A link of a chain: most say nothing but who.
@@ -262,6 +310,7 @@ pub(crate) fn task_text(spec: &TaskSpec) -> Answer<String> {
         cwd,
         budget,
         routed,
+        flow,
     } = spec;
     let (exec, prompt, turn) = match work {
         Work::Exec(command) => (Some(command), None, None),
@@ -313,6 +362,7 @@ pub(crate) fn task_text(spec: &TaskSpec) -> Answer<String> {
         cwd: cwd.as_ref().map(Cow::from),
         budget_nano: budget.map(|BudgetLimit { cost_nano }| cost_nano),
         routed: routed.as_ref().map(Cow::from),
+        flow: FlowShape::of(flow),
     })
 }
 
@@ -346,6 +396,7 @@ pub(crate) fn task_spec(key: TaskKey, body: &str) -> Answer<TaskSpec> {
         cwd,
         budget_nano,
         routed,
+        flow,
     } = parse("a task", body)?;
     let work = match (exec, prompt, turn) {
         (Some(command), None, None) => Work::Exec(command.into_owned()),
@@ -396,6 +447,7 @@ pub(crate) fn task_spec(key: TaskKey, body: &str) -> Answer<TaskSpec> {
         cwd: cwd.map(Cow::into_owned),
         budget: budget_nano.map(|cost_nano| BudgetLimit { cost_nano }),
         routed: routed.map(Cow::into_owned),
+        flow: flow.map(FlowShape::flow).unwrap_or_default(),
     })
 }
 
@@ -593,6 +645,7 @@ mod tests {
             cwd: None,
             budget: None,
             routed: None,
+            flow: Default::default(),
         }
     }
 
@@ -634,6 +687,7 @@ mod tests {
             cwd: Some("sub".into()),
             budget: Some(BudgetLimit { cost_nano: u64::MAX }),
             routed: None,
+            flow: Default::default(),
         }
     }
 

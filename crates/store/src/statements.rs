@@ -143,6 +143,14 @@ statements! {
         "SELECT ", task_columns!(), " FROM dep d JOIN task t ON t.id = d.child WHERE d.parent = ?1 ORDER BY d.child"
     );
 
+    // The children of a workflow: their names begin with its name and a dot, and `0x2f` follows the dot.
+    CHILDREN_OF_WORKFLOW = "SELECT c.task FROM spec p JOIN spec c ON c.run = p.run AND c.key > p.key || '.' \
+        AND c.key < p.key || '/' JOIN task t ON t.id = c.task WHERE p.task = ?1 AND t.flags & 32";
+    OPEN_KEYS_OF_WORKFLOW = "SELECT c.task, c.key FROM spec p JOIN spec c ON c.run = p.run AND c.key > p.key || '.' \
+        AND c.key < p.key || '/' JOIN task t ON t.id = c.task WHERE p.task = ?1 AND t.flags & 32 AND t.state <> 4";
+    OPEN_OF_WORKFLOW = "SELECT c.task FROM spec p JOIN spec c ON c.run = p.run AND c.key > p.key || '.' \
+        AND c.key < p.key || '/' JOIN task t ON t.id = c.task WHERE p.task = ?1 AND t.flags & 32 AND t.state <> 4";
+
     // Ready, leased, held.
     READY_ADD = "INSERT INTO ready (agent, rank, task) VALUES (?1, ?2, ?3)";
     READY_REMOVE = "DELETE FROM ready WHERE agent = ?1 AND rank = ?2 AND task = ?3";
@@ -225,7 +233,9 @@ statements! {
     LEDGER_SPENT_RUN = "SELECT ifnull(sum(CASE WHEN cost IN (1, 2) THEN cost_nano END), 0), \
         ifnull(sum(assumed_nano), 0) FROM ledger WHERE run = ?1";
     LEDGER_SPENT_TASK = "SELECT ifnull(sum(CASE WHEN cost IN (1, 2) THEN cost_nano END), 0), \
-        ifnull(sum(assumed_nano), 0) FROM ledger WHERE task = ?1";
+        ifnull(sum(assumed_nano), 0) FROM ledger WHERE task = ?1 OR task IN (SELECT c.task FROM spec p JOIN spec c \
+        ON c.run = p.run AND c.key > p.key || '.' AND c.key < p.key || '/' JOIN task t ON t.id = c.task \
+        WHERE p.task = ?1 AND t.flags & 32)";
     LEDGER_SPENT_SINCE = "SELECT ifnull(sum(CASE WHEN cost IN (1, 2) THEN cost_nano END), 0), \
         ifnull(sum(assumed_nano), 0) FROM ledger WHERE at >= ?1";
     LEDGER_LAST_OF_TASK = "SELECT agent, ifnull(model, 0), kind, ifnull(account, 0) FROM ledger WHERE task = ?1 \
@@ -347,6 +357,8 @@ statements! {
         "WHERE t.id IN (SELECT id FROM task WHERE id BETWEEN ?2 AND ?3 AND run = ?1 AND state = ?4 ORDER BY id \
          LIMIT ?5) ORDER BY t.id"
     );
+    VIEW_STEPS_FAILED = "SELECT count(*) FROM task WHERE run = ?1 AND id BETWEEN ?2 AND ?3 AND state = 4 AND flags & 32 \
+        AND outcome NOT IN (1, 20)";
     VIEW_TASKS_RUNNING = concat!(
         task_view!(),
         "WHERE t.id IN (SELECT r.id FROM lease x JOIN task r ON r.id = x.task WHERE r.run = ?1 ORDER BY r.id \

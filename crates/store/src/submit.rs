@@ -12,7 +12,7 @@ use wheelhouse_core::store::{Refused, Reply, RunState};
 use crate::encode::{State, int};
 use crate::failure::Answer;
 use crate::money::Past;
-use crate::rows::{TURN, UNAPPROVED, WRITES};
+use crate::rows::{CHILD, TURN, UNAPPROVED, WORKFLOW, WRITES};
 use crate::shape;
 use crate::statements as sql;
 use crate::work::Work;
@@ -181,7 +181,8 @@ impl Work<'_> {
         let agent = self.names.id(self.connection, spec.agent.as_str())?;
         let rank = -i64::from(spec.priority);
         let mut flags = 0;
-        if !spec.files.is_empty() {
+        // A workflow writes nothing itself: its steps do.
+        if !spec.files.is_empty() && spec.flow.workflow.is_none() {
             flags |= WRITES;
         }
         if spec.approval {
@@ -189,6 +190,12 @@ impl Work<'_> {
         }
         if matches!(spec.work, spec::Work::Turn(_)) {
             flags |= TURN;
+        }
+        if spec.flow.parent.is_some() {
+            flags |= CHILD;
+        }
+        if spec.flow.workflow.is_some() {
+            flags |= WORKFLOW;
         }
         let body = shape::task_text(spec)?;
         self.execute(

@@ -17,14 +17,23 @@ use wheelhouse_core::usage::{Usage, UsageSource};
 
 use crate::encode::{self, Reason, State, damaged, from_bits, int};
 use crate::failure::Answer;
-use crate::rows::{RunRow, TaskRow};
+use crate::rows::{AWAITS, RunRow, TaskRow};
 use crate::shape;
 use crate::statements as sql;
 
 /// Reads `run_columns!`, name and source.
-pub(crate) fn run_view(row: &Row<'_>) -> Answer<RunView> {
+pub(crate) fn run_view(connection: &Connection, row: &Row<'_>) -> Answer<RunView> {
     let (name, source) = (row.get(25)?, row.get(26)?);
     let row = RunRow::read(row)?;
+    let counts = row.counts();
+    // Most runs have none: only then its tasks are looked through.
+    let steps_failed = if counts.failed + counts.cancelled == 0 {
+        0
+    } else {
+        let range = [int(row.id), int(row.task_first), int(row.task_last)];
+        let mut statement = connection.prepare_cached(sql::VIEW_STEPS_FAILED)?;
+        statement.query_row(range, |row| row.get(0))?
+    };
     Ok(RunView {
         id: RunId(row.id),
         name,
@@ -33,7 +42,8 @@ pub(crate) fn run_view(row: &Row<'_>) -> Answer<RunView> {
         state: row.state,
         submitted_at: Millis(row.submitted_at),
         finished_at: row.finished_at.map(Millis),
-        counts: row.counts(),
+        counts,
+        steps_failed,
         usage: row.usage.unwrap_or_default(),
         cost_nano: row.cost_nano,
         cost_unknown: row.cost_unknown,
@@ -47,7 +57,9 @@ pub(crate) fn task_view(connection: &Connection, row: &Row<'_>) -> Answer<TaskVi
     let cancel: Option<i64> = row.get(23)?;
     let task = TaskRow::read(row)?;
     // A list of tasks is worth showing although the text of one of them is damaged; `spec` says so.
-    let needs = shape::task_spec(key.clone(), &body).map_or_else(|_| Vec::new(), |spec| spec.needs);
+    let spec = shape::task_spec(key.clone(), &body).ok();
+    let parent = spec.as_ref().and_then(|spec| spec.flow.parent.clone());
+    let needs = spec.map_or_else(Vec::new, |spec| spec.needs);
     let mut missing = connection.prepare_cached(sql::VIEW_NEED)?;
     let (mut names, mut waits_for): (Vec<TaskKey>, Vec<TaskKey>) = (Vec::new(), Vec::new());
     for need in needs {
@@ -59,6 +71,13 @@ pub(crate) fn task_view(connection: &Connection, row: &Row<'_>) -> Answer<TaskVi
             waits_for.push(need.clone());
         }
         names.push(need);
+    }
+    if task.state == State::Waiting && task.is(AWAITS) {
+        let mut open = connection.prepare_cached(sql::OPEN_KEYS_OF_WORKFLOW)?;
+        let rows = open.query_map([int(task.id)], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let mut keys: Vec<(u64, String)> = rows.collect::<Result<_, _>>()?;
+        keys.sort_unstable();
+        waits_for = keys.into_iter().map(|(_, key)| TaskKey(key)).collect();
     }
     Ok(TaskView {
         id: TaskId(task.id),
@@ -72,6 +91,7 @@ pub(crate) fn task_view(connection: &Connection, row: &Row<'_>) -> Answer<TaskVi
         cancel_requested: cancel == Some(1),
         needs: names,
         waits_for,
+        parent,
         started_at: task.started_at.map(Millis),
         done_at: task.done_at.map(Millis),
     })

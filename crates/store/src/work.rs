@@ -123,6 +123,11 @@ impl<'c> Work<'c> {
             Command::Steer { task, words } => self.steer(*task, words),
             Command::Heartbeat { leases, lease_ms } => self.heartbeat(leases, *lease_ms),
             Command::Settle { lease, settlement } => self.settle(*lease, settlement),
+            Command::Await {
+                lease,
+                children,
+                open_max,
+            } => self.await_children(*lease, children, *open_max),
             Command::Return { lease, why, spending } => self.give_back_leased(*lease, why, spending),
             Command::Meter { lease, reading } => self.meter(*lease, reading),
             Command::NoteAllowance(allowance) => self.note_allowance(allowance),
@@ -199,6 +204,14 @@ impl<'c> Work<'c> {
         let mut statement = self.connection.prepare_cached(sql)?;
         let rows = statement.query_map(params, |row| row.get(0))?;
         rows.collect()
+    }
+
+    /// The children of a workflow that are not over, oldest first.
+    pub(crate) fn open_children(&mut self, workflow: u64) -> Answer<Vec<u64>> {
+        self.flush_tasks()?;
+        let mut open = self.ids(sql::OPEN_OF_WORKFLOW, [int(workflow)])?;
+        open.sort_unstable();
+        Ok(open)
     }
 
     /// Tasks of a run by a statement that takes the run and its range of tasks.

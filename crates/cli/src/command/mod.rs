@@ -2,6 +2,7 @@
 
 pub(crate) mod add;
 mod answer;
+pub(crate) mod ask;
 mod budget;
 mod change;
 mod compare;
@@ -90,6 +91,7 @@ pub(crate) fn dispatch(app: &App, command: &Command) -> Outcome {
         Command::Token(args) => token::token(app, args),
         Command::Gc(args) => gc::gc(app, args),
         Command::Fsck => fsck::fsck(app),
+        Command::Ask(args) => ask::ask(app, args),
         Command::Route(args) => route::route(app, args),
         Command::Budget(args) => budget::budget(app, args),
         Command::Prices(args) => prices::prices(app, args),

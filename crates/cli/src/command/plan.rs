@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use wheelhouse_core::plan::{self, Checked};
+use wheelhouse_core::plan::{self, Advice, Checked};
 use wheelhouse_core::spec::{TaskSpec, Work};
 
 use crate::app::App;
@@ -42,7 +42,7 @@ fn check(app: &App, paths: &[PathBuf], vars: &[String]) -> Outcome {
 
 fn check_one(app: &App, settings: &Settings, path: &Path, vars: &[String]) -> Result<(Value, bool), Failure> {
     let text = plans::load(app, path)?;
-    match plans::check(app, settings, &text, vars, Cast::AsWritten) {
+    match plans::examine(app, settings, &text, vars, Cast::AsWritten, Advice::Given) {
         Ok(checked) => {
             if !app.terminal.json {
                 for warning in &checked.warnings {
@@ -50,6 +50,9 @@ fn check_one(app: &App, settings: &Settings, path: &Path, vars: &[String]) -> Re
                 }
                 let count = words::count(checked.tasks.len() as u64, "task");
                 app.terminal.print(&format!("{}: sound, {count}\n", text.name))?;
+                for crew in plans::crews(&checked) {
+                    app.terminal.print(&format!("  {crew}\n"))?;
+                }
             }
             Ok((
                 json!({
@@ -58,6 +61,7 @@ fn check_one(app: &App, settings: &Settings, path: &Path, vars: &[String]) -> Re
                     "name": checked.run.name,
                     "tasks": checked.tasks.len(),
                     "problems": checked.warnings,
+                    "crews": crews(&checked),
                 }),
                 true,
             ))
@@ -89,8 +93,33 @@ fn show(app: &App, path: &Path, vars: &[String], dot: bool) -> Outcome {
         let paint = app.terminal.out.paint;
         app.terminal.print(&format!("{}: ", paint.strong(&checked.run.name)))?;
         app.terminal.print(&plan::show::text(&checked.tasks))?;
+        let crews = plans::crews(&checked);
+        if !crews.is_empty() {
+            app.terminal.print("\n")?;
+        }
+        for crew in crews {
+            app.terminal.print(&format!("{crew}\n"))?;
+        }
     }
     Ok(exit::OK)
+}
+
+/// Who takes part in its workflows, and what that is expected to take.
+pub(crate) fn crews(checked: &Checked) -> Vec<Value> {
+    let crew = |crew: &wheelhouse_core::workflow::crew::Crew| {
+        let (tries_min, tries_max) = crew.tries();
+        let cost = crew.cost_nano();
+        json!({
+            "task": crew.task,
+            "workflow": crew.workflow,
+            "shares": crew.shares,
+            "tries_min": tries_min,
+            "tries_max": tries_max,
+            "cost_min_nano": cost.map(|(least, _)| least),
+            "cost_max_nano": cost.map(|(_, most)| most),
+        })
+    };
+    checked.crews.iter().map(crew).collect()
 }
 
 /// The plan with every default applied, as the engine gets it.
@@ -110,6 +139,7 @@ fn document(checked: &Checked) -> Value {
         "budget_nano": checked.run.budget.map(|budget| budget.cost_nano),
         "layers": layers,
         "longest_chain": chain,
+        "crews": crews(checked),
         "tasks": checked.tasks.iter().map(task_document).collect::<Vec<_>>(),
     })
 }
@@ -143,6 +173,7 @@ fn task_document(task: &TaskSpec) -> Value {
         cwd,
         budget,
         routed,
+        flow,
     } = task;
     let (kind, text) = match work {
         Work::Exec(command) => ("exec", command),
@@ -179,6 +210,8 @@ fn task_document(task: &TaskSpec) -> Value {
         "cwd": cwd,
         "budget_nano": budget.map(|budget| budget.cost_nano),
         "routed": routed,
+        "workflow": flow.workflow,
+        "skip_if": flow.skip_if.iter().map(ToString::to_string).collect::<Vec<_>>(),
     })
 }
 

@@ -47,6 +47,9 @@ pub(crate) fn run(app: &App, args: &args::Run) -> Outcome {
 
 /// Hands a checked plan to the store.
 pub(crate) fn submit(app: &App, state: &mut State, checked: Checked) -> Result<RunId, Failure> {
+    for crew in plans::crews(&checked) {
+        app.terminal.say(&crew);
+    }
     let name = checked.run.name.clone();
     let count = checked.tasks.len() as u64;
     let run = verb::submit(&mut state.truth(), checked, None)?;

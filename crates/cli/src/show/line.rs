@@ -80,6 +80,7 @@ fn happened(happened: &Happened, event: &Event) -> String {
         Happened::TaskRated { stars, words } => format!("rated {stars} of 5: {}", one_line(words)),
         Happened::TaskHeld { held } => format!("held: {}", words::held_note(held, event.run, event.at)),
         Happened::TaskReleased => "released".to_owned(),
+        Happened::TaskAwaits { added, pending } => format!("goes on with {added} new steps; waits for {pending}"),
         Happened::TaskReturned { fence, why } => format!("returned (fence {fence} is void): {}", one_line(why)),
         Happened::TaskDone { outcome, continues } => {
             let goes_on = if *continues {
@@ -185,6 +186,7 @@ pub(crate) fn progress(
         | Happened::SpendingBooked { .. }
         | Happened::TaskRated { .. }
         | Happened::TaskHeld { .. }
+        | Happened::TaskAwaits { .. }
         | Happened::TaskReleased
         | Happened::TaskRetried
         | Happened::CancelRequested

@@ -63,7 +63,16 @@ pub(crate) fn headline(report: &Report) -> String {
     let took = human(words::run_took(run, report.now));
     let total = words::count(counts.total(), "task");
     let mut text = match run.state {
-        RunState::Finished if words::all_succeeded(run) => match counts.total() {
+        RunState::Finished if run.all_succeeded() && counts.skipped > 0 => format!(
+            "All that was needed succeeded in {took}; {} of {total} {} not",
+            words::thousands(counts.skipped),
+            if counts.skipped == 1 { "was" } else { "were" }
+        ),
+        RunState::Finished if run.all_succeeded() && run.steps_failed > 0 => format!(
+            "Succeeded in {took}; {} of {total} on the way did not, which the workflows made up for",
+            words::thousands(run.steps_failed)
+        ),
+        RunState::Finished if run.all_succeeded() => match counts.total() {
             0 => "There was nothing to do.".to_owned(),
             1 => format!("The one task succeeded in {took}."),
             _ => format!("All {total} succeeded in {took}."),
@@ -74,7 +83,7 @@ pub(crate) fn headline(report: &Report) -> String {
         }
     };
     if !text.ends_with('.') {
-        if run.state == RunState::Finished {
+        if run.state == RunState::Finished && !run.all_succeeded() {
             for (number, word) in [
                 (counts.failed, "failed"),
                 (counts.skipped, "skipped"),

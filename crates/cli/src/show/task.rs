@@ -46,6 +46,7 @@ pub(crate) fn page(detail: &Detail, now: Millis) -> Page {
     page.push(Block::Table(facts));
     work(detail, &mut page);
     attempts(detail, now, &mut page);
+    steps(detail, &mut page);
     if let Some(result) = &detail.result {
         result_blocks(detail, result, &mut page);
     }
@@ -66,7 +67,8 @@ fn work(detail: &Detail, page: &mut Page) {
 }
 
 fn attempts(detail: &Detail, now: Millis, page: &mut Page) {
-    if detail.attempts.is_empty() {
+    // A workflow tries nothing itself.
+    if detail.attempts.is_empty() || !detail.steps.is_empty() {
         return;
     }
     page.heading(2, "Tries");
@@ -91,6 +93,30 @@ fn attempts(detail: &Detail, now: Millis, page: &mut Page) {
         ]);
     }
     page.push(Block::Table(table));
+}
+
+fn steps(detail: &Detail, page: &mut Page) {
+    if detail.steps.is_empty() {
+        return;
+    }
+    page.heading(2, "Steps");
+    let mut table = Table::new(&["step", "agent", "state", "tokens", "cost"]);
+    for (step, consumed) in &detail.steps {
+        let state = words::task_state(step);
+        table.row([
+            step.key.as_str().into(),
+            step.agent.as_str().into(),
+            state,
+            words::tokens(&consumed.usage).unwrap_or_else(|| "–".to_owned()).into(),
+            words::run_cost(consumed.known_nano, consumed.unknown_attempts).into(),
+        ]);
+    }
+    page.push(Block::Table(table));
+    let sum = detail.consumed;
+    page.text(format!(
+        "Together: {}.",
+        words::run_cost(sum.known_nano, sum.unknown_attempts)
+    ));
 }
 
 fn result_blocks(detail: &Detail, result: &TaskResult, page: &mut Page) {

@@ -113,14 +113,9 @@ pub(crate) fn run_state(run: &RunView) -> Cell {
         RunState::Active => Cell::toned("active", Tone::Live),
         RunState::Paused => Cell::toned("paused", Tone::Warm),
         RunState::Interrupted => Cell::toned("interrupted", Tone::Warm),
-        RunState::Finished if all_succeeded(run) => Cell::toned("succeeded", Tone::Good),
+        RunState::Finished if run.all_succeeded() => Cell::toned("succeeded", Tone::Good),
         RunState::Finished => Cell::toned("finished", Tone::Bad),
     }
-}
-
-/// Whether nothing of the run failed, was skipped or was cancelled.
-pub(crate) fn all_succeeded(run: &RunView) -> bool {
-    run.counts.failed + run.counts.skipped + run.counts.cancelled == 0
 }
 
 /// How long a run took so far, or in all.

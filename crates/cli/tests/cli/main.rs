@@ -36,6 +36,7 @@ mod routing;
 mod run;
 mod screen;
 mod serve;
+mod workflows;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -87,6 +88,11 @@ impl House {
 
     pub(crate) fn with_env(mut self, name: &str, value: &str) -> House {
         self.env.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    pub(crate) fn without_env(mut self, name: &str) -> House {
+        self.env.remove(name);
         self
     }
 

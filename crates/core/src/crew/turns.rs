@@ -102,6 +102,7 @@ fn task(row: &InstanceRow, message: MessageId, approval: bool) -> TaskSpec {
         // What it may spend is the instance's, and counts for everybody below it too.
         budget: None,
         routed: None,
+        flow: Default::default(),
     }
 }
 

@@ -10,6 +10,7 @@
 //! a limit below, and work that could grow faster than the input has a budget.
 
 mod compat;
+mod flow;
 mod graph;
 mod json;
 mod nearest;
@@ -34,6 +35,7 @@ pub use wire::schema;
 use crate::ids::{AgentName, TaskKey};
 use crate::route::Router;
 use crate::spec::{RunSpec, TaskSpec};
+use crate::workflow::crew::Crew;
 use compat::task_text;
 use problem::Reporter;
 use resolve::{Resolve, Resolved};
@@ -96,6 +98,18 @@ pub struct Context<'a> {
     pub read_file: &'a dyn Fn(&str) -> Result<String, String>,
     /// What holds where neither plan nor task says anything.
     pub defaults: Defaults,
+    /// Whether what the plan will regret is said.
+    pub advice: Advice,
+}
+
+/// Whether advice is given: warnings about what is allowed and seldom wise.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Advice {
+    /// To whoever has a plan checked.
+    Given,
+    /// To whoever has it run: they have decided.
+    #[default]
+    Kept,
 }
 
 impl Default for Context<'_> {
@@ -110,6 +124,7 @@ impl Default for Context<'_> {
             vars: &NO_VARS,
             read_file: &|_| Err("prompt files cannot be read here".to_owned()),
             defaults: Defaults::default(),
+            advice: Advice::default(),
         }
     }
 }
@@ -145,6 +160,8 @@ pub struct Checked {
     pub tasks: Vec<TaskSpec>,
     /// What is worth knowing.
     pub warnings: Vec<Problem>,
+    /// Who takes part in its workflows, and what that is expected to take.
+    pub crews: Vec<Crew>,
 }
 
 /// Reads and checks a plan. Every problem is reported, in the order of the file.
@@ -165,6 +182,7 @@ pub fn read_more(source: &Source<'_>, existing: &[TaskKey], context: &Context<'_
                 vars,
                 budget,
                 tasks,
+                crews,
             } = resolved;
             let run = RunSpec {
                 name: name.unwrap_or_else(|| stem(source.name)),
@@ -177,6 +195,7 @@ pub fn read_more(source: &Source<'_>, existing: &[TaskKey], context: &Context<'_
                 run,
                 tasks,
                 warnings: problems,
+                crews,
             })
         }
         Some(_) | None => Err(Problems(problems)),

@@ -271,6 +271,10 @@ pub const CODES: &[(&str, &str)] = &[
         "agent-as-role",
         "warning: an agent of a compatible format is not configured; it becomes a role of the default agent",
     ),
+    (
+        "bad-condition",
+        "a `skip_if` that compares nothing, or not what a needed task leaves",
+    ),
     ("bad-duration", "not a duration, zero, or longer than the limit"),
     (
         "bad-env",
@@ -288,6 +292,10 @@ pub const CODES: &[(&str, &str)] = &[
     ("bad-number", "not a whole number, or outside its range"),
     ("bad-path", "an absolute path, or one that leaves the project by `..`"),
     ("bad-value", "not one of the words this key takes"),
+    (
+        "bad-workflow",
+        "keys of a `workflow` that do not go together, or a task that cannot be one",
+    ),
     ("cycle", "tasks that need each other in a circle"),
     ("duplicate-id", "two tasks with one id"),
     ("duplicate-key", "one key given twice"),
@@ -298,11 +306,32 @@ pub const CODES: &[(&str, &str)] = &[
         "an `exec` task with an agent, or an agent task given to `exec`",
     ),
     (
+        "grinder-decides",
+        "warning: a decision is given to an agent that is there to carry out",
+    ),
+    (
         "ignored-key",
         "warning: a key of a compatible format that has no meaning here",
     ),
+    (
+        "large-crew",
+        "warning: more than a handful of agents take part in one task",
+    ),
+    (
+        "many-tries",
+        "warning: a task may be tried very often before anybody looks at it",
+    ),
+    (
+        "may-not-decide",
+        "an agent is to decide what others do, and its tools do not let it",
+    ),
     ("missing-fallback", "`on_failure: fallback` without `fallback`"),
     ("missing-key", "a key that must be there is not"),
+    ("no-quorum", "a consensus that so many vendors cannot reach"),
+    (
+        "no-reviewer",
+        "a `qc` for which nobody of another vendor than the author is there",
+    ),
     ("no-tasks", "the output of a planner task holds no list of tasks"),
     ("nobody", "no agent here can do a task that leaves open who does it"),
     (
@@ -318,9 +347,22 @@ pub const CODES: &[(&str, &str)] = &[
         "one-work",
         "a task must have exactly one of `exec`, `prompt` and `prompt_file`",
     ),
+    (
+        "orchestrator-grinds",
+        "warning: simple production work is given to the dearest agent",
+    ),
+    (
+        "own-review",
+        "warning: an agent reviews its own work, or that of its own vendor",
+    ),
     ("prompt-file", "a prompt file could not be read"),
     ("repeated-agent", "warning: an agent stands twice in a chain"),
     ("self-reference", "a task needs itself"),
+    (
+        "self-review",
+        "an agent would judge its own work, or that of its own vendor",
+    ),
+    ("step-name", "a task is called like a step of a workflow"),
     ("syntax", "not YAML, not JSON, or not the text format it looks like"),
     (
         "template-name",
@@ -337,6 +379,14 @@ pub const CODES: &[(&str, &str)] = &[
     ("too-many-edges", "more edges between tasks than the limit"),
     ("too-many-retries", "`retry` above the limit of two"),
     ("too-many-tasks", "more tasks than the limit"),
+    (
+        "trivial-crew",
+        "warning: agents are to do what is done faster than handed over",
+    ),
+    (
+        "ungated-pipeline",
+        "warning: three prompts in a row, and nothing looks at what comes out",
+    ),
     ("unknown-agent", "no agent of that name is configured"),
     ("unknown-chain", "a chain that the routing file does not have"),
     ("unknown-field", "a result has no such field"),

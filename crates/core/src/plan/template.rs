@@ -83,6 +83,10 @@ pub enum Name {
     },
     /// `{{ "{{" }}`: the text itself, for braces that are meant.
     Literal(String),
+    /// `{{ item }}`: the input that a step of a `map` is about.
+    Item,
+    /// `{{ results }}`: what all steps of a `map` came to, in its reduce.
+    Results,
 }
 
 /// One `{{ … }}` of a text.
@@ -208,7 +212,7 @@ pub fn check_shell(text: &str, vars: &BTreeMap<String, String>) -> Vec<Error> {
             Piece::Use(one) => match &one.name {
                 Name::Var(name) => shell.read(vars.get(name).map_or("", String::as_str)),
                 Name::Literal(literal) => shell.read(literal),
-                Name::Task { .. } => {
+                Name::Task { .. } | Name::Item | Name::Results => {
                     if let Err(place) = shell.take_word() {
                         let kind = ErrorKind::Shell { place };
                         errors.push(Error { kind, at: one.start });
@@ -247,6 +251,34 @@ pub fn render(
         out.push_str(&added);
     }
     Ok(out)
+}
+
+/// The text with each [`Name::Item`] filled in: quoted in a command; marked in a prompt when it is the output of a task
+/// (`from`), else the plan's own words. What comes out is still a template.
+pub fn with_item(text: &str, item: &str, from: Option<&str>, mode: Mode) -> String {
+    let filled = match (mode, from) {
+        (Mode::Shell, _) => quoted(item),
+        (Mode::Prompt, Some(task)) => untrusted(task, "item", item),
+        (Mode::Prompt, None) => item.to_owned(),
+    };
+    replaced(text, &Name::Item, &literal(&filled))
+}
+
+/// The text with each [`Name::Results`] replaced by a template.
+pub fn with_results(text: &str, results: &str) -> String {
+    replaced(text, &Name::Results, results)
+}
+
+fn replaced(text: &str, name: &Name, by: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut from = 0;
+    for one in examine(text).0.iter().filter(|one| one.name == *name) {
+        out.push_str(&text[from..one.start]);
+        out.push_str(by);
+        from = one.end;
+    }
+    out.push_str(&text[from..]);
+    out
 }
 
 /// Marks text of a task as what it is. A tag in the text that looks like the wrapper's own is made harmless, so the
@@ -298,6 +330,13 @@ fn fill(
     let fail = |kind| Error { kind, at: one.start };
     match &one.name {
         Name::Literal(literal) => Ok(literal.clone()),
+        // Only steps of a map have them, and theirs are filled in before.
+        Name::Item | Name::Results => {
+            let found = if one.name == Name::Item { "item" } else { "results" };
+            Err(fail(ErrorKind::UnknownRoot {
+                found: found.to_owned(),
+            }))
+        }
         Name::Var(name) => {
             let value = vars.get(name).cloned();
             value.ok_or_else(|| fail(ErrorKind::UnknownVar { found: name.clone() }))
@@ -415,6 +454,8 @@ impl<'t> Reader<'t> {
             match self.word().as_str() {
                 "vars" => Name::Var(self.member()?),
                 "tasks" => self.task()?,
+                "item" => Name::Item,
+                "results" => Name::Results,
                 "" => return Err(self.not_a_name()),
                 other => {
                     return Err(ErrorKind::UnknownRoot {

@@ -187,6 +187,11 @@ impl<'a> Walk<'a, '_, '_> {
                 .unwrap_or_default(),
             cwd: fields.take("cwd").and_then(|node| self.text(node, "cwd")),
             budget: fields.take("budget").and_then(|node| self.budget(node)),
+            workflow: fields.take("workflow").and_then(|node| self.workflow(node)),
+            skip_if: fields
+                .take("skip_if")
+                .map(|node| self.texts(node, "skip_if"))
+                .unwrap_or_default(),
             given,
             at: node.at,
         };
@@ -366,7 +371,7 @@ impl<'a> Walk<'a, '_, '_> {
         pairs
     }
 
-    fn boolean(&mut self, node: &'a Node, key: &str) -> Option<At<bool>> {
+    pub(super) fn boolean(&mut self, node: &'a Node, key: &str) -> Option<At<bool>> {
         match &node.kind {
             Kind::Bool(value) => Some(At {
                 value: *value,

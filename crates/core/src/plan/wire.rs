@@ -9,6 +9,7 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::Value;
 
+use super::flow::Wish;
 use super::problem::Place;
 use crate::spec::{Edits, Isolation, Merge, OnFailure, RETRY_MAX};
 
@@ -155,6 +156,12 @@ pub(crate) struct Task {
     pub(crate) cwd: Option<At<String>>,
     /// Money it may spend.
     pub(crate) budget: Option<Budget>,
+    /// It is done by several: `qc`, `consensus`, `cascade` or `map`.
+    #[schemars(with = "Option<Wish>")]
+    pub(crate) workflow: Option<Wish>,
+    /// It is not needed when this holds of what another task left: `score >= 8`.
+    #[schemars(with = "Option<Words>")]
+    pub(crate) skip_if: Vec<At<String>>,
     /// What was there and could not be read, so that it is not called missing.
     #[schemars(skip)]
     pub(crate) given: Given,

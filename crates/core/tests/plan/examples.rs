@@ -24,7 +24,12 @@ fn example(name: &str) -> Checked {
         text: &text,
         format: None,
     };
-    let read = Project::default().with(|context| wheelhouse_core::plan::read(&source, context));
+    let mut project = Project::default();
+    // What the market report names: an agent a model.
+    project
+        .agents
+        .extend(["gemini", "sonnet", "opus", "haiku", "gpt"].map(Into::into));
+    let read = project.with(|context| wheelhouse_core::plan::read(&source, context));
     read.unwrap_or_else(|problems| unreachable!("{problems}"))
 }
 

@@ -19,3 +19,4 @@ mod published;
 mod refused;
 mod show;
 mod templates;
+mod workflows;

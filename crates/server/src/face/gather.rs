@@ -13,6 +13,7 @@ use wheelhouse_core::spec::{TaskSpec, Work};
 use wheelhouse_core::store::{AttemptView, QuestionView, Reader, RunState, RunView, TaskResult, TaskView};
 use wheelhouse_core::task::TaskState;
 use wheelhouse_core::time::Millis;
+use wheelhouse_core::usage::{Cost, Usage};
 use wheelhouse_engine::worktree::{Overlap, overlaps_seen};
 
 use super::document::answer::Answer;
@@ -196,6 +197,50 @@ pub struct Detail {
     pub answer: Option<Answer>,
     /// Its whole output, when it ended well and is short enough for a report.
     pub output: Option<String>,
+    /// The steps of a workflow, each with what it consumed.
+    pub steps: Vec<(TaskView, Consumed)>,
+    /// What its tries consumed, those of its steps included.
+    pub consumed: Consumed,
+}
+
+/// What tries consumed together.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Consumed {
+    /// Tokens.
+    pub usage: Usage,
+    /// Nano-dollars, without those nobody knows.
+    pub known_nano: u64,
+    /// How many tries have a cost nobody knows.
+    pub unknown_attempts: u64,
+}
+
+impl Consumed {
+    /// What these tries consumed.
+    pub fn of(attempts: &[AttemptView]) -> Consumed {
+        attempts.iter().fold(Consumed::default(), |sum, attempt| {
+            let (known_nano, unknown_attempts) = match attempt.cost {
+                Some(Cost::Actual(nano) | Cost::Priced(nano)) => (nano, 0),
+                Some(Cost::Unknown) => (0, 1),
+                Some(Cost::Included | Cost::Free) | None => (0, 0),
+            };
+            sum.plus(Consumed {
+                usage: attempt.usage,
+                known_nano,
+                unknown_attempts,
+            })
+        })
+    }
+
+    fn plus(self, other: Consumed) -> Consumed {
+        Consumed {
+            usage: match self == Consumed::default() {
+                true => other.usage,
+                false => self.usage.plus(other.usage),
+            },
+            known_nano: self.known_nano.saturating_add(other.known_nano),
+            unknown_attempts: self.unknown_attempts + other.unknown_attempts,
+        }
+    }
 }
 
 /// Gathers the report of a run.
@@ -277,6 +322,7 @@ fn questions_of(reader: &mut dyn Reader, run: RunId) -> Result<Vec<QuestionView>
 pub fn detail(reader: &mut dyn Reader, task: TaskView) -> Result<Detail, Failure> {
     let spec: Option<TaskSpec> = reader.spec(task.id)?;
     let routed = spec.as_ref().and_then(|spec| spec.routed.clone());
+    let is_workflow = spec.as_ref().is_some_and(|spec| spec.flow.workflow.is_some());
     let (work, is_command) = match spec.map(|spec| spec.work) {
         Some(Work::Exec(command)) => (command, true),
         Some(Work::Prompt(prompt)) => (prompt, false),
@@ -288,9 +334,21 @@ pub fn detail(reader: &mut dyn Reader, task: TaskView) -> Result<Detail, Failure
         Some(result) if !failed(&task) => short_output(reader, result)?,
         Some(_) | None => None,
     };
+    let attempts = reader.attempts(task.id)?;
+    let mut consumed = Consumed::of(&attempts);
+    let mut steps = Vec::new();
+    if is_workflow {
+        for step in reader.children(task.id)? {
+            let of_step = Consumed::of(&reader.attempts(step.id)?);
+            consumed = consumed.plus(of_step);
+            steps.push((step, of_step));
+        }
+    }
     Ok(Detail {
-        attempts: reader.attempts(task.id)?,
         answer: Answer::read(reader, &task)?,
+        steps,
+        consumed,
+        attempts,
         result,
         output,
         task,

@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use wheelhouse_core::ask::ANSWER;
+use wheelhouse_core::route::Caller;
 
 use super::brief;
 use super::call::{Answer, Call};
@@ -15,6 +17,7 @@ use crate::face::failure::Failure;
 use crate::face::moment::now;
 use crate::face::name::{self, Named};
 use crate::face::{gather, verb};
+use crate::ports::Asked;
 
 /// How much of a log or an artifact an answer holds, in bytes.
 const TEXT_MAX: u64 = 8 << 10;
@@ -29,6 +32,10 @@ pub(super) fn tools() -> Vec<Tool> {
         tool!(Full Person Reads "check_plan", PlanArgs => AnyDocument, check_plan,
             "Check a plan without running it: every problem at once, with line and column.",
             "validate lint problems yaml"),
+        tool!(Full Person Adds "consult", ConsultArgs => AnyDocument, consult,
+            "Ask a question in words: it is analysed, given to who fits and cross-checked as it deserves. Answers at once with a \
+             run to `wait` for, or with do_it_yourself when you had better.",
+            "question consult second opinion route answer"),
         tool!(Full Person Reads "show", WhatArgs => AnyDocument, show_whole,
             "Show everything about a run or a task, as the HTTP API has it.",
             "details document attempts usage cost"),
@@ -85,6 +92,40 @@ async fn check_plan(call: &Call<'_>) -> Result<Answer, Failure> {
         }) => json!({ "sound": false, "tasks": null, "problems": problems }),
         Err(failure) => return Err(failure),
     }))
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct ConsultArgs {
+    question: String,
+    /// Ask somebody although it is simple.
+    #[serde(default)]
+    insist: bool,
+}
+
+async fn consult(call: &Call<'_>) -> Result<Answer, Failure> {
+    let ConsultArgs { question, insist } = arguments(call)?;
+    let plans = std::sync::Arc::clone(&call.faces.plans);
+    let caller = if insist { Caller::Person } else { Caller::Agent };
+    let asked = call.faces.desk.read(move |_| plans.ask(&question, caller)).await?;
+    let (checked, why) = match asked {
+        Asked::DoItYourself(own) => return Ok(Answer::Document(json!({ "do_it_yourself": own }))),
+        Asked::Plan { checked, why } => (checked, why),
+    };
+    let crews = json!(checked.crews);
+    let once = call.once();
+    let run = call
+        .faces
+        .desk
+        .change(move |truth| verb::submit(truth, *checked, once))
+        .await?;
+    Ok(Answer::Document(json!({
+        "run": run.to_string(),
+        "task": format!("{run}/{ANSWER}"),
+        "why": why,
+        "crews": crews,
+        "note": call.nothing_goes_on(),
+    })))
 }
 
 async fn show_whole(call: &Call<'_>) -> Result<Answer, Failure> {

@@ -291,6 +291,10 @@ fn every_tool_can_be_called_whatever_is_listed() {
     );
     let found = client.call("find_tools", json!({ "query": "read the raw output of a task" }));
     assert!(found["tools"].to_string().contains("\"logs\""), "{found}");
+    let own = client.call("consult", json!({ "question": "simple: rename it" }));
+    assert_eq!(own["do_it_yourself"]["saved_tokens"], 12_000, "{own}");
+    let asked = client.call("consult", json!({ "question": "simple: rename it", "insist": true }));
+    assert!(asked["task"].as_str().unwrap().ends_with("/answer"), "{asked}");
 }
 
 #[test]

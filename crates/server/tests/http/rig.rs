@@ -10,12 +10,15 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use wheelhouse_core::ids::{AgentName, TaskKey};
 use wheelhouse_core::plan::{self, Checked, Context, Defaults, Source};
+use wheelhouse_core::route::{Caller, DoItYourself};
 use wheelhouse_core::spec::TaskSpec;
 use wheelhouse_core::store::Store;
 use wheelhouse_server::face::failure::Failure;
 use wheelhouse_server::face::role::Roles;
 use wheelhouse_server::face::spawn;
-use wheelhouse_server::ports::{AgentDoc, NewTask, PlanText, Plans, Ports, ReportWish, RouteWish, TreeVerb};
+use wheelhouse_server::ports::{
+    AgentDoc, Asked, Cast, NewTask, PlanText, Plans, Ports, ReportWish, RouteWish, TreeVerb,
+};
 use wheelhouse_server::token::{Scope, Secret};
 use wheelhouse_server::{Limits, Server};
 use wheelhouse_store::{SqliteStore, SystemClock};
@@ -36,6 +39,7 @@ impl PlainPlans {
             default_agent: &agents[1],
             vars: &vars,
             read_file: &|path| Err(format!("there is no file {path}")),
+            advice: Default::default(),
             defaults: Defaults {
                 timeout_ms: 60_000,
                 idle_timeout_ms: 60_000,
@@ -67,6 +71,26 @@ impl Plans for PlainPlans {
         let read = |context: &Context<'_>| plan::tasks_from_output(&document.to_string(), existing, context);
         let mut tasks = PlainPlans::with(read).map_err(|problems| refusal(&problems))?;
         Ok(tasks.remove(0))
+    }
+
+    fn ask(&self, text: &str, caller: Caller) -> Result<Asked, Failure> {
+        if caller == Caller::Agent && text.starts_with("simple") {
+            return Ok(Asked::DoItYourself(DoItYourself {
+                reason: "it is simple".to_owned(),
+                saved_tokens: 12_000,
+            }));
+        }
+        let document = serde_json::json!({ "name": "ask", "tasks": [{ "id": "answer", "exec": "echo 42" }] });
+        let text = PlanText {
+            name: "ask".to_owned(),
+            text: document.to_string(),
+            vars: Vec::new(),
+            cast: Cast::AsWritten,
+        };
+        Ok(Asked::Plan {
+            checked: Box::new(self.plan(&text)?),
+            why: "one agent is enough".to_owned(),
+        })
     }
 
     fn agents(&self) -> Vec<AgentDoc> {

@@ -167,6 +167,7 @@ impl Work<'_> {
 
     pub(super) fn scopes_of(&mut self, task: u64) -> Answer<Vec<Scope>> {
         let run = self.task(task)?.run;
+        let parent = self.parent_of(task)?;
         let mut scopes = vec![
             Scope::Task(TaskId(task)),
             Scope::Run(RunId(run)),
@@ -174,6 +175,8 @@ impl Work<'_> {
             Scope::Hour,
             Scope::Day,
         ];
+        // Of a step of a workflow also the workflow.
+        scopes.extend(parent.map(|parent| Scope::Task(TaskId(parent))));
         // Of a turn also its instance and everybody above it, and the crew as a whole.
         let mut instance = self.instance_of_turn(TaskId(task))?;
         if instance.is_some() {

@@ -39,6 +39,13 @@ impl Work<'_> {
         if spec.budget.is_none() && !self.any_budget()? {
             return Ok(free);
         }
+        if spec.flow.workflow.is_some() {
+            // It costs nothing itself; its children are held to its limit.
+            if let Some(limit) = spec.budget {
+                self.limit_task(id, limit.cost_nano)?;
+            }
+            return Ok(free);
+        }
         let agent = self.task(id)?.agent;
         let agent = AgentName(self.names.text(self.connection, agent)?);
         let payer = terms.payer(&agent);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use wheelhouse_core::day::Day;
-use wheelhouse_core::ids::{AttemptNumber, Cursor, TaskId};
+use wheelhouse_core::ids::{AttemptNumber, Cursor, TaskId, TaskKey};
 use wheelhouse_core::ledger::{Entry, Line, Tally, TallyKey};
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::store::{Counts, Reader, RunState, RunView, TaskView};
@@ -39,7 +39,8 @@ pub fn audit(reader: &mut dyn Reader) -> Vec<String> {
     }
     faults.extend(compare_ledger(&ledger, reader));
     for task in tasks.values() {
-        faults.extend(compare_task(task, &tasks, &rules, &witness));
+        faults.extend(compare_task(task, &witness));
+        faults.extend(compare_waits(task, &tasks, &rules, &witness, reader));
         faults.extend(check_attempts(task, reader));
     }
     for question in reader.open_questions().expect("questions can be read") {
@@ -191,7 +192,7 @@ fn compare_run(run: &RunView, tasks: &BTreeMap<TaskId, TaskView>, witness: &Witn
     faults
 }
 
-fn compare_task(task: &TaskView, tasks: &BTreeMap<TaskId, TaskView>, rules: &Rules, witness: &Witness) -> Vec<String> {
+fn compare_task(task: &TaskView, witness: &Witness) -> Vec<String> {
     let mut faults = Vec::new();
     let id = task.id;
     let unheard = Tale::default();
@@ -220,6 +221,35 @@ fn compare_task(task: &TaskView, tasks: &BTreeMap<TaskId, TaskView>, rules: &Rul
     }
     if task.done_at.is_some() != task.state.is_done() {
         faults.push(format!("{id}: done at {:?} and {:?}", task.done_at, task.state));
+    }
+    faults
+}
+
+/// What a task waits for is what it says it waits for.
+fn compare_waits(
+    task: &TaskView,
+    tasks: &BTreeMap<TaskId, TaskView>,
+    rules: &Rules,
+    witness: &Witness,
+    reader: &mut dyn Reader,
+) -> Vec<String> {
+    let mut faults = Vec::new();
+    let id = task.id;
+    let children = reader.children(id).expect("children can be read");
+    let steps: Vec<TaskKey> = children
+        .into_iter()
+        .filter(|one| !one.state.is_done())
+        .map(|one| one.key)
+        .collect();
+    if let (TaskState::Waiting { pending }, false) = (&task.state, steps.is_empty()) {
+        // A workflow that has begun waits for what it began.
+        if task.waits_for != steps || *pending == 0 || *pending as usize > steps.len() {
+            faults.push(format!(
+                "{id} waits for {pending} of {:?}, open are {steps:?}",
+                task.waits_for
+            ));
+        }
+        return faults;
     }
     let needs = rules.needs.get(&id).map_or(&[][..], |needs| needs);
     let open: BTreeSet<_> = needs

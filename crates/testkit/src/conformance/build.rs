@@ -55,6 +55,7 @@ pub fn task(key: &str) -> TaskSpec {
         cwd: None,
         budget: None,
         routed: None,
+        flow: Default::default(),
     }
 }
 

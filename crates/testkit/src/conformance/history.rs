@@ -287,6 +287,7 @@ impl Witness {
                 tale.repeats = true;
                 self.leave_running(tale, P::Loose);
             }
+            Happened::TaskAwaits { pending, .. } => self.tell_awaits(tale, *pending),
             Happened::TaskHeld { held } => {
                 self.rule("a hold fits what came before it", hold_fits(held, from, paused));
                 // Out of money the try goes on under its number; before a first try there is none to repeat.
@@ -343,6 +344,17 @@ impl Witness {
         }
     }
 
+    /// The try goes on under its number, at once or when so many children are over.
+    fn tell_awaits(&mut self, tale: &mut Tale, pending: u32) {
+        self.rule(
+            "only a running workflow waits for its children",
+            tale.phase == Phase::Running,
+        );
+        tale.repeats = true;
+        let to = if pending == 0 { Phase::Loose } else { Phase::Waiting };
+        self.leave_running(tale, to);
+    }
+
     fn tell_done(&mut self, tale: &mut Tale, run: RunId, outcome: &Outcome, continues: bool) {
         self.rule("a running task ends with its try", tale.phase != Phase::Running);
         let stopped = !tale.stopping || *outcome == Outcome::Cancelled;
@@ -350,7 +362,12 @@ impl Witness {
         let done = !outcome.is_success() || tale.last_outcome == Some(Outcome::Succeeded);
         self.rule("only a try that succeeded makes a task succeed", done);
         let skipped = matches!(outcome, Outcome::Skipped { .. });
-        self.rule("only what waits is skipped", !skipped || tale.phase == Phase::Waiting);
+        // Or what was found not to be needed when its turn had come.
+        let found = tale.last_outcome.as_ref() == Some(outcome);
+        self.rule(
+            "only what waits is skipped",
+            !skipped || tale.phase == Phase::Waiting || found,
+        );
         let run = self.runs.entry(run).or_default();
         run.done += 1;
         run.succeeded += u64::from(outcome.is_success());

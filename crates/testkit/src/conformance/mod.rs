@@ -43,6 +43,7 @@ mod retry;
 mod runs;
 mod submissions;
 mod sums;
+mod workflows;
 
 use wheelhouse_core::store::Store;
 
@@ -195,6 +196,16 @@ suite! { $
         a_planner_with_an_invalid_plan_settles_nothing
         a_long_chain_is_promoted_and_skipped
         random_dags_end_with_exactly_the_right_skips;
+    workflows:
+        a_workflow_waits_for_its_children_and_goes_on_under_its_try
+        some_children_may_still_be_open
+        children_come_with_the_wait_or_not_at_all
+        cancelling_a_workflow_cancels_what_it_began
+        a_workflow_that_is_to_stop_adds_nothing
+        a_run_with_a_workflow_is_cancelled_whole
+        a_workflow_is_retried_and_its_children_are_not
+        a_paused_run_holds_a_workflow_that_could_go_on
+        children_are_held_to_the_budget_of_their_workflow;
     holds:
         a_paused_run_starts_nothing_and_what_runs_goes_on
         promotion_in_a_paused_run_is_held

@@ -24,6 +24,11 @@ impl World {
             Command::Steer { task, words } => self.steer(*task, words),
             Command::Heartbeat { leases, lease_ms } => Ok(self.heartbeat(leases, *lease_ms)),
             Command::Settle { lease, settlement } => self.settle(*lease, settlement),
+            Command::Await {
+                lease,
+                children,
+                open_max,
+            } => self.await_children(*lease, children, *open_max),
             Command::Return { lease, why, spending } => self.give_back_leased(*lease, why, spending),
             Command::Meter { lease, reading } => self.meter(*lease, reading),
             Command::NoteAllowance(allowance) => Ok(self.note_allowance(allowance)),

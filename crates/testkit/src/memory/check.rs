@@ -31,6 +31,9 @@ impl World {
         for (id, task) in &self.tasks {
             let paused = self.runs[&task.run].state != RunState::Active;
             let wrong = match &task.state {
+                TaskState::Waiting { pending } if task.awaits => {
+                    *pending == 0 || *pending as usize > self.open_children(*id).len()
+                }
                 TaskState::Waiting { pending } => {
                     *pending == 0
                         || *pending != self.missing(*id)

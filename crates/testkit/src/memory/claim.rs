@@ -126,11 +126,19 @@ impl World {
     }
 
     fn writes_meet(&self, id: TaskId) -> Option<TaskId> {
-        let files = &self.task(id).spec.files;
+        // A workflow writes nothing itself: its steps do.
+        let files_of = |id: TaskId| {
+            let spec = &self.task(id).spec;
+            match spec.flow.workflow {
+                Some(_) => &[][..],
+                None => spec.files.as_slice(),
+            }
+        };
+        let files = files_of(id);
         if files.is_empty() {
             return None;
         }
-        let meets = |other: &&TaskId| overlap(files, &self.task(**other).spec.files);
+        let meets = |other: &&TaskId| overlap(files, files_of(**other));
         self.running.iter().find(meets).copied()
     }
 

@@ -90,6 +90,7 @@ impl World {
                 continue;
             }
             self.end_one(id, &event, continues);
+            self.child_ended(id);
             let blocks_as = self.task(id).blocks_as();
             let waiting: Vec<TaskId> = self.waiting_dependants(id);
             for child in waiting {
@@ -129,8 +130,45 @@ impl World {
         self.note_turn(id);
     }
 
+    /// However a step of a workflow ended, the workflow has one less to wait for.
+    fn child_ended(&mut self, id: TaskId) {
+        let Some(parent) = self.parent_of(id) else { return };
+        let task = self.task(parent);
+        if !task.awaits || !matches!(task.state, TaskState::Waiting { .. }) {
+            return;
+        }
+        self.step(parent, &TaskEvent::DependencySatisfied);
+        if self.task(parent).state == TaskState::Ready {
+            self.admit(parent);
+        }
+    }
+
+    /// The workflow that a task is a step of.
+    pub(super) fn parent_of(&self, id: TaskId) -> Option<TaskId> {
+        let task = self.task(id);
+        let parent = task.spec.flow.parent.as_ref()?;
+        self.runs[&task.run].keys.get(parent).copied()
+    }
+
+    /// The steps of a workflow, oldest first.
+    pub(super) fn children_of(&self, id: TaskId) -> Vec<TaskId> {
+        let task = self.task(id);
+        let mine = |child: &TaskId| self.task(*child).spec.flow.parent.as_ref() == Some(&task.spec.key);
+        self.runs[&task.run].tasks.iter().copied().filter(mine).collect()
+    }
+
+    /// Those of them that are not over.
+    pub(super) fn open_children(&self, id: TaskId) -> Vec<TaskId> {
+        let open = |child: &TaskId| !self.task(*child).state.is_done();
+        self.children_of(id).into_iter().filter(open).collect()
+    }
+
     pub(super) fn waiting_dependants(&self, id: TaskId) -> Vec<TaskId> {
-        let waits = |child: &TaskId| matches!(self.task(*child).state, TaskState::Waiting { .. });
+        // A workflow that has begun does not look at what it needs any more.
+        let waits = |child: &TaskId| {
+            let child = self.task(*child);
+            matches!(child.state, TaskState::Waiting { .. }) && !child.awaits
+        };
         self.task(id).dependants.iter().copied().filter(waits).collect()
     }
 

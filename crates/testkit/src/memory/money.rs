@@ -88,6 +88,13 @@ impl World {
     pub(super) fn reserve(&mut self, id: TaskId, terms: &Terms) -> Reserved {
         let task = self.task(id);
         let (spec, agent, link) = (task.spec.clone(), task.agent.clone(), task.link);
+        if spec.flow.workflow.is_some() {
+            // It costs nothing itself; its children are held to its limit.
+            if let Some(limit) = spec.budget {
+                self.limit(Scope::Task(id), limit.cost_nano);
+            }
+            return Reserved::Begin(None);
+        }
         let payer = terms.payer(&agent);
         if matches!(payer.billing, Billing::Free | Billing::Subscription) {
             return Reserved::Begin(None);
@@ -183,6 +190,7 @@ impl World {
             Scope::Hour,
             Scope::Day,
         ];
+        scopes.extend(self.parent_of(id).map(Scope::Task));
         let chain = self.of_turn(id);
         if !chain.is_empty() {
             scopes.extend([Scope::Crew, Scope::CrewHour]);
@@ -204,13 +212,17 @@ impl World {
     fn budget(&mut self, scope: Scope) -> &mut Kept {
         let now = self.now;
         let start = wheelhouse_core::budget::window_start(&scope, now);
+        let children = match &scope {
+            Scope::Task(task) if self.tasks.contains_key(task) => self.children_of(*task),
+            _ => Vec::new(),
+        };
         let ledger = &self.purse.ledger;
         self.purse.budgets.entry(scope.clone()).or_insert_with(|| {
             let mut kept = Kept::new(scope.clone(), now);
             let of_it = |entry: &&Entry| match &scope {
                 Scope::Session | Scope::Instance(_) | Scope::Crew | Scope::CrewHour => false,
                 Scope::Run(run) => entry.run == *run,
-                Scope::Task(task) => entry.task == *task,
+                Scope::Task(task) => entry.task == *task || children.contains(&entry.task),
                 Scope::Day | Scope::Hour => entry.at >= start,
             };
             for entry in ledger.iter().filter(of_it) {

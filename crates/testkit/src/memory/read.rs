@@ -6,11 +6,15 @@ use wheelhouse_core::day::Day;
 use wheelhouse_core::event::Event;
 use wheelhouse_core::ids::{AgentName, ArtifactHash, Cursor, QuestionId, RunId, TaskId, TaskKey};
 use wheelhouse_core::ledger::{Entry, Tally, TallyKey};
+use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::quota::Allowance;
 use wheelhouse_core::report::{Crew, Spans, TaskSum};
 use wheelhouse_core::route::past::PastTask;
 use wheelhouse_core::spec::{RunSpec, TaskSpec};
-use wheelhouse_core::store::{Answered, AttemptView, Failure, QuestionView, Reader, RunView, SpansOf, TaskView};
+use wheelhouse_core::store::{
+    Answered, AttemptView, Failure, QuestionView, Reader, RunView, SpansOf, TaskResult, TaskView,
+};
+use wheelhouse_core::task::TaskState;
 use wheelhouse_core::time::Millis;
 
 use super::MemoryStore;
@@ -53,6 +57,15 @@ impl Reader for MemoryReader {
         let world = &self.0.lock().world;
         let id = world.runs.get(&run).and_then(|run| run.keys.get(key));
         Ok(id.and_then(|id| task_view(world, *id)))
+    }
+
+    fn children(&mut self, task: TaskId) -> Result<Vec<TaskView>, Failure> {
+        let world = &self.0.lock().world;
+        if !world.tasks.contains_key(&task) {
+            return Ok(Vec::new());
+        }
+        let children = world.children_of(task);
+        Ok(children.into_iter().filter_map(|id| task_view(world, id)).collect())
     }
 
     fn spec(&mut self, task: TaskId) -> Result<Option<TaskSpec>, Failure> {
@@ -190,16 +203,30 @@ fn run_view(world: &World, id: RunId) -> Option<RunView> {
         submitted_at: run.submitted_at,
         finished_at: run.finished_at,
         counts: run.counts,
+        steps_failed: run.tasks.iter().filter(|task| failed_step(world, **task)).count() as u64,
         usage: run.usage.unwrap_or_default(),
         cost_nano: run.cost_nano,
         cost_unknown: run.cost_unknown,
     })
 }
 
+fn failed_step(world: &World, id: TaskId) -> bool {
+    let task = world.task(id);
+    let failed = matches!(&task.state, TaskState::Done { outcome }
+        if !matches!(outcome, Outcome::Succeeded | Outcome::Skipped { .. }));
+    failed && task.spec.flow.parent.is_some()
+}
+
 fn task_view(world: &World, id: TaskId) -> Option<TaskView> {
     let task = world.tasks.get(&id)?;
     let key = |id: &TaskId| world.task(*id).spec.key.clone();
-    let open = task.needs.iter().filter(|need| !world.task(**need).state.is_done());
+    let mut waits_for: Vec<TaskKey> = Vec::new();
+    if task.awaits && matches!(task.state, TaskState::Waiting { .. }) {
+        waits_for.extend(world.open_children(id).iter().map(key));
+    } else {
+        let open = task.needs.iter().filter(|need| !world.task(**need).state.is_done());
+        waits_for.extend(open.map(key));
+    }
     Some(TaskView {
         id,
         run: task.run,
@@ -211,7 +238,8 @@ fn task_view(world: &World, id: TaskId) -> Option<TaskView> {
         fence: task.fence,
         cancel_requested: task.cancel_requested,
         needs: task.needs.iter().map(key).collect(),
-        waits_for: open.map(key).collect(),
+        waits_for,
+        parent: task.spec.flow.parent.clone(),
         started_at: task.started_at,
         done_at: task.done_at,
     })

@@ -87,11 +87,26 @@ impl World {
     }
 
     pub(super) fn cancel_open(&mut self, id: TaskId) {
-        if self.task(id).state != TaskState::Running {
-            self.end(id, TaskEvent::Cancelled, false);
-        } else if !self.task(id).cancel_requested {
-            self.task_mut(id).cancel_requested = true;
-            self.emit_task(id, Happened::CancelRequested);
+        let task = self.task(id);
+        match &task.state {
+            // Cancelled with its workflow a moment ago.
+            TaskState::Done { .. } => {}
+            TaskState::Running if task.cancel_requested => {}
+            TaskState::Running => {
+                self.task_mut(id).cancel_requested = true;
+                self.emit_task(id, Happened::CancelRequested);
+            }
+            TaskState::Waiting { .. } | TaskState::Ready | TaskState::Held(_) => {
+                self.end(id, TaskEvent::Cancelled, false);
+            }
+        }
+        self.cancel_children(id);
+    }
+
+    /// A workflow that is over leaves nothing behind that works on.
+    pub(super) fn cancel_children(&mut self, id: TaskId) {
+        for child in self.open_children(id) {
+            self.cancel_open(child);
         }
     }
 
@@ -108,6 +123,9 @@ impl World {
                 return Err(Refused::Illegal(format!("a task that is {state} cannot be retried")));
             }
         }
+        if let Some(parent) = &task.spec.flow.parent {
+            return Err(Refused::Illegal(format!("`{key}` is a step of `{parent}`; retry that")));
+        }
         if let Some(cause) = task.needs.iter().find_map(|need| self.task(*need).blocks_as()) {
             return Err(Refused::Illegal(format!("`{key}` needs `{cause}`; retry that")));
         }
@@ -122,7 +140,11 @@ impl World {
         self.run_state(run)?;
         let without_success = |state: &TaskState| matches!(state, TaskState::Done { outcome } if !outcome.is_success());
         let mut tasks: BTreeSet<TaskId> = self.tasks_where(run, without_success).into_iter().collect();
-        tasks.retain(|id| !matches!(self.task(*id).spec.work, Work::Turn(_)));
+        let whole = |id: &TaskId| {
+            let spec = &self.task(*id).spec;
+            !matches!(spec.work, Work::Turn(_)) && spec.flow.parent.is_none()
+        };
+        tasks.retain(whole);
         if !tasks.is_empty() {
             self.retry(run, &tasks, &BTreeSet::new());
         }
@@ -156,6 +178,7 @@ impl World {
             task.on_agent = 0;
             task.since = None;
             task.continues = false;
+            task.awaits = false;
             task.done_at = None;
         }
         for (id, pending) in &pending {

@@ -11,6 +11,7 @@ use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::question::{NOT_STEERED, QuestionKind, Resolution};
 use wheelhouse_core::quota;
 use wheelhouse_core::route::past::PastTask;
+use wheelhouse_core::spec::TaskSpec;
 use wheelhouse_core::store::{
     AttemptStart, Learned, Letter, Mail, Next, Refused, Reply, ReturnedTask, RunState, Settlement,
 };
@@ -128,7 +129,11 @@ impl World {
             spending,
             ..
         } = settlement;
-        self.book_end(id, spending, *usage, *cost);
+        // A workflow is no try of anybody: its children are booked and counted.
+        let workflow = self.task(id).spec.flow.workflow.is_some();
+        if !workflow {
+            self.book_end(id, spending, *usage, *cost);
+        }
         if let (Outcome::Quota { resets_at }, Next::TryAt { at, .. }) = (outcome, &settlement.next) {
             self.exhaust_account(id, spending, quota::returns(*resets_at, *at, self.now));
         }
@@ -138,7 +143,9 @@ impl World {
                 if let Some(learned) = settlement.learned {
                     self.remember(id, &settlement.outcome, learned);
                 }
-                self.tally_outcome(id, spending, outcome, result);
+                if !workflow {
+                    self.tally_outcome(id, spending, outcome, result);
+                }
                 self.end_settled(id, &settlement.outcome, *continues);
             }
             // Somebody wants it stopped, and it is: nothing more is tried or asked.
@@ -168,6 +175,35 @@ impl World {
             }
         }
         self.add_checked(run, &settlement.new_tasks);
+        if workflow && self.task(id).state.is_done() {
+            self.cancel_children(id);
+        }
+        Ok(Reply::Done)
+    }
+
+    /// A workflow goes on: its children are there and it waits for them, or neither.
+    pub(super) fn await_children(
+        &mut self,
+        lease: Lease,
+        children: &[TaskSpec],
+        open_max: u32,
+    ) -> Result<Reply, Refused> {
+        let task = self.leased(lease)?;
+        let (run, id) = (task.run, lease.task);
+        if task.cancel_requested {
+            return Err(Refused::CancelRequested(id));
+        }
+        self.check_new_tasks(run, children)?;
+        self.add_checked(run, children);
+        let open = u32::try_from(self.open_children(id).len()).unwrap_or(u32::MAX);
+        let pending = open.saturating_sub(open_max);
+        self.step(id, &TaskEvent::Awaits { pending });
+        self.task_mut(id).awaits = true;
+        let added = u32::try_from(children.len()).unwrap_or(u32::MAX);
+        self.emit_task(id, Happened::TaskAwaits { added, pending });
+        if pending == 0 {
+            self.admit(id);
+        }
         Ok(Reply::Done)
     }
 

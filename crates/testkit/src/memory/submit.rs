@@ -122,6 +122,7 @@ fn new_task(run: RunId, spec: &TaskSpec, needs: Vec<TaskId>) -> Task {
         mail: Vec::new(),
         approved: false,
         continues: false,
+        awaits: false,
         conflict_with: None,
         refers_to: Default::default(),
         started_at: None,

@@ -109,6 +109,8 @@ pub(super) struct Task {
     pub(super) mail: Vec<Letter>,
     pub(super) approved: bool,
     pub(super) continues: bool,
+    /// A workflow that has begun: while it waits, it waits for its children.
+    pub(super) awaits: bool,
     /// The running task behind a held(conflict).
     pub(super) conflict_with: Option<TaskId>,
     /// Everything its settlements ever referred to.

@@ -2,20 +2,25 @@
 //!
 //! The last stage of every format. Goes on after each problem; what comes out is used only when there was none.
 
+mod advice;
 mod chosen;
 mod edges;
+mod flow;
 mod texts;
 mod values;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use super::flow::{Which, Wish};
 use super::problem::{Place, Reporter, shortened};
 use super::walk::{listed, nowhere};
 use super::wire::{At, Budget, Defaults, Duration, Plan, Retry, Task};
-use super::{Context, ID_LETTERS_MAX, Manners, NAME_LETTERS_MAX};
+use super::{Advice, Context, ID_LETTERS_MAX, Manners, NAME_LETTERS_MAX};
 use crate::chain::Link;
 use crate::ids::{AgentName, TaskKey};
 use crate::spec::{BudgetLimit, Edits, Isolation, Merge, OnFailure, TaskSpec};
+use crate::workflow::Flow;
+use crate::workflow::crew::Crew;
 use edges::TaskUse;
 
 /// The agent that runs commands.
@@ -29,6 +34,7 @@ pub(crate) struct Resolved {
     pub(crate) vars: BTreeMap<String, String>,
     pub(crate) budget: Option<BudgetLimit>,
     pub(crate) tasks: Vec<TaskSpec>,
+    pub(crate) crews: Vec<Crew>,
 }
 
 /// Resolves one plan.
@@ -45,6 +51,29 @@ pub(crate) struct Resolve<'a, 'n> {
     prompt_files: HashMap<String, Result<String, String>>,
     /// Each `{{ tasks.… }}` that was found: the task it is in, what it names, where.
     uses: Vec<TaskUse>,
+    /// What the text that is being read may name besides.
+    inside: Inside,
+}
+
+/// What a text belongs to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Inside {
+    /// An ordinary task.
+    Task,
+    /// The work of a map: `{{ item }}` has a meaning.
+    Map,
+    /// Its reduce: `{{ results }}` has one.
+    Reduce,
+}
+
+impl Inside {
+    /// The work of a task that wishes so.
+    fn of(wish: Option<&Wish>) -> Inside {
+        match wish.map(|wish| wish.which.value) {
+            Some(Which::Map | Which::ParallelValidate) => Inside::Map,
+            Some(Which::Qc | Which::Consensus | Which::Cascade) | None => Inside::Task,
+        }
+    }
 }
 
 impl<'a, 'n> Resolve<'a, 'n> {
@@ -65,6 +94,7 @@ impl<'a, 'n> Resolve<'a, 'n> {
             vars: BTreeMap::new(),
             prompt_files: HashMap::new(),
             uses: Vec::new(),
+            inside: Inside::Task,
         }
     }
 
@@ -91,17 +121,27 @@ impl<'a, 'n> Resolve<'a, 'n> {
             .iter()
             .map(|task| task.id.as_ref().map_or_else(String::new, |id| id.value.clone()))
             .collect();
-        let specs = tasks
+        let specs: Vec<(TaskSpec, Place)> = tasks
             .into_iter()
             .enumerate()
-            .filter_map(|(place, task)| self.task(place, task, &defaults, &needs.keys[place]))
+            .filter_map(|(place, task)| {
+                let at = task.at;
+                Some((self.task(place, task, &defaults, &needs.keys[place])?, at))
+            })
             .collect();
+        self.step_names(&specs);
+        let crews = self.crews(&specs);
+        if self.context.advice == Advice::Given && !self.reporter.has_errors() {
+            self.advise(&specs);
+        }
+        let specs = specs.into_iter().map(|(spec, _)| spec).collect();
         self.graph(&index, &names, needs);
         Resolved {
             name,
             vars: self.vars,
             budget: limit(budget),
             tasks: specs,
+            crews,
         }
     }
 
@@ -218,6 +258,8 @@ impl<'a, 'n> Resolve<'a, 'n> {
             env,
             cwd,
             budget,
+            workflow,
+            skip_if,
             given,
             at,
         } = task;
@@ -231,7 +273,13 @@ impl<'a, 'n> Resolve<'a, 'n> {
         self.fallback_given(&own, on_failure.as_ref(), &fallback, chain.is_some());
         let chained = self.chained(&own, chain, agent.as_ref(), &fallback, model.as_ref());
         let at = (!given.work).then_some(at);
+        self.inside = Inside::of(workflow.as_ref());
         let work = self.work(place, &own, at, exec, prompt, prompt_file, needs);
+        self.inside = Inside::Task;
+        let skip_if = self.conditions(&own, skip_if, needs);
+        if let (Some(At { value: true, .. }), Some(name)) = (&plan, &agent) {
+            self.may_decide(&own, name, "return tasks for others");
+        }
         let role = role.map(|role| self.with_vars(&role, &own, "role"));
         let (first, role) = match is_exec {
             true => (Link::of(AgentName(EXEC.to_owned())), role),
@@ -280,11 +328,16 @@ impl<'a, 'n> Resolve<'a, 'n> {
             cwd,
             budget: limit(budget),
             routed: None,
+            flow: Flow {
+                skip_if,
+                ..Flow::default()
+            },
         };
         if let Some(links) = chained {
             follow(&mut spec, links?);
         }
-        self.choose(&own, spec, begins)
+        let spec = self.choose(&own, spec, begins)?;
+        self.flow(place, &own, spec, workflow.as_ref())
     }
 
     /// Who does a prompt first, with which model, and in which role.

@@ -1,7 +1,7 @@
 //! Texts: what a task does, templates and the names in them, and where they stand.
 
-use super::Resolve;
 use super::edges::TaskUse;
+use super::{Inside, Resolve};
 use crate::ids::TaskKey;
 use crate::plan::problem::{Place, shortened};
 use crate::plan::template::{self, ErrorKind, Name};
@@ -151,6 +151,12 @@ impl Resolve<'_, '_> {
         Some(())
     }
 
+    /// Checks a template that stands in a plan, and notes the tasks it names.
+    pub(super) fn template_of(&mut self, task: usize, own: &str, text: &At<String>) {
+        let spots = Spots::inline(self.source, text);
+        self.template(task, own, &text.value, &spots, None);
+    }
+
     /// Checks a template and notes the tasks it names.
     fn template(&mut self, task: usize, own: &str, text: &str, spots: &Spots, file: Option<&str>) {
         let (uses, errors) = template::examine(text);
@@ -161,6 +167,9 @@ impl Resolve<'_, '_> {
             let at = spots.at(one.start);
             match one.name {
                 Name::Literal(_) => {}
+                Name::Item if self.inside == Inside::Map => {}
+                Name::Results if self.inside == Inside::Reduce => {}
+                Name::Item | Name::Results => self.only_in_a_map(own, &one.name, at, file),
                 Name::Var(name) => self.known_var(own, &name, at, file),
                 Name::Task {
                     task: name, explicit, ..
@@ -202,6 +211,24 @@ impl Resolve<'_, '_> {
         }
     }
 
+    fn only_in_a_map(&mut self, own: &str, name: &Name, at: Place, file: Option<&str>) {
+        let (name, help) = match name {
+            Name::Results => (
+                "results",
+                "`{{ results }}` stands in the `reduce` of a `workflow: {kind: map}`",
+            ),
+            _ => (
+                "item",
+                "`{{ item }}` stands in the prompt or command of a `workflow: {kind: map}`",
+            ),
+        };
+        let message = format!("{own}: there is no `{{{{ {name} }}}}` here");
+        self.reporter.error("template-name", at, name, message, help);
+        if let Some(file) = file {
+            self.reporter.in_file(file);
+        }
+    }
+
     fn known_var(&mut self, own: &str, name: &str, at: Place, file: Option<&str>) {
         if self.vars.contains_key(name) {
             return;
@@ -236,6 +263,10 @@ impl Resolve<'_, '_> {
                 Name::Var(name) => {
                     sound &= self.vars.contains_key(&name);
                     self.known_var(own, &name, at, None);
+                }
+                Name::Item | Name::Results => {
+                    sound = false;
+                    self.only_in_a_map(own, &one.name, at, None);
                 }
                 Name::Task { task, .. } => {
                     sound = false;

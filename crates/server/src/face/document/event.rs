@@ -99,6 +99,7 @@ fn happened_doc(happened: &Happened) -> Value {
         } => json!({ "budget": scope, "used_nano": used_nano, "limit_nano": limit_nano }),
         Happened::TaskRated { stars, words } => json!({ "stars": stars, "words": words }),
         Happened::TaskHeld { held } => json!({ "held": held_doc(held) }),
+        Happened::TaskAwaits { added, pending } => json!({ "added": added, "pending": pending }),
         Happened::TaskReturned { fence, why } => json!({ "fence": fence, "why": why }),
         Happened::TaskDone { outcome, continues } => {
             json!({ "outcome": outcome_doc(outcome), "continues": continues })

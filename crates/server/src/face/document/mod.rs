@@ -51,6 +51,10 @@ pub struct Run {
     submitted_at: String,
     finished_at: Option<String>,
     tasks: TaskCounts,
+    /// How many of the tasks that failed are steps of workflows, which are counted themselves.
+    steps_failed: u64,
+    /// Whether it is over and nothing of it failed.
+    all_succeeded: bool,
     usage: UsageDoc,
     cost: RunCost,
 }
@@ -96,6 +100,7 @@ impl From<&RunView> for Run {
             submitted_at,
             finished_at,
             counts,
+            steps_failed,
             usage,
             cost_nano,
             cost_unknown,
@@ -109,6 +114,8 @@ impl From<&RunView> for Run {
             submitted_at: moment(*submitted_at),
             finished_at: finished_at.map(moment),
             tasks: TaskCounts::from(counts),
+            steps_failed: *steps_failed,
+            all_succeeded: *state == RunState::Finished && view.all_succeeded(),
             usage: UsageDoc::from(usage),
             cost: RunCost {
                 known_nano: *cost_nano,
@@ -194,6 +201,7 @@ pub struct Task {
     cancel_requested: bool,
     needs: Vec<String>,
     waits_for: Vec<String>,
+    parent: Option<String>,
     started_at: Option<String>,
     done_at: Option<String>,
 }
@@ -212,6 +220,7 @@ impl From<&TaskView> for Task {
             cancel_requested,
             needs,
             waits_for,
+            parent,
             started_at,
             done_at,
         } = view;
@@ -234,6 +243,7 @@ impl From<&TaskView> for Task {
             cancel_requested: *cancel_requested,
             needs: names(needs),
             waits_for: names(waits_for),
+            parent: parent.as_ref().map(TaskKey::to_string),
             started_at: started_at.map(moment),
             done_at: done_at.map(moment),
         }

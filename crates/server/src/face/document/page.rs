@@ -13,7 +13,7 @@ use wheelhouse_engine::worktree::Overlap;
 use super::answer::Answer;
 use super::{Attempt, Question, Run, Task, TaskResultDoc, moment, task_name};
 use crate::face::failure::Failure;
-use crate::face::gather::{Detail, Report, Screen};
+use crate::face::gather::{Consumed, Detail, Report, Screen};
 use crate::face::verb;
 
 /// The screen over everything.
@@ -105,7 +105,17 @@ pub fn task(detail: &Detail) -> Value {
         "work": { "kind": if detail.is_command { "exec" } else { "prompt" }, "text": detail.work },
         "routed": detail.routed,
         "attempts": attempts,
+        "steps": detail.steps.iter().map(|(step, consumed)| {
+            let mut document = json!(Task::from(step));
+            document["cost"] = cost(consumed);
+            document
+        }).collect::<Vec<_>>(),
+        "cost": cost(&detail.consumed),
         "result": detail.result.as_ref().map(TaskResultDoc::from),
         "answer": detail.answer,
     })
+}
+
+fn cost(consumed: &Consumed) -> Value {
+    json!({ "known_nano": consumed.known_nano, "unknown_attempts": consumed.unknown_attempts })
 }
