@@ -126,6 +126,10 @@ pub(crate) fn examine(
     .map_err(CheckFailure::Problems)?;
     if cast == Cast::Rehearsal {
         checked.tasks.iter_mut().for_each(rehearse);
+        for share in checked.crews.iter_mut().flat_map(|crew| &mut crew.shares) {
+            share.hand.agent = AgentName(roster::REHEARSAL.to_owned());
+            share.try_nano = Some(0);
+        }
     }
     Ok(checked)
 }

@@ -160,15 +160,12 @@ impl Trees {
         let (_, tip) = tips.into_iter().next().ok_or_else(|| Error::NoTree {
             task: names::task(run.run, key),
         })?;
+        if tip == start {
+            return Ok(Err(Landing::NothingToMerge));
+        }
         let contained = ["merge-base", "--is-ancestor", &tip, into];
         if self.git.at(&self.root).args(contained).allow(&[0, 1]).run()?.code == 0 {
-            // One that changed nothing itself can still bring the work it began with: a workflow's last step does.
-            let nothing = tip == start;
-            return Ok(Err(if nothing {
-                Landing::NothingToMerge
-            } else {
-                Landing::AlreadyMerged
-            }));
+            return Ok(Err(Landing::AlreadyMerged));
         }
         let task = names::task(run.run, key);
         let message = format!("Merge {task}\n\nWheelhouse-Run: {}\nWheelhouse-Task: {key}", run.run);
