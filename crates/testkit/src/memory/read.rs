@@ -11,9 +11,7 @@ use wheelhouse_core::quota::Allowance;
 use wheelhouse_core::report::{Crew, Spans, TaskSum};
 use wheelhouse_core::route::past::PastTask;
 use wheelhouse_core::spec::{RunSpec, TaskSpec};
-use wheelhouse_core::store::{
-    Answered, AttemptView, Failure, QuestionView, Reader, RunView, SpansOf, TaskResult, TaskView,
-};
+use wheelhouse_core::store::{Answered, AttemptView, Failure, QuestionView, Reader, RunView, SpansOf, TaskView};
 use wheelhouse_core::task::TaskState;
 use wheelhouse_core::time::Millis;
 
