@@ -756,7 +756,10 @@ mod tests {
         ),
         ("plan schema", "docs/schema/plan.json, the same for every server"),
         ("watch", "/events/stream is what it is made from"),
-        ("ask", "/route and /runs are its two halves; models have a tool of that name"),
+        (
+            "ask",
+            "/route and /runs are its two halves; models have a tool of that name",
+        ),
         ("serve", "it is the server"),
         ("mcp", "it is a client of the server"),
         ("token", "who may ask for a token has the directory"),
