@@ -229,6 +229,8 @@ impl<'a, 'n> Resolve<'a, 'n> {
     }
 
     fn task(&mut self, place: usize, task: Task, defaults: &Settled, needs: &[TaskKey]) -> Option<TaskSpec> {
+        let own = called(task.id.as_ref(), task.at);
+        let chained = self.doers_fit(&own, &task);
         let Task {
             id,
             exec,
@@ -236,7 +238,7 @@ impl<'a, 'n> Resolve<'a, 'n> {
             prompt_file,
             agent,
             fallback,
-            chain,
+            chain: _,
             model,
             role,
             needs: _,
@@ -264,35 +266,21 @@ impl<'a, 'n> Resolve<'a, 'n> {
             at,
         } = task;
         let begins = at;
-        let own = called(id.as_ref(), at);
         let is_exec = exec.is_some();
-        if is_exec {
-            let [agent, chain, model, role] = [&agent, &chain, &model, &role].map(Option::as_ref);
-            self.exec_only(&own, agent, &fallback, chain, model, role);
-        }
-        self.fallback_given(&own, on_failure.as_ref(), &fallback, chain.is_some());
-        let chained = self.chained(&own, chain, agent.as_ref(), &fallback, model.as_ref());
         let at = (!given.work).then_some(at);
         self.inside = Inside::of(workflow.as_ref());
         let work = self.work(place, &own, at, exec, prompt, prompt_file, needs);
         self.inside = Inside::Task;
         let skip_if = self.conditions(&own, skip_if, needs);
-        if let (Some(At { value: true, .. }), Some(name)) = (&plan, &agent) {
-            self.may_decide(&own, name, "return tasks for others");
-        }
         let role = role.map(|role| self.with_vars(&role, &own, "role"));
-        let (first, role) = match is_exec {
-            true => (Link::of(AgentName(EXEC.to_owned())), role),
-            false => self.first(agent.as_ref(), model, role, defaults),
-        };
-        let fallback = match is_exec {
-            true => Vec::new(),
-            false => self.chain(&first.agent, first.model.as_deref(), &fallback),
+        let (first, fallback, role) = match is_exec {
+            true => (Link::of(AgentName(EXEC.to_owned())), Vec::new(), role),
+            false => self.doers(agent.as_ref(), model, role, &fallback, defaults),
         };
         let mut environment = defaults.env.clone();
         environment.extend(self.environment(env));
-        let own_retry = retry.map(|one| one.value.max);
-        let retry_default = if is_exec { 0 } else { self.context.defaults.retry_max };
+        let retry_usual = if is_exec { 0 } else { self.context.defaults.retry_max };
+        let retry_default = defaults.retry_max.unwrap_or(retry_usual);
         let files = self.globs(&own, "files", files);
         let isolation = isolation.map_or(defaults.isolation, |one| one.value);
         let edits_default = if is_exec { Edits::Own } else { defaults.edits };
@@ -300,7 +288,7 @@ impl<'a, 'n> Resolve<'a, 'n> {
         let (merge, protect) = self.guarded(&own, isolation, merge, protect, defaults);
         let verify = self.commands(&own, verify);
         let cwd = cwd.and_then(|cwd| self.directory(&own, &cwd));
-        let mut spec = TaskSpec {
+        let spec = TaskSpec {
             key: TaskKey(id?.value),
             work: work?,
             agent: first.agent,
@@ -317,7 +305,7 @@ impl<'a, 'n> Resolve<'a, 'n> {
             edits,
             timeout_ms: timeout.map_or(defaults.timeout_ms, |one| one.value.ms),
             idle_timeout_ms: idle_timeout.map_or(defaults.idle_timeout_ms, |one| one.value.ms),
-            retry_max: own_retry.or(defaults.retry_max).unwrap_or(retry_default),
+            retry_max: retry.map_or(retry_default, |one| one.value.max),
             deadline_ms: deadline.map(|one| one.value.ms),
             window_tokens: None,
             confidence_min: confidence.map(|one| one.value),
@@ -333,27 +321,43 @@ impl<'a, 'n> Resolve<'a, 'n> {
                 ..Flow::default()
             },
         };
-        if let Some(links) = chained {
-            follow(&mut spec, links?);
-        }
+        let spec = match chained {
+            Some(links) => follow(spec, links?),
+            None => spec,
+        };
         let spec = self.choose(&own, spec, begins)?;
         self.flow(place, &own, spec, workflow.as_ref())
     }
 
-    /// Who does a prompt first, with which model, and in which role.
-    fn first(
+    /// Whether what is said of who does the task goes together; and its chain, when it names one.
+    fn doers_fit(&mut self, own: &str, task: &Task) -> Option<Option<Vec<Link>>> {
+        let [agent, chain, model, role] = [&task.agent, &task.chain, &task.model, &task.role].map(Option::as_ref);
+        if task.exec.is_some() {
+            self.exec_only(own, agent, &task.fallback, chain, model, role);
+        }
+        self.fallback_given(own, task.on_failure.as_ref(), &task.fallback, chain.is_some());
+        if let (Some(At { value: true, .. }), Some(name)) = (&task.plan, agent) {
+            self.may_decide(own, name, "return tasks for others");
+        }
+        self.chained(own, task.chain.clone(), agent, &task.fallback, model)
+    }
+
+    /// Who does a prompt first, with which model, who comes next, and in which role.
+    fn doers(
         &mut self,
         agent: Option<&At<String>>,
         model: Option<At<String>>,
         role: Option<String>,
+        fallback: &[At<String>],
         defaults: &Settled,
-    ) -> (Link, Option<String>) {
+    ) -> (Link, Vec<Link>, Option<String>) {
         let (agent, role) = self.agent(agent, role);
         let first = Link {
             model: model.map(|model| model.value).or_else(|| defaults.model.clone()),
             ..Link::of(agent.unwrap_or_else(|| defaults.agent.clone()))
         };
-        (first, role)
+        let fallback = self.chain(&first.agent, first.model.as_deref(), fallback);
+        (first, fallback, role)
     }
 
     /// What holds only for isolated tasks: without isolation there is no branch, and nobody can tell whose a change is.
@@ -485,7 +489,7 @@ struct Settled {
 }
 
 /// Puts a chain into a task: its first option in the place of the task's own agent.
-fn follow(spec: &mut TaskSpec, mut links: Vec<Link>) {
+fn follow(mut spec: TaskSpec, mut links: Vec<Link>) -> TaskSpec {
     let first = links.remove(0);
     spec.agent = first.agent;
     spec.model = first.model;
@@ -493,6 +497,7 @@ fn follow(spec: &mut TaskSpec, mut links: Vec<Link>) {
     spec.timeout_ms = first.timeout_ms.unwrap_or(spec.timeout_ms);
     spec.retry_max = first.retry_max.unwrap_or(spec.retry_max);
     spec.fallback = links;
+    spec
 }
 
 /// How messages call a task: by its name, else by where it begins.
