@@ -314,7 +314,8 @@ pub(crate) const DUPLICATES: &[Duplicate] = &[
     Duplicate {
         name: "base64",
         versions: &["0.22", "0.23"],
-        reason: "axum-tws (WebSockets without a second SHA and a third source of chance) has 0.22, the others 0.23",
+        reason: "axum-tws (WebSockets without a second SHA and a third source of chance) and tiktoken-rs (the peer of the \
+                 speed benchmark, for benchmarks alone) have 0.22, the others 0.23",
     },
     Duplicate {
         name: "getrandom",

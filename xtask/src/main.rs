@@ -3,6 +3,7 @@
 //! Run by `.ci/run` and by people, through the alias in `.cargo/config.toml`. The lists that the check goes by are in
 //! [`house`], each entry with its reason.
 
+mod bench;
 mod docs;
 mod house;
 mod tidy;
@@ -18,6 +19,7 @@ chores:
   tidy --rules  say which rules there are and why
   docs          write the generated pages below docs/ anew
   docs --check  say which of them are not current
+  bench NAME    measure, on other people's data or for speed; without a NAME say which there are
 ";
 
 fn main() -> ExitCode {
@@ -31,6 +33,11 @@ fn main() -> ExitCode {
         }
         ["docs"] => write_docs(docs::Mode::Write),
         ["docs", "--check"] => write_docs(docs::Mode::Check),
+        ["bench"] => {
+            print!("{}", bench::explain());
+            ExitCode::SUCCESS
+        }
+        ["bench", name, rest @ ..] => bench::run(root(), name, rest),
         ["--help" | "-h" | "help"] => {
             print!("{USAGE}");
             ExitCode::SUCCESS

@@ -33,6 +33,9 @@ pub(crate) struct Global {
     /// Print one JSON document (or JSON lines where it streams) on stdout; see docs/json.md
     #[arg(long, global = true, help_heading = "Everywhere")]
     pub(crate) json: bool,
+    /// Of the JSON document print only these fields, such as `run.id,run.tasks`; lists are passed through
+    #[arg(long, value_name = "FIELDS", global = true, help_heading = "Everywhere")]
+    pub(crate) fields: Option<String>,
     /// Work as if started in DIR
     #[arg(
         short = 'C',

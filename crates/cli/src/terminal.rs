@@ -8,6 +8,8 @@ use std::io::{self, IsTerminal, Write};
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
+use wheelhouse_context::project::project;
+
 use crate::args::{Color, Global};
 use crate::exit;
 use crate::failure::Failure;
@@ -22,6 +24,8 @@ pub(crate) const WIDTH_MIN: usize = 40;
 pub(crate) struct Terminal {
     /// Whether stdout gets JSON.
     pub(crate) json: bool,
+    /// What of a JSON document is wanted; everything when nothing is said.
+    fields: Option<String>,
     /// Whether stderr gets nothing but warnings and errors.
     pub(crate) quiet: bool,
     /// stdout.
@@ -52,7 +56,8 @@ impl Terminal {
             paint: Paint(colored(global.color, tty, env)),
         };
         Terminal {
-            json: global.json,
+            json: global.json || global.fields.is_some(),
+            fields: global.fields.clone(),
             quiet: global.quiet,
             out: surface(out_tty),
             err: surface(err_tty),
@@ -85,13 +90,25 @@ impl Terminal {
 
     /// Prints one JSON document on one line when somebody pipes it, indented when a person looks.
     pub(crate) fn print_json(&self, document: &impl serde::Serialize) -> Result<(), Failure> {
-        let text = if self.out.tty {
-            serde_json::to_string_pretty(document)
-        } else {
-            serde_json::to_string(document)
+        let cannot = |error: serde_json::Error| Failure::new(exit::IO, format!("cannot write JSON: {error}"));
+        let Some(fields) = &self.fields else {
+            return self.print_document(document).map_err(cannot)?;
         };
-        let text = text.map_err(|error| Failure::new(exit::IO, format!("cannot write JSON: {error}")))?;
-        self.print(&format!("{text}\n"))
+        let whole = serde_json::to_value(document).map_err(cannot)?;
+        // What was asked for is done; a word that is wrong must not hide what came of it.
+        let kept = project(&whole, fields).unwrap_or_else(|miss| {
+            self.warn(&format!("`--fields {fields}`: {miss}; this is the whole document"));
+            whole
+        });
+        self.print_document(&kept).map_err(cannot)?
+    }
+
+    fn print_document(&self, document: &impl serde::Serialize) -> serde_json::Result<Result<(), Failure>> {
+        let text = match self.out.tty {
+            true => serde_json::to_string_pretty(document)?,
+            false => serde_json::to_string(document)?,
+        };
+        Ok(self.print(&format!("{text}\n")))
     }
 
     /// Prints one JSON document on exactly one line, for streams of them.

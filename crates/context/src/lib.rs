@@ -18,6 +18,7 @@ pub mod instructions;
 pub mod memory;
 pub mod patch;
 pub mod port;
+pub mod project;
 pub mod receipt;
 pub mod reduce;
 pub mod replay;

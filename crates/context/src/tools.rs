@@ -106,6 +106,8 @@ const B: f64 = 0.75;
 /// Reciprocal rank fusion. Ten rather than the customary sixty: the first places matter most, and measurements on code
 /// retrieval agree.
 const FUSION_K: f64 = 10.0;
+/// How much more earlier use may count than words.
+const USE_WEIGHT_MAX: f64 = 4.0;
 
 /// Tools that can be searched.
 #[derive(Clone, Debug, Default)]
@@ -117,7 +119,9 @@ pub struct Catalogue {
     average: f64,
     /// For each word of earlier needs, how often a tool came of it.
     learned: HashMap<String, BTreeMap<usize, f64>>,
+    /// How many words of earlier needs led to each tool, and to all of them.
     learned_of: Vec<f64>,
+    learned_words: f64,
     lessons: u32,
 }
 
@@ -188,10 +192,10 @@ impl Catalogue {
         let by_words = ranked(self.by_words(&query));
         let by_use = ranked(self.by_use(&query));
         let mut fused: BTreeMap<usize, (f64, By)> = BTreeMap::new();
-        for (list, by) in [(&by_words, By::Words), (&by_use, By::Use)] {
+        for (list, by, weight) in [(&by_words, By::Words, 1.0), (&by_use, By::Use, self.use_weight())] {
             for (rank, (place, _)) in list.iter().enumerate() {
                 let entry = fused.entry(*place).or_insert((0.0, by));
-                entry.0 += 1.0 / (FUSION_K + rank as f64 + 1.0);
+                entry.0 += weight / (FUSION_K + rank as f64 + 1.0);
             }
         }
         for place in (0..self.tools.len()).filter(called) {
@@ -225,7 +229,8 @@ impl Catalogue {
         let words: BTreeSet<String> = words::of(&need[..need.floor_char_boundary(NEED_MAX)])
             .into_iter()
             .collect();
-        self.learned_of[place] += 1.0;
+        self.learned_of[place] += words.len() as f64;
+        self.learned_words += words.len() as f64;
         for word in words {
             *self.learned.entry(word).or_default().entry(place).or_default() += 1.0;
         }
@@ -277,18 +282,26 @@ impl Catalogue {
         scores
     }
 
-    /// The cosine between the need and the sum of the needs that led to a tool.
+    /// How likely the need's words are among the needs that led to a tool: a language model of each tool's needs, mixed
+    /// half and half with that of all (Jelinek and Mercer's smoothing; Zhai and Lafferty 2004).
     fn by_use(&self, query: &[String]) -> BTreeMap<usize, f64> {
         let mut scores: BTreeMap<usize, f64> = BTreeMap::new();
-        let tools = self.learned_of.iter().filter(|count| **count > 0.0).count() as f64;
         for word in query.iter().collect::<BTreeSet<_>>() {
             let Some(used) = self.learned.get(word) else { continue };
-            let idf = (1.0 + tools / (used.len() as f64)).ln();
+            let of_all = used.values().sum::<f64>() / self.learned_words;
             for (place, times) in used {
-                *scores.entry(*place).or_default() += idf * idf * times / self.learned_of[*place].sqrt();
+                let of_tool = times / self.learned_of[*place];
+                *scores.entry(*place).or_default() += (of_tool / of_all).ln_1p();
             }
         }
         scores
+    }
+
+    /// How much earlier use counts beside words: the same at first, and more with what has been seen of each tool, for a
+    /// description says less than a hundred needs do.
+    fn use_weight(&self) -> f64 {
+        let each = f64::from(self.lessons) / (self.tools.len().max(1) as f64);
+        (1.0 + each.ln_1p()).min(USE_WEIGHT_MAX)
     }
 }
 

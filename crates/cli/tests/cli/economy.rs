@@ -187,3 +187,21 @@ fn two_runs_of_one_plan_are_compared_and_reports_correct_the_count() {
     let permille = played["permille"].as_u64().unwrap();
     assert!((1_150..1_250).contains(&permille), "{permille}");
 }
+
+#[test]
+fn answers_are_cut_to_the_fields_that_are_asked_for() {
+    let house = House::new();
+    house.write(
+        "plan.yaml",
+        "tasks:\n  - {id: a, exec: \"true\"}\n  - {id: b, exec: \"true\"}\n",
+    );
+    let cut = house.ok(&["run", "plan.yaml", "--fields", "run.id,run.tasks.succeeded"]);
+    assert_eq!(cut.out.trim(), r#"{"run":{"id":"r1","tasks":{"succeeded":2}}}"#);
+    let missed = house.ok(&["status", "r1", "--fields", "run.idd"]);
+    assert!(
+        missed.err.contains("there is no field `run.idd`; there is id"),
+        "{}",
+        missed.err
+    );
+    assert!(missed.out.len() > 100, "{}", missed.out);
+}

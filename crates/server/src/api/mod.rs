@@ -6,6 +6,7 @@
 pub(crate) mod body;
 mod crew;
 pub(crate) mod events;
+mod fields;
 mod lead;
 pub(crate) mod logs;
 mod look;
@@ -93,6 +94,7 @@ pub(crate) fn router(faces: &Faces, more: Router) -> Router {
             router.route(&format!("{BASE}{path}"), handler)
         })
         .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn(fields::only))
         .with_state(faces.clone());
     let behind_token = api
         .merge(Router::new().route("/metrics", get(metrics)).with_state(faces.clone()))
