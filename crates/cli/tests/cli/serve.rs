@@ -66,7 +66,13 @@ fn a_plan_is_run_over_http_and_its_files_and_agents_are_the_projects() {
     assert_eq!(body, "hello\n");
     let read = house.ok(&["token", "--scope", "read"]).out.trim().to_owned();
     assert_eq!(ask(&url, "GET", "/api/v1/runs/r1", &read, "").0, 200);
-    let (_, body) = ask(&url, "GET", "/api/v1/runs/r1?fields=run.id,run.tasks.succeeded", &read, "");
+    let (_, body) = ask(
+        &url,
+        "GET",
+        "/api/v1/runs/r1?fields=run.id,run.tasks.succeeded",
+        &read,
+        "",
+    );
     assert_eq!(body, r#"{"run":{"id":"r1","tasks":{"succeeded":2}}}"#);
     let (status, body) = ask(&url, "GET", "/api/v1/runs/r1?fields=nothing", &read, "");
     assert!(

@@ -97,7 +97,7 @@ fn sizes(table: &mut Table, data: &Path) {
         let toon = wheelhouse_context::count::tokens(&std::fs::read_to_string(path.with_extension("toon")).unwrap());
         let of = |tokens: u64| percent(tokens as f64 / encoded.json_tokens as f64 - 1.0);
         table.row(
-            &format!("tokens of `{name}` against compact JSON"),
+            format!("tokens of `{name}` against compact JSON"),
             format!("{} ({})", of(encoded.tokens), encoded.format.name()),
             format!("{} (TOON always)", of(toon)),
             "0.0 % (JSON always)",

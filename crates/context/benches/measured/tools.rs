@@ -19,7 +19,7 @@ pub(crate) fn measure(table: &mut Table, data: &Path) {
         println!("tools: passed over, {} is not there", set.display());
         return;
     }
-    let tools = tools(&set.join("plugin_des.json"));
+    let tools = tools_of(&set.join("plugin_des.json"));
     let known: HashSet<String> = tools.iter().map(|tool| tool.name.clone()).collect();
     let rows: Vec<(String, String)> = rows(&std::fs::read_to_string(set.join("all_clean_data.csv")).unwrap())
         .into_iter()
@@ -71,9 +71,9 @@ pub(crate) fn measure(table: &mut Table, data: &Path) {
         "–",
         format!("{whole} (all {})", tools.len()),
     );
-    let pairs = two(&set, &known);
+    let pairs = two(&set);
     if !pairs.is_empty() {
-        let big = Catalogue::new(crate::tools::tools(&set.join("big_tool_des.json")));
+        let big = Catalogue::new(tools_of(&set.join("big_tool_des.json")));
         let both = |k: usize| {
             let hit = |(need, wanted): &&(String, Vec<String>)| {
                 let found = found(&big, need);
@@ -90,7 +90,7 @@ pub(crate) fn measure(table: &mut Table, data: &Path) {
     }
 }
 
-fn tools(path: &Path) -> Vec<Tool> {
+fn tools_of(path: &Path) -> Vec<Tool> {
     let tool = |(name, about): (&String, &Value)| Tool {
         server: String::new(),
         name: name.to_lowercase(),
@@ -100,7 +100,7 @@ fn tools(path: &Path) -> Vec<Tool> {
     read(path).as_object().unwrap().iter().map(tool).collect()
 }
 
-fn two(set: &Path, _: &HashSet<String>) -> Vec<(String, Vec<String>)> {
+fn two(set: &Path) -> Vec<(String, Vec<String>)> {
     let all = read(&set.join("multi_tool_query_golden.json"));
     let pair = |case: &Value| {
         let tools = case["tool"].as_array()?.iter().filter_map(|tool| tool.as_str());
