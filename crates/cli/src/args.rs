@@ -522,6 +522,9 @@ pub(crate) struct Serve {
     /// Ask for no token: whoever can reach the address may do everything (only on a loopback address)
     #[arg(long)]
     pub(crate) without_token: bool,
+    /// Which MCP tools are listed to clients that name no set: lean, full, madrox or tasks; in place of `serve.toolset`
+    #[arg(long, value_name = "NAME")]
+    pub(crate) toolset: Option<String>,
     /// Only the engine, no HTTP
     #[arg(long)]
     pub(crate) no_http: bool,
@@ -538,7 +541,7 @@ Examples:
   claude mcp add wheelhouse -- wheelhouse mcp
   codex mcp add wheelhouse -- wheelhouse mcp --toolset full")]
 pub(crate) struct Mcp {
-    /// Which tools are listed: lean or full; every one can be called
+    /// Which tools are listed: lean, full, madrox or tasks; every one can be called
     #[arg(long, value_name = "NAME")]
     pub(crate) toolset: Option<String>,
 }

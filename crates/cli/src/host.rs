@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 use wheelhouse_agents::keep::{self, Keeper};
 use wheelhouse_core::ids::OwnerId;
 use wheelhouse_core::store;
@@ -24,6 +25,7 @@ use crate::exit;
 use crate::faces;
 use crate::failure::{Failure, with_sources};
 use crate::follow::Hosted;
+use crate::notify;
 use crate::pricelist;
 use crate::roster::{self, Crew, Hands};
 use crate::routing;
@@ -137,9 +139,14 @@ pub(crate) fn host<T>(
         .thread_name("engine")
         .build()
         .map_err(|error| Failure::new(exit::STATE_FAILED, format!("the engine cannot be started: {error}")))?;
+    let engine_ended = CancellationToken::new();
     let value = std::thread::scope(|scope| {
+        if notify::is_wanted(settings) {
+            scope.spawn(|| notify::run(app, settings, &engine_ended));
+        }
         scope.spawn(|| {
             let ending = runtime.block_on(wheelhouse_engine::run(engine_settings, ports, lock, stop_inbox));
+            engine_ended.cancel();
             // Nobody may be listening any more; then nobody needs to know.
             let _ = ended_out.send(ending.map_err(engine_failure));
         });

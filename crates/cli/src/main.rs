@@ -12,6 +12,7 @@ mod faces;
 mod follow;
 mod host;
 mod install;
+mod notify;
 mod orphans;
 mod place;
 mod plans;

@@ -30,6 +30,7 @@ use crate::desk::Desk;
 use crate::guard::Guard;
 pub use crate::listen::Limits;
 pub use crate::mcp::PATH as MCP_PATH;
+use crate::mcp::tool::Toolset;
 use crate::ports::Ports;
 
 /// The OpenAPI page of the API, for a server at that URL.
@@ -53,12 +54,17 @@ impl Server {
             store,
             state_dir,
             project,
+            toolset,
             plans,
             secret,
         } = ports;
         let faces = Faces {
             desk: Desk::new(store, &state_dir),
             code: Arc::new(Code::new(project, &state_dir)),
+            toolset: match &toolset {
+                None => Toolset::default(),
+                Some(name) => Toolset::named(name).map_err(std::io::Error::other)?,
+            },
             plans: plans.into(),
             guard: Arc::new(Guard::new(address, hosts, secret)),
             stop: CancellationToken::new(),

@@ -164,6 +164,8 @@ pub struct Ports {
     pub state_dir: PathBuf,
     /// Whose code can be searched.
     pub project: PathBuf,
+    /// The set of MCP tools that is listed to whoever asks for none; the lean one when absent.
+    pub toolset: Option<String>,
     /// Reads plans.
     pub plans: Box<dyn Plans>,
     /// What callers must show; none lets everybody in who can reach the address.

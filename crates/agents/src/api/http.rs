@@ -70,6 +70,21 @@ impl Http {
     }
 }
 
+impl Http {
+    /// Posts a JSON document somewhere and says with what status it was answered; why not, when it was not.
+    pub async fn post_json(&self, url: &str, headers: &[(&str, String)], body: String) -> Result<u16, String> {
+        let mut request = Request::post(url).header(hyper::header::CONTENT_TYPE, "application/json");
+        for (name, value) in headers {
+            request = request.header(*name, value);
+        }
+        let request = request
+            .body(Full::new(Bytes::from(body)))
+            .map_err(|error| format!("`{url}` cannot be posted to: {error}"))?;
+        let answer = self.send(request).await.map_err(|none| none.words)?;
+        Ok(answer.status().as_u16())
+    }
+}
+
 fn connector() -> HttpConnector {
     let mut connector = HttpConnector::new();
     connector.enforce_http(false);

@@ -197,6 +197,24 @@ pub(crate) const KEYS: &[Key] = &[
         about: "Where `wheelhouse serve` listens; a free port near by is taken when another project has this one.",
     },
     Key {
+        pattern: "serve.toolset",
+        kind: Kind::Word(&["lean", "full", "madrox", "tasks"]),
+        default: Some("\"lean\""),
+        about: "Which MCP tools `wheelhouse serve` lists to clients that name no set; every tool can be called.",
+    },
+    Key {
+        pattern: "notify.webhook",
+        kind: Kind::Text,
+        default: None,
+        about: "An address that is posted each notice of `notify_on` (the policy) as JSON; docs/notifications.md.",
+    },
+    Key {
+        pattern: "notify.command",
+        kind: Kind::Text,
+        default: None,
+        about: "A shell command that is run for each notice of `notify_on`, with the notice as JSON on its stdin.",
+    },
+    Key {
         pattern: "routing.file",
         kind: Kind::Text,
         default: Some("\"routing.yaml\""),

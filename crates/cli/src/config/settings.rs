@@ -46,6 +46,12 @@ pub(crate) struct Settings {
     pub(crate) isolation: EnvTemplate,
     /// `serve.listen`
     pub(crate) serve_listen: SocketAddr,
+    /// `serve.toolset`
+    pub(crate) serve_toolset: String,
+    /// `notify.webhook`
+    pub(crate) notify_webhook: Option<String>,
+    /// `notify.command`
+    pub(crate) notify_command: Option<String>,
     /// `isolation.tree_days`
     pub(crate) tree_retention: Duration,
     /// `routing.file`
@@ -126,6 +132,9 @@ impl Merged {
                 databases: u8::try_from(self.count("isolation.databases")).unwrap_or(u8::MAX),
             },
             serve_listen,
+            serve_toolset: self.text("serve.toolset"),
+            notify_webhook: Some(self.text("notify.webhook")).filter(|url| !url.is_empty()),
+            notify_command: Some(self.text("notify.command")).filter(|line| !line.is_empty()),
             tree_retention: Duration::from_secs(self.count("isolation.tree_days").saturating_mul(86_400)),
             routing_file: self.text("routing.file"),
             retention: Duration::from_secs(self.count("retention.days").saturating_mul(86_400)),

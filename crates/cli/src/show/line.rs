@@ -24,7 +24,7 @@ pub(crate) fn event(event: &Event, key: Option<&TaskKey>, now: Millis, paint: Pa
 }
 
 /// What happened, in the past tense.
-fn happened(happened: &Happened, event: &Event) -> String {
+pub(crate) fn happened(happened: &Happened, event: &Event) -> String {
     match happened {
         Happened::RunSubmitted { name, tasks } => {
             format!("submitted as {} with {}", one_line(name), words::count(*tasks, "task"))

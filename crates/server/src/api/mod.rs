@@ -36,13 +36,16 @@ use crate::api::problem::{Code, Problem};
 use crate::api::route::Route;
 use crate::code::Code as Searched;
 use crate::desk::Desk;
-use crate::face::document::page;
+use crate::face::document::{self, page};
 use crate::face::metrics as face_metrics;
 use crate::face::moment::now;
 use crate::guard::{self, Guard};
+use crate::mcp::tool::Toolset;
 use crate::ports::Plans;
 use crate::token::Scope;
 
+/// How many instances are counted.
+const INSTANCES_MAX: u32 = 10_000;
 /// How many event streams there may be at a time.
 pub(crate) const STREAMS_MAX: usize = 256;
 /// Where the API is.
@@ -55,6 +58,7 @@ pub(crate) struct Faces {
     pub(crate) plans: Arc<dyn Plans>,
     pub(crate) guard: Arc<Guard>,
     pub(crate) code: Arc<Searched>,
+    pub(crate) toolset: Toolset,
     pub(crate) stop: CancellationToken,
     pub(crate) streams: Arc<Semaphore>,
 }
@@ -125,6 +129,13 @@ async fn health(State(faces): State<Faces>) -> Response {
     if let Err(failure) = &store {
         problems.push(json!({ "what": "store", "detail": failure.message }));
     }
+    problems.extend(undelivered(faces.desk.state_dir()));
+    let crew = faces.desk.read(|reader| {
+        let all = reader.instances(Default::default(), None, INSTANCES_MAX)?;
+        let running = all.iter().filter(|view| view.turn.is_some()).count();
+        Ok(json!({ "total": all.len(), "running": running }))
+    });
+    let crew = crew.await.unwrap_or_default();
     let (code, status) = if problems.is_empty() {
         (StatusCode::OK, "ok")
     } else {
@@ -136,6 +147,8 @@ async fn health(State(faces): State<Faces>) -> Response {
         "engine": page::engine_state(engine),
         "store": store.ok(),
         "problems": problems,
+        "instances": crew,
+        "timestamp": document::moment(now()),
     });
     (code, Json(document)).into_response()
 }
@@ -149,6 +162,20 @@ async fn metrics(State(faces): State<Faces>, Extension(caller): Extension<guard:
         .read(move |reader| face_metrics::metrics(reader, engine, now()));
     let kind = [(header::CONTENT_TYPE, face_metrics::CONTENT_TYPE)];
     Ok((kind, text.await?).into_response())
+}
+
+/// Ways of telling people that gave up on what they had to tell; they say so in files of their own.
+fn undelivered(state_dir: &std::path::Path) -> Vec<Value> {
+    let told = |name: &str| {
+        let kept = std::fs::read(state_dir.join(format!("notify-{name}.json"))).ok()?;
+        let kept: Value = serde_json::from_slice(&kept).ok()?;
+        let given_up = kept["given_up"].as_u64().filter(|many| *many > 0)?;
+        Some(json!({
+            "what": "notifications",
+            "detail": format!("the {name} was not told of the last {given_up} notices; the engine's log says why"),
+        }))
+    };
+    ["webhook", "command"].into_iter().filter_map(told).collect()
 }
 
 async fn description(State(faces): State<Faces>) -> Json<Value> {

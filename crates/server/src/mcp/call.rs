@@ -29,6 +29,8 @@ pub(crate) struct Call<'c> {
 pub(crate) enum Answer {
     /// A document.
     Document(Value),
+    /// A document that says why the wish was not granted.
+    Refused(Value),
     /// A person must be asked first, through the client.
     Ask(InputRequiredResult),
     /// It goes on; the client comes back for the result.

@@ -9,7 +9,7 @@ use wheelhouse_context::tools::{Catalogue, Need, Tool as Described};
 
 use super::call::{Answer, Call};
 use super::lean::FindArgs;
-use super::tool::{self, TOOLS};
+use super::tool::{self, TOOLS, Toolset};
 use crate::face::failure::Failure;
 
 /// How many tools an answer names.
@@ -21,15 +21,42 @@ pub(crate) struct Found {
     tools: Vec<Value>,
 }
 
-static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| {
-    let described = TOOLS.iter().map(|tool| Described {
-        server: String::new(),
-        name: tool.name.to_owned(),
-        description: format!("{} {}", tool.about, tool.also),
-        schema: takes(tool.name),
-    });
-    Catalogue::new(described.collect())
+/// Our own tools, and those of other systems' names: the second say much the same, and would crowd out the first.
+static CATALOGUES: LazyLock<[Catalogue; 2]> = LazyLock::new(|| {
+    let of = |ours: bool| {
+        let described = TOOLS.iter().filter(|tool| is_ours(tool) == ours).map(|tool| Described {
+            server: String::new(),
+            name: tool.name.to_owned(),
+            description: format!("{} {}", tool.about, tool.also),
+            schema: takes(tool.name),
+        });
+        Catalogue::new(described.collect())
+    };
+    [of(true), of(false)]
 });
+
+fn is_ours(tool: &tool::Tool) -> bool {
+    match tool.set {
+        Toolset::Lean | Toolset::Full => true,
+        Toolset::Madrox | Toolset::Tasks => false,
+    }
+}
+
+/// The tools that a need is about: one of that very name, then our own, then those of other names.
+fn found(text: &str) -> Vec<&'static tool::Tool> {
+    let need = Need {
+        text,
+        server: None,
+        limit: FOUND_MAX,
+    };
+    let named = tool::named(text.trim()).ok();
+    let by_words = CATALOGUES
+        .iter()
+        .flat_map(|catalogue| catalogue.find(&need))
+        .filter_map(|found| tool::named(&found.tool.name).ok())
+        .filter(|tool| named.is_none_or(|named| named.name != tool.name));
+    named.into_iter().chain(by_words).take(FOUND_MAX).collect()
+}
 
 fn takes(name: &str) -> Value {
     tool::as_listed(name).map_or(Value::Null, |listed| Value::Object((*listed.input_schema).clone()))
@@ -38,15 +65,8 @@ fn takes(name: &str) -> Value {
 /// Finds tools.
 pub(crate) async fn find(call: &Call<'_>) -> Result<Answer, Failure> {
     let FindArgs { query } = tool::arguments(call)?;
-    let need = Need {
-        text: &query,
-        server: None,
-        limit: FOUND_MAX,
-    };
-    let tools = CATALOGUE
-        .find(&need)
+    let tools = found(&query)
         .into_iter()
-        .filter_map(|found| tool::named(&found.tool.name).ok())
         .map(|tool| json!({ "name": tool.name, "description": tool.about, "inputSchema": takes(tool.name) }))
         .collect();
     Answer::of(&Found { tools })
@@ -57,16 +77,7 @@ mod tests {
     use super::*;
 
     fn found(query: &str) -> Vec<String> {
-        let need = Need {
-            text: query,
-            server: None,
-            limit: FOUND_MAX,
-        };
-        CATALOGUE
-            .find(&need)
-            .iter()
-            .map(|found| found.tool.name.clone())
-            .collect()
+        super::found(query).iter().map(|tool| tool.name.to_owned()).collect()
     }
 
     #[test]
@@ -88,6 +99,13 @@ mod tests {
             ("limit how many instances there are", "set_policy"),
             ("where is this function defined", "find_code"),
             ("total cost so far", "budgets"),
+        ] {
+            let found = found(intent);
+            assert!(found.contains(&name.to_owned()), "{intent}: {found:?}");
+        }
+        for (intent, name) in [
+            ("what is on the tmux pane", "get_tmux_pane_content"),
+            ("end_task", "end_task"),
         ] {
             let found = found(intent);
             assert!(found.contains(&name.to_owned()), "{intent}: {found:?}");

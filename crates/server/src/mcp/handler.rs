@@ -77,12 +77,12 @@ impl Call<'_> {
     }
 }
 
-/// The toolset that the URL asks for: `/mcp?toolset=full`.
-fn toolset(context: &RequestContext<RoleServer>) -> Result<Toolset, ErrorData> {
+/// The toolset that the URL asks for (`/mcp?toolset=full`), else the server's.
+fn toolset(faces: &Faces, context: &RequestContext<RoleServer>) -> Result<Toolset, ErrorData> {
     let query = parts(context).and_then(|parts| parts.uri.query()).unwrap_or_default();
     let named = query.split('&').find_map(|pair| pair.strip_prefix("toolset="));
     match named {
-        None => Ok(Toolset::default()),
+        None => Ok(faces.toolset),
         Some(name) => Toolset::named(name).map_err(|failure| ErrorData::invalid_params(failure.message, None)),
     }
 }
@@ -154,7 +154,7 @@ impl ServerHandler for Handler {
         context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
         let tools = match caller(&context).is_person() {
-            true => tool::listed(toolset(&context)?),
+            true => tool::listed(toolset(&self.faces, &context)?),
             false => tool::for_instances(),
         };
         Ok(ListToolsResult::with_all_items(tools))
@@ -179,6 +179,11 @@ impl ServerHandler for Handler {
         };
         match (tool.work)(&call).await {
             Ok(Answer::Document(document)) => Ok(answered(document).into()),
+            Ok(Answer::Refused(document)) => {
+                let mut result = answered(document);
+                result.is_error = Some(true);
+                Ok(result.into())
+            }
             Ok(Answer::Ask(ask)) => Ok(ask.into()),
             Ok(Answer::Task(task)) => Ok(task.into()),
             Err(failure) if failure.exit == exit::STATE_FAILED => Err(error(&failure)),
@@ -189,9 +194,10 @@ impl ServerHandler for Handler {
     async fn list_prompts(
         &self,
         _: Option<PaginatedRequestParams>,
-        _: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<ListPromptsResult, ErrorData> {
-        Ok(ListPromptsResult::with_all_items(prompt::list()))
+        let set = toolset(&self.faces, &context)?;
+        Ok(ListPromptsResult::with_all_items(prompt::list(set)))
     }
 
     async fn get_prompt(
@@ -207,9 +213,12 @@ impl ServerHandler for Handler {
     async fn list_resources(
         &self,
         _: Option<PaginatedRequestParams>,
-        _: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<ListResourcesResult, ErrorData> {
-        let resources = resource::list(&self.faces).await.map_err(|failure| error(&failure))?;
+        let set = toolset(&self.faces, &context)?;
+        let resources = resource::list(&self.faces, set)
+            .await
+            .map_err(|failure| error(&failure))?;
         Ok(ListResourcesResult::with_all_items(resources))
     }
 

@@ -6,6 +6,7 @@
 
 mod brief;
 mod call;
+mod compat;
 mod crew;
 mod find;
 mod handler;
@@ -117,6 +118,7 @@ fn sessionless(parts: &mut Parts, bytes: &[u8]) -> Option<String> {
     if let Some(name) = name {
         headers.insert("mcp-name", name.ok()?);
     }
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(
         header::ACCEPT,
         HeaderValue::from_static("application/json, text/event-stream"),

@@ -1,6 +1,7 @@
 //! Resources: runs and tasks by URI, and who wants to hear when they change.
 //!
-//! `run://r7`, `task://r7/draft`, `task://r7/draft/result`, `task://r7/draft/logs`. Clients up to 2025-11-25 subscribe in
+//! `run://r7`, `task://r7/draft`, `task://r7/draft/result`, `task://r7/draft/logs`, `instance://i3`; and those of
+//! [`compat`](super::compat). Clients up to 2025-11-25 subscribe in
 //! a session; later ones listen with a request that stays open. Both are told through [`Watchers`].
 
 use std::collections::BTreeMap;
@@ -8,14 +9,19 @@ use std::sync::{Mutex, PoisonError};
 
 use rmcp::model::{ReadResourceResult, Resource, ResourceContents, ResourceTemplate, ResourceUpdatedNotificationParam};
 use rmcp::service::{Peer, RoleServer};
+use serde_json::json;
+use wheelhouse_core::ids::Cursor;
 use wheelhouse_core::store::Reader;
 
+use super::compat::{self, Seen};
+use super::tool::Toolset;
 use crate::api::{Faces, logs};
 use crate::face::document::{self, page, task_name};
 use crate::face::exit;
 use crate::face::failure::Failure;
+use crate::face::feed::Feed;
 use crate::face::moment::now;
-use crate::face::{gather, name};
+use crate::face::{crew, gather, name, verb};
 
 /// How many runs and tasks a list names, newest runs first.
 const LISTED_MAX: usize = 100;
@@ -35,11 +41,18 @@ pub(crate) enum Named {
     Result(String),
     /// The end of a task's log.
     Logs(String),
+    /// An instance with what it was told, did and said.
+    Instance(String),
+    /// One of those that clients of systemprompt's orchestrator know.
+    Compat(Seen),
 }
 
 impl Named {
     /// Reads a URI.
     pub(crate) fn parse(uri: &str) -> Result<Named, Failure> {
+        if let Some(seen) = Seen::parse(uri) {
+            return Ok(Named::Compat(seen));
+        }
         let found = if let Some(run) = uri.strip_prefix("run://") {
             (!run.is_empty() && !run.contains('/')).then(|| Named::Run(run.to_owned()))
         } else if let Some(rest) = uri.strip_prefix("task://") {
@@ -49,13 +62,15 @@ impl Named {
                 [run, task, "logs"] => Some(Named::Logs(format!("{run}/{task}"))),
                 _ => None,
             }
+        } else if let Some(instance) = uri.strip_prefix("instance://") {
+            (!instance.is_empty() && !instance.contains('/')).then(|| Named::Instance(instance.to_owned()))
         } else {
             None
         };
         found.ok_or_else(|| {
             Failure::new(
                 exit::NOT_FOUND,
-                format!("`{uri}` names nothing here; there is `run://r7`, `task://r7/draft`, `…/result`, `…/logs`"),
+                format!("`{uri}` names nothing here; there is `run://r7`, `task://r7/draft`, `…/result`, `…/logs`, `instance://i3`"),
             )
         })
     }
@@ -69,6 +84,12 @@ pub(crate) fn templates() -> Vec<ResourceTemplate> {
             .with_mime_type(kind)
     };
     vec![
+        template(
+            "instance://{instance}",
+            "instance",
+            "An instance with what it was told, did and said last",
+            "application/json",
+        ),
         template("run://{run}", "run", "A run with its tasks", "application/json"),
         template(
             "task://{run}/{task}",
@@ -92,7 +113,16 @@ pub(crate) fn templates() -> Vec<ResourceTemplate> {
 }
 
 /// The newest runs and their tasks.
-pub(crate) async fn list(faces: &Faces) -> Result<Vec<Resource>, Failure> {
+pub(crate) async fn list(faces: &Faces, set: Toolset) -> Result<Vec<Resource>, Failure> {
+    if set == Toolset::Tasks {
+        let theirs = compat::resources(faces).await?;
+        let resource = |(uri, name, about): (String, String, String)| {
+            Resource::new(uri, name)
+                .with_description(about)
+                .with_mime_type("application/json")
+        };
+        return Ok(theirs.into_iter().map(resource).collect());
+    }
     let found = faces.desk.read(|reader| {
         let mut resources = Vec::new();
         for run in reader.runs(LISTED_MAX as u32)? {
@@ -115,6 +145,14 @@ pub(crate) async fn list(faces: &Faces) -> Result<Vec<Resource>, Failure> {
                 );
             }
         }
+        let room = LISTED_MAX.saturating_sub(resources.len());
+        for view in reader.instances(Default::default(), None, room as u32)? {
+            resources.push(
+                Resource::new(format!("instance://{}", view.id), view.spec.name.clone())
+                    .with_description(view.state.name())
+                    .with_mime_type("application/json"),
+            );
+        }
         Ok(resources)
     });
     found.await
@@ -128,7 +166,11 @@ pub(crate) async fn read(faces: &Faces, uri: &str) -> Result<ReadResourceResult,
             let bytes = logs::tail(faces, task, LOG_MAX).await?;
             ResourceContents::text(String::from_utf8_lossy(&bytes), uri).with_mime_type("text/plain")
         }
-        Named::Run(_) | Named::Task(_) | Named::Result(_) => {
+        Named::Compat(seen) => {
+            let document = seen.read(faces).await?;
+            ResourceContents::text(document.to_string(), uri).with_mime_type("application/json")
+        }
+        Named::Run(_) | Named::Task(_) | Named::Result(_) | Named::Instance(_) => {
             let document = faces.desk.read(move |reader| document_of(reader, &named)).await?;
             ResourceContents::text(document.to_string(), uri).with_mime_type("application/json")
         }
@@ -143,6 +185,14 @@ fn document_of(reader: &mut dyn Reader, named: &Named) -> Result<serde_json::Val
             let report = gather::report(reader, run, now())?;
             page::run(reader, &report)
         }
+        Named::Instance(name) => {
+            let view = crew::instance(reader, name)?;
+            let from = last_page(reader)?;
+            let (said, cursor) = crew::output(reader, &view, from)?;
+            let lines: Vec<_> = said.iter().map(document::crew::said).collect();
+            Ok(json!({ "instance": document::crew::instance(&view), "output": lines, "cursor": cursor.0 }))
+        }
+        Named::Compat(_) => Err(Failure::usage("this resource is read elsewhere")),
         Named::Task(task) | Named::Logs(task) => {
             let task = name::task(reader, task)?;
             Ok(page::task(&gather::detail(reader, task)?))
@@ -154,6 +204,26 @@ fn document_of(reader: &mut dyn Reader, named: &Named) -> Result<serde_json::Val
     }
 }
 
+/// How many instances a list is watched over.
+const INSTANCES_MAX: u32 = 10_000;
+/// How much of the history an instance is shown with, in events.
+const EVENTS_SHOWN: u64 = 500;
+
+/// Where the last stretch of the history begins.
+fn last_page(reader: &mut dyn Reader) -> Result<Cursor, Failure> {
+    let mut feed = Feed::new(Cursor::default(), None);
+    feed.skip_to_end(reader)?;
+    Ok(Cursor(feed.cursor.0.saturating_sub(EVENTS_SHOWN)))
+}
+
+fn instance_mark(reader: &mut dyn Reader, name: &str) -> Result<String, Failure> {
+    let view = crew::instance(reader, name)?;
+    Ok(format!(
+        "{:?} {} {} {}",
+        view.state, view.turns, view.queued, view.notes
+    ))
+}
+
 /// What changes when the resource does.
 fn mark(reader: &mut dyn Reader, named: &Named) -> Result<String, Failure> {
     Ok(match named {
@@ -161,6 +231,15 @@ fn mark(reader: &mut dyn Reader, named: &Named) -> Result<String, Failure> {
             let run = name::run(reader, run)?;
             format!("{:?} {:?}", run.state, run.counts)
         }
+        Named::Instance(name) => instance_mark(reader, name)?,
+        Named::Compat(seen) => match seen.id() {
+            Some(id) => instance_mark(reader, id)?,
+            None => {
+                let all = reader.instances(Default::default(), None, INSTANCES_MAX)?;
+                let marks: Vec<String> = all.iter().map(|view| format!("{} {:?}", view.id, view.state)).collect();
+                marks.join(",")
+            }
+        },
         Named::Task(task) | Named::Result(task) | Named::Logs(task) => {
             let task = name::task(reader, task)?;
             format!("{:?} {} {}", task.state, task.attempt, task.fence)

@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::call::{Answer, Call};
-use super::{crew, lead, lean, more, project};
+use super::{compat, crew, lead, lean, more, project};
 use crate::api::problem::Problem;
 use crate::face::exit;
 use crate::face::failure::Failure;
@@ -201,6 +201,7 @@ pub(crate) static TOOLS: LazyLock<Vec<Tool>> = LazyLock::new(|| {
     tools.extend(lead::tools());
     tools.extend(project::tools());
     tools.extend(madrox::verbs().iter().map(of_madrox));
+    tools.extend(compat::tools());
     tools
 });
 

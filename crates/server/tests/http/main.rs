@@ -5,6 +5,8 @@ mod bad_days;
 mod crew;
 mod madrox;
 mod mcp;
+mod orchestrator;
 mod rig;
 mod stream;
+mod talks;
 mod verbs;

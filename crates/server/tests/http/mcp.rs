@@ -33,7 +33,12 @@ pub(crate) fn messages(answer: &Answer) -> Vec<Value> {
 
 impl<'r> Client<'r> {
     pub(crate) fn new(rig: &'r Rig, version: &'static str) -> Client<'r> {
-        let answer = rig.mcp("", &[], &initialize(version, &json!({})));
+        Client::able(rig, version, &json!({}))
+    }
+
+    /// One that says what it can do.
+    pub(crate) fn able(rig: &'r Rig, version: &'static str, able: &Value) -> Client<'r> {
+        let answer = rig.mcp("", &[], &initialize(version, able));
         assert_eq!(answer.status, 200, "{answer:?}");
         assert_eq!(messages(&answer)[0]["result"]["protocolVersion"], version);
         let session = answer
@@ -47,9 +52,16 @@ impl<'r> Client<'r> {
         client
     }
 
+    /// What its requests carry.
+    pub(crate) fn headers(&self) -> [String; 2] {
+        [
+            format!("Mcp-Session-Id: {}", self.session),
+            format!("MCP-Protocol-Version: {}", self.version),
+        ]
+    }
+
     pub(crate) fn send(&self, message: &Value) -> Answer {
-        let session = format!("Mcp-Session-Id: {}", self.session);
-        let version = format!("MCP-Protocol-Version: {}", self.version);
+        let [session, version] = self.headers();
         self.rig.mcp("", &[&session, &version], message)
     }
 
@@ -77,7 +89,7 @@ impl<'r> Client<'r> {
 }
 
 /// A request of the stateless protocol.
-fn stateless(rig: &Rig, method: &str, name: Option<&str>, params: Value, able: &Value) -> Value {
+pub(crate) fn stateless(rig: &Rig, method: &str, name: Option<&str>, params: Value, able: &Value) -> Value {
     let mut params = params;
     params["_meta"] = json!({
         "io.modelcontextprotocol/protocolVersion": "2026-07-28",
@@ -445,7 +457,7 @@ fn resources_and_prompts_are_there() {
         .collect();
     assert_eq!(uris, ["run://r1", "task://r1/a", "task://r1/b"]);
     let templates = client.ask("resources/templates/list", json!({}));
-    assert_eq!(templates["resourceTemplates"].as_array().unwrap().len(), 4);
+    assert_eq!(templates["resourceTemplates"].as_array().unwrap().len(), 5);
     let read = client.ask("resources/read", json!({ "uri": "task://r1/a" }));
     let document: Value = serde_json::from_str(read["contents"][0]["text"].as_str().unwrap()).unwrap();
     assert_eq!(document["task"]["id"], "r1/a");

@@ -145,13 +145,23 @@ impl Rig {
         Rig::over(Arc::new(tempfile::tempdir().unwrap()), limits)
     }
 
+    /// One that lists another set of tools to whoever asks for none.
+    pub(crate) fn listing(toolset: &'static str) -> Rig {
+        Rig::made(Arc::new(tempfile::tempdir().unwrap()), Limits::default(), Some(toolset))
+    }
+
     /// A server over a directory that may have been served before.
     pub(crate) fn over(dir: Arc<tempfile::TempDir>, limits: Limits) -> Rig {
+        Rig::made(dir, limits, None)
+    }
+
+    fn made(dir: Arc<tempfile::TempDir>, limits: Limits, toolset: Option<&'static str>) -> Rig {
         let secret = Secret::open(dir.path()).unwrap();
         let ports = Ports {
             store: Box::new(Rig::open(&dir)),
             state_dir: dir.path().to_owned(),
             project: dir.path().to_owned(),
+            toolset: toolset.map(str::to_owned),
             plans: Box::new(PlainPlans),
             secret: Some(secret.clone()),
         };

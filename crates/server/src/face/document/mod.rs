@@ -161,6 +161,11 @@ impl From<&Counts> for TaskCounts {
     }
 }
 
+/// What was consumed, as a document.
+pub fn usage(usage: &Usage) -> Value {
+    json!(UsageDoc::from(usage))
+}
+
 impl From<&Usage> for UsageDoc {
     fn from(usage: &Usage) -> Self {
         let Usage {
