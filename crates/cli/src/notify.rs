@@ -18,6 +18,7 @@ use wheelhouse_core::crew::Notify;
 use wheelhouse_core::event::Happened;
 use wheelhouse_core::ids::Cursor;
 use wheelhouse_core::outcome::Outcome;
+use wheelhouse_core::store::Reader;
 use wheelhouse_core::task::Held;
 use wheelhouse_engine::nudge;
 use wheelhouse_server::face::document;
@@ -67,6 +68,39 @@ struct Kept {
 /// Whether somebody is to be told at all.
 pub(crate) fn is_wanted(settings: &Settings) -> bool {
     settings.notify_webhook.is_some() || settings.notify_command.is_some()
+}
+
+/// Remembers where to begin, for each way that is told for the first time: with what comes.
+pub(crate) fn begin(app: &App, settings: &Settings) -> Result<(), Failure> {
+    let wanted = [
+        ("webhook", settings.notify_webhook.is_some()),
+        ("command", settings.notify_command.is_some()),
+    ];
+    for (name, _) in wanted.into_iter().filter(|(_, wanted)| *wanted) {
+        let mut reader = state::expect(&app.place)?;
+        begin_at(&file(&app.place.state_dir, name), reader.as_mut())?;
+    }
+    Ok(())
+}
+
+fn begin_at(file: &Path, reader: &mut dyn Reader) -> Result<(), Failure> {
+    if file.exists() {
+        return Ok(());
+    }
+    let mut feed = Feed::new(Cursor::default(), None);
+    feed.skip_to_end(reader)?;
+    keep(
+        file,
+        &Kept {
+            cursor: feed.cursor.0,
+            ..Kept::default()
+        },
+    )
+}
+
+fn keep(file: &Path, kept: &Kept) -> Result<(), Failure> {
+    let text = serde_json::to_vec(kept).unwrap_or_default();
+    place::write_private(file, &text).map_err(|error| Failure::io("remember who was told in", file, &error))
 }
 
 /// Tells until the engine has ended, and then what is left.
@@ -136,20 +170,11 @@ impl Teller<'_> {
 
     async fn tell_all(&self, ended: &CancellationToken) -> Result<(), Failure> {
         let mut reader = state::expect(&self.app.place)?;
-        let mut kept = match std::fs::read(&self.file) {
-            Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or_default(),
-            // Who is told for the first time is told of what comes.
-            Err(_) => {
-                let mut feed = Feed::new(Cursor::default(), None);
-                feed.skip_to_end(reader.as_mut())?;
-                let kept = Kept {
-                    cursor: feed.cursor.0,
-                    ..Kept::default()
-                };
-                self.keep(&kept)?;
-                kept
-            }
-        };
+        begin_at(&self.file, reader.as_mut())?;
+        let mut kept: Kept = std::fs::read(&self.file)
+            .ok()
+            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+            .unwrap_or_default();
         let mut ear = None;
         loop {
             let over = ended.is_cancelled();
@@ -170,11 +195,11 @@ impl Teller<'_> {
                     }
                 }
                 kept.cursor = one.event.cursor.0;
-                self.keep(&kept)?;
+                keep(&self.file, &kept)?;
             }
             if feed.cursor.0 != kept.cursor {
                 kept.cursor = feed.cursor.0;
-                self.keep(&kept)?;
+                keep(&self.file, &kept)?;
                 continue;
             }
             if over {
@@ -182,12 +207,6 @@ impl Teller<'_> {
             }
             wait(&self.app.place.state_dir, &mut ear, ended).await;
         }
-    }
-
-    fn keep(&self, kept: &Kept) -> Result<(), Failure> {
-        let text = serde_json::to_vec(kept).unwrap_or_default();
-        place::write_private(&self.file, &text)
-            .map_err(|error| Failure::io("remember who was told in", &self.file, &error))
     }
 
     /// Tries a few times; why not, when it does not succeed.

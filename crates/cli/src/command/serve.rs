@@ -19,6 +19,7 @@ use crate::faces::{self, Announced};
 use crate::failure::{Failure, Outcome};
 use crate::follow::{End, Followed, Follower, Hosted, Signals, Since};
 use crate::host::{self, Seat};
+use crate::notify;
 use crate::state::{self, State};
 
 /// Runs the engine until it is stopped, or with `--until-idle` until nothing can go on without a person.
@@ -28,6 +29,8 @@ pub(crate) fn serve(app: &App, args: &args::Serve) -> Outcome {
     }
     let settings = app.settings(args.max_parallel)?;
     let mut state = State::open(&app.place)?;
+    // Before anybody can be heard, so that whoever is told for the first time misses nothing.
+    notify::begin(app, &settings)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(FACE_THREADS)
         .thread_name("faces")

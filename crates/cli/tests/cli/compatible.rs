@@ -135,8 +135,8 @@ fn a_client_of_the_task_tools_goes_on_in_one_conversation() {
             && logs.iter().filter(|line| line.starts_with("[OUTPUT]")).count() == 2,
         "{logs:?}"
     );
-    let session = house.json(&["instances", &id])["instances"][0]["session"].clone();
-    assert!(session.is_string(), "one conversation");
+    let turns = house.json(&["instances", &id])["instances"][0]["turns"].clone();
+    assert_eq!(turns, 2, "both in one instance");
     assert_eq!(
         call(&url, "end_task", &json!({ "id": id }))["result"]["status"],
         "completed"
