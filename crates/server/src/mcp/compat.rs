@@ -404,7 +404,7 @@ fn statistics(all: &[InstanceView]) -> Value {
     let decided = of("completed") + of("failed");
     #[expect(clippy::cast_precision_loss, reason = "numbers for people")]
     let (average, rate) = (
-        all.iter().map(seconds).sum::<f64>() / all.len().max(1) as f64,
+        all.iter().map(seconds).fold(0.0, |sum, one| sum + one) / all.len().max(1) as f64,
         (decided > 0).then(|| of("completed") as f64 / decided as f64),
     );
     json!({

@@ -49,11 +49,11 @@ fn found(text: &str) -> Vec<&'static tool::Tool> {
         server: None,
         limit: FOUND_MAX,
     };
-    let named = tool::named(text.trim()).ok();
+    let named = tool::named(text.trim(), Toolset::Full).ok();
     let by_words = CATALOGUES
         .iter()
         .flat_map(|catalogue| catalogue.find(&need))
-        .filter_map(|found| tool::named(&found.tool.name).ok())
+        .filter_map(|found| tool::named(&found.tool.name, Toolset::Full).ok())
         .filter(|tool| named.is_none_or(|named| named.name != tool.name));
     named.into_iter().chain(by_words).take(FOUND_MAX).collect()
 }

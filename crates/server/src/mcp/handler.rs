@@ -165,7 +165,9 @@ impl ServerHandler for Handler {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        let tool = tool::named(&request.name).map_err(|failure| ErrorData::invalid_params(failure.message, None))?;
+        let set = toolset(&self.faces, &context)?;
+        let tool =
+            tool::named(&request.name, set).map_err(|failure| ErrorData::invalid_params(failure.message, None))?;
         // What an instance may do to others is the store's to say; everything else is a person's.
         tool::allowed(caller(&context), tool.user, tool.effect)
             .map_err(|problem| ErrorData::invalid_request(problem.detail().to_owned(), None))?;

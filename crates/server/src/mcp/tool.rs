@@ -24,7 +24,7 @@ use crate::madrox;
 use crate::token::Scope;
 
 /// A set of tools that can be listed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub(crate) enum Toolset {
     /// About a dozen verbs that cost a model few tokens to know.
     #[default]
@@ -92,7 +92,7 @@ type Working<'c> = Pin<Box<dyn Future<Output = Result<Answer, Failure>> + Send +
 
 /// One tool.
 pub(crate) struct Tool {
-    /// Its name, unique over all sets.
+    /// Its name, unique in its set and among ours.
     pub(crate) name: &'static str,
     /// What it does; the first sentence stands alone.
     pub(crate) about: &'static str,
@@ -205,18 +205,23 @@ pub(crate) static TOOLS: LazyLock<Vec<Tool>> = LazyLock::new(|| {
     tools
 });
 
+/// By name. Where another system has a name of ours (`report`), it means ours to all but those who list that system's set.
 static BY_NAME: LazyLock<BTreeMap<&'static str, &'static Tool>> =
-    LazyLock::new(|| TOOLS.iter().map(|tool| (tool.name, tool)).collect());
+    LazyLock::new(|| TOOLS.iter().rev().map(|tool| (tool.name, tool)).collect());
 
-static LISTED: LazyLock<BTreeMap<&'static str, Listed>> =
-    LazyLock::new(|| TOOLS.iter().map(|tool| (tool.name, tool.listed())).collect());
+static LISTED: LazyLock<BTreeMap<(Toolset, &'static str), Listed>> = LazyLock::new(|| {
+    TOOLS
+        .iter()
+        .map(|tool| ((tool.set, tool.name), tool.listed()))
+        .collect()
+});
 
 /// The tools of a set, as they are listed.
 pub(crate) fn listed(set: Toolset) -> Vec<Listed> {
     TOOLS
         .iter()
         .filter(|tool| set.lists(tool.set))
-        .filter_map(|tool| LISTED.get(tool.name).cloned())
+        .filter_map(|tool| LISTED.get(&(tool.set, tool.name)).cloned())
         .collect()
 }
 
@@ -229,18 +234,20 @@ pub(crate) fn for_instances() -> Vec<Listed> {
             Toolset::Full => tool.user == User::Crew,
             Toolset::Madrox | Toolset::Tasks => false,
         })
-        .filter_map(|tool| LISTED.get(tool.name).cloned())
+        .filter_map(|tool| LISTED.get(&(tool.set, tool.name)).cloned())
         .collect()
 }
 
 /// How a tool of any set is listed.
 pub(crate) fn as_listed(name: &str) -> Option<Listed> {
-    LISTED.get(name).cloned()
+    let tool = BY_NAME.get(name)?;
+    LISTED.get(&(tool.set, tool.name)).cloned()
 }
 
-/// The tool of that name, of whatever set.
-pub(crate) fn named(name: &str) -> Result<&'static Tool, Failure> {
-    if let Some(tool) = BY_NAME.get(name) {
+/// The tool of that name: of this set when it has one, else of whatever set.
+pub(crate) fn named(name: &str, set: Toolset) -> Result<&'static Tool, Failure> {
+    let of_set = TOOLS.iter().find(|tool| tool.set == set && tool.name == name);
+    if let Some(tool) = of_set.or_else(|| BY_NAME.get(name).copied()) {
         return Ok(tool);
     }
     let exist: Vec<String> = TOOLS.iter().map(|tool| tool.name.to_owned()).collect();
@@ -333,4 +340,29 @@ pub(crate) fn arguments<T: DeserializeOwned>(call: &Call<'_>) -> Result<T, Failu
             call.tool
         ))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn a_name_means_one_tool_to_each_client() {
+        for set in Toolset::ALL {
+            let names: Vec<String> = listed(set).into_iter().map(|tool| tool.name.to_string()).collect();
+            let each: BTreeSet<&String> = names.iter().collect();
+            assert_eq!(each.len(), names.len(), "{set:?}: {names:?}");
+            for name in &names {
+                assert!(
+                    set.lists(named(name, set).unwrap().set),
+                    "{set:?} lists its own `{name}`"
+                );
+            }
+        }
+        assert_eq!(named("report", Toolset::Lean).unwrap().set, Toolset::Full);
+        assert_eq!(named("report", Toolset::Tasks).unwrap().set, Toolset::Tasks);
+        assert_eq!(named("report_task", Toolset::Lean).unwrap().set, Toolset::Tasks);
+    }
 }
