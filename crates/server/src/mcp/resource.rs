@@ -21,7 +21,7 @@ use crate::face::exit;
 use crate::face::failure::Failure;
 use crate::face::feed::Feed;
 use crate::face::moment::now;
-use crate::face::{crew, gather, name, verb};
+use crate::face::{crew, gather, name};
 
 /// How many runs and tasks a list names, newest runs first.
 const LISTED_MAX: usize = 100;
