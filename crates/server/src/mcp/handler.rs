@@ -11,7 +11,7 @@ use rmcp::model::{
     ServerCapabilities, ServerConfig, ServerNotification, SubscribeRequestParams, SubscriptionFilter, Tool as Listed,
     UnsubscribeRequestParams, UpdateTaskParams,
 };
-use rmcp::service::{RequestContext, RoleServer, SubscriptionContext};
+use rmcp::service::{Peer, RequestContext, RoleServer, SubscriptionContext};
 use rmcp::{ErrorData, ServerHandler};
 use serde_json::{Value, json};
 use wheelhouse_core::message::Party;
@@ -260,13 +260,12 @@ impl ServerHandler for Handler {
         context: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
         let info = context.peer.peer_info();
-        self.watchers.remove(&request.uri, |peer| {
-            match (peer.peer_info(), &info) {
-                // Each session has one record of its peer, and shares it with nobody.
-                (Some(theirs), Some(ours)) => Arc::ptr_eq(&theirs, ours),
-                _ => false,
-            }
-        });
+        // Each session has one record of its peer, and shares it with nobody.
+        let is_theirs = |peer: &Peer<RoleServer>| match (peer.peer_info(), &info) {
+            (Some(theirs), Some(ours)) => Arc::ptr_eq(&theirs, ours),
+            _ => false,
+        };
+        self.watchers.remove(&request.uri, is_theirs).await;
         Ok(())
     }
 

@@ -5,11 +5,11 @@
 //! a session; later ones listen with a request that stays open. Both are told through [`Watchers`].
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
 
 use rmcp::model::{ReadResourceResult, Resource, ResourceContents, ResourceTemplate, ResourceUpdatedNotificationParam};
 use rmcp::service::{Peer, RoleServer};
 use serde_json::json;
+use tokio::sync::Mutex;
 use wheelhouse_core::ids::Cursor;
 use wheelhouse_core::store::Reader;
 
@@ -296,7 +296,8 @@ struct Watcher {
     watched: Watched,
 }
 
-/// Everything that sessions have subscribed to.
+/// Everything that sessions have subscribed to. Locked while changes are looked for, so that nobody is told of what it has
+/// given up before.
 #[derive(Default)]
 pub(crate) struct Watchers(Mutex<Vec<Watcher>>);
 
@@ -304,7 +305,7 @@ impl Watchers {
     /// One more.
     pub(crate) async fn add(&self, faces: &Faces, peer: Peer<RoleServer>, uri: String) -> Result<(), Failure> {
         let watched = Watched::begin(faces, &[uri]).await?;
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.0.lock().await;
         all.retain(|watcher| !watcher.peer.is_transport_closed());
         if all.len() >= WATCHED_MAX {
             return Err(Failure::new(
@@ -317,8 +318,8 @@ impl Watchers {
     }
 
     /// This URI no more, for whoever subscribed through a session that is gone or is this one.
-    pub(crate) fn remove(&self, uri: &str, is_theirs: impl Fn(&Peer<RoleServer>) -> bool) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(crate) async fn remove(&self, uri: &str, is_theirs: impl Fn(&Peer<RoleServer>) -> bool) {
+        let mut all = self.0.lock().await;
         all.retain(|watcher| {
             let is_it = watcher.watched.uris.iter().any(|(watched, _)| watched == uri);
             !(watcher.peer.is_transport_closed() || is_it && is_theirs(&watcher.peer))
@@ -329,18 +330,15 @@ impl Watchers {
     pub(crate) async fn carry(&self, faces: &Faces) {
         let mut ears = faces.desk.news();
         while ears.changed().await.is_ok() {
-            let mut taken = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-            taken.retain(|watcher| !watcher.peer.is_transport_closed());
-            for watcher in &mut taken {
+            let mut all = self.0.lock().await;
+            all.retain(|watcher| !watcher.peer.is_transport_closed());
+            for watcher in all.iter_mut() {
                 // A store that cannot be read now is looked at again with the next news.
                 for uri in watcher.watched.changed(faces).await.unwrap_or_default() {
                     let update = ResourceUpdatedNotificationParam::new(uri);
                     let _ = watcher.peer.notify_resource_updated(update).await;
                 }
             }
-            let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            taken.append(&mut all);
-            *all = taken;
         }
     }
 }
