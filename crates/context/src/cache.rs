@@ -25,12 +25,15 @@ pub struct Cache {
     pub lookback: usize,
 }
 
+/// How long most providers keep a prefix that nobody reads, in seconds.
+pub const TTL_S: u64 = 300;
+
 impl Default for Cache {
     /// Five minutes, 1,024 tokens, twenty blocks: what most of the providers do.
     fn default() -> Cache {
         Cache {
             on: true,
-            ttl_s: 300,
+            ttl_s: TTL_S,
             min_tokens: 1_024,
             lookback: 20,
         }

@@ -9,6 +9,7 @@
 
 pub mod account;
 pub mod cache;
+pub mod conversation;
 pub mod count;
 pub mod encode;
 pub mod facts;

@@ -44,11 +44,15 @@ pub enum Layer {
     Memory,
     /// Agents whose work others have covered.
     Dropout,
+    /// What changed in place of what a session knows.
+    Delta,
+    /// What earlier tries did, from their tool calls.
+    Trail,
 }
 
 impl Layer {
     /// All of them, in the order of the pages.
-    pub const ALL: [Layer; 17] = [
+    pub const ALL: [Layer; 19] = [
         Layer::HandOver,
         Layer::Summary,
         Layer::VerdictFilter,
@@ -66,6 +70,8 @@ impl Layer {
         Layer::Compaction,
         Layer::Memory,
         Layer::Dropout,
+        Layer::Delta,
+        Layer::Trail,
     ];
 
     /// Its name in settings, receipts and tables.
@@ -88,6 +94,8 @@ impl Layer {
             Layer::Compaction => "compaction",
             Layer::Memory => "memory",
             Layer::Dropout => "dropout",
+            Layer::Delta => "delta",
+            Layer::Trail => "trail",
         }
     }
 }

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use wheelhouse_core::circle;
 use wheelhouse_core::ids::AgentName;
 
+use crate::conversation;
 use crate::memory;
 use crate::receipt::Layer;
 use crate::slice::Reader;
@@ -17,6 +19,27 @@ pub const SUMMARY_TOKENS: u64 = 400;
 pub const PROMPT_TOKENS: u64 = 60_000;
 /// All skills of one agent together, in characters.
 pub const SKILLS_CHARS: usize = 16_000;
+
+/// What is done about an agent that goes round in circles.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum EarlyStop {
+    /// Nothing.
+    Off,
+    /// It is told, and people see it in the history.
+    Nudge,
+    /// It is told; when it goes on, its try ends as `stalled`.
+    #[default]
+    Stop,
+}
+
+impl EarlyStop {
+    /// Their names in settings.
+    pub const NAMES: [(&'static str, EarlyStop); 3] = [
+        ("off", EarlyStop::Off),
+        ("nudge", EarlyStop::Nudge),
+        ("stop", EarlyStop::Stop),
+    ];
+}
 
 /// The settings of one agent.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -39,6 +62,12 @@ pub struct Limits {
     pub memory_tokens: u64,
     /// The namespaces whose notes this agent is given, beside its own.
     pub memory: Vec<String>,
+    /// What the last turns of a conversation may take word for word that a session does not remember, in tokens.
+    pub conversation_tokens: u64,
+    /// What is done when it goes round in circles.
+    pub early_stop: EarlyStop,
+    /// How often the same call in a row is a circle.
+    pub repeats: u32,
     /// What the agent reads for, when it does not read everything.
     pub reader: Option<Reader>,
     /// Whether it can open a file that it is told of. One that cannot is given texts whole, within
@@ -61,6 +90,9 @@ impl Default for Limits {
             instructions: Vec::new(),
             memory_tokens: memory::recall::GIVEN_TOKENS,
             memory: vec![memory::PROJECT.to_owned()],
+            conversation_tokens: conversation::WORDS_TOKENS,
+            early_stop: EarlyStop::default(),
+            repeats: circle::REPEATS,
             reader: None,
             opens_files: true,
         }

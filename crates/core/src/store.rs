@@ -34,6 +34,7 @@ use crate::route::past::{PastTask, Sketch};
 use crate::spec::{RunSpec, TaskSpec};
 use crate::task::TaskState;
 use crate::time::Millis;
+use crate::trail::Trail;
 use crate::usage::{Cost, Usage};
 
 /// One change to the durable truth.
@@ -373,6 +374,8 @@ pub struct TaskResult {
     pub link: u32,
     /// How sure it says it is, 0 to 100, when it says so.
     pub confidence: Option<u8>,
+    /// What its tries did, by their tool calls.
+    pub trail: Trail,
 }
 
 /// A named output of a task.

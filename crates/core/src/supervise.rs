@@ -4,6 +4,7 @@
 //! turn began. The engine's own timers (`timeout`, `idle_timeout`) stand behind this and end what nothing helped.
 
 use crate::agent::Capabilities;
+use crate::circle;
 use crate::crew::CrewPolicy;
 
 /// What a silent agent is told.
@@ -84,6 +85,11 @@ impl Watch {
         }
         self.failure = None;
         Some(self.intervene(now_ms, LOOP))
+    }
+
+    /// The turn goes round in circles.
+    pub fn circled(&mut self, now_ms: u64) -> Option<Move> {
+        (!self.escalated).then(|| self.intervene(now_ms, circle::NUDGE))
     }
 
     /// A tool call came back well: whatever loop there was is left.

@@ -32,9 +32,11 @@ use wheelhouse_core::verdict;
 use crate::dispatch::Input;
 use crate::meter::{Meter, Standing};
 use crate::prepare::{self, World, bounded};
+use crate::steps::{Circled, Steps};
 use crate::touching::Watched;
 use crate::{
-    PLANNED_MAX, REPORT_MAX, REPORTS_MAX, counting, fault, isolate, memory, packet, patching, turn, verify, workflow,
+    PLANNED_MAX, REPORT_MAX, REPORTS_MAX, counting, earlier, fault, isolate, memory, packet, patching, turn, verify,
+    workflow,
 };
 
 /// How many events of an agent may wait to be looked at; texts beyond it are in the log only.
@@ -153,6 +155,7 @@ async fn attempt_inner(
         patience: Duration::from_millis(world.settings.question_timeout_ms),
         fault: world.settings.fault.clone(),
         watch: turn::watch(world, claimed, agent.capabilities()).await?,
+        steps: Steps::new(world.settings.context.of(&claimed.agent), agent.capabilities()),
         is_stuck: false,
         interrupt_end: None,
         meter: Meter::new(&world.settings.money, claimed),
@@ -183,6 +186,7 @@ async fn attempt_inner(
     }
     ended.result.link = claimed.link;
     ended.result.model = line.meter.model_used();
+    trail(world, claimed, &line.steps, &mut ended).await;
     fault::pass(fault, "before-settle");
     if let (Some(shown), Some(tree)) = (&shown, &tree)
         && ended.outcome.is_success()
@@ -206,6 +210,13 @@ async fn attempt_inner(
         Vec::new()
     };
     Ok((Box::new(ended), new_tasks))
+}
+
+/// What its tries did, this one included, stays with the result.
+async fn trail(world: &World, claimed: &Claimed, steps: &Steps, ended: &mut Ended) {
+    let before = earlier::earlier(world, claimed).await.ok().flatten();
+    let before = before.and_then(|earlier| earlier.trail().cloned()).unwrap_or_default();
+    ended.result.trail = before.then(steps.trail());
 }
 
 /// Everything between the agent's word and ours: what it changed, the tasks it planned, the checks, the merge.
@@ -440,7 +451,7 @@ async fn watch(
                 if let Some((outcome, _)) = cut {
                     // It was told to stop and did not: dropping the future kills what it started.
                     drop(work);
-                    return *disobeyed(outcome);
+                    return line.stalled(*disobeyed(outcome));
                 }
                 let now = Instant::now();
                 if let Some(order) = line.look(pulse.last(), birth.elapsed()).await {
@@ -556,6 +567,8 @@ struct Line {
     fault: Option<fault::Fault>,
     /// The watch over a turn of an instance.
     watch: Option<Watch>,
+    /// What its tool calls tell.
+    steps: Steps,
     /// The supervisor interrupted it.
     is_stuck: bool,
     /// When an agent that was told to interrupt its turn is out of time.
@@ -579,19 +592,39 @@ impl Line {
                 None
             }
             AgentEvent::Tool {
+                id,
                 status: ToolStatus::Started,
+                detail,
                 ..
-            } => None,
-            AgentEvent::Tool {
-                name, status, detail, ..
             } => {
+                self.steps.called(id, detail);
+                None
+            }
+            AgentEvent::Tool {
+                id,
+                name,
+                status,
+                detail,
+            } => {
+                let (about, circle) = self.steps.came_back(&id, &name, status, &detail);
                 order = self.returned(&name, status, &detail, now).await;
-                let status = match status {
-                    ToolStatus::Started | ToolStatus::Succeeded => "",
-                    ToolStatus::Failed => " (failed)",
-                    ToolStatus::Denied => " (denied)",
+                if let (None, Some(circle)) = (&order, circle) {
+                    order = self.circled(&circle.to_string(), now).await;
+                }
+                let said = if about.is_empty() || about == detail {
+                    &detail
+                } else {
+                    &about
                 };
-                Some(("tool", format!("{name}{status} {detail}")))
+                Some((
+                    "tool",
+                    match status {
+                        ToolStatus::Started | ToolStatus::Succeeded => format!("{name} {said}"),
+                        ToolStatus::Failed if *said == detail => format!("{name} (failed) {said}"),
+                        ToolStatus::Failed => format!("{name} (failed) {said}: {detail}"),
+                        ToolStatus::Denied => format!("{name} (denied) {said}"),
+                    },
+                ))
             }
             AgentEvent::Permission { request, tool, detail } => return self.permission(request, &tool, &detail).await,
             AgentEvent::Question { request, text } => {
@@ -662,6 +695,29 @@ impl Line {
         }
     }
 
+    /// Its tool calls go round in circles. A turn of an instance is met as any other that makes no progress; a task is told
+    /// once, and stopped when it goes on.
+    async fn circled(&mut self, why: &str, now: Duration) -> Option<Order> {
+        if self.is_stuck {
+            return None;
+        }
+        if let Some(watch) = &mut self.watch {
+            let step = watch.circled(millis(now))?;
+            return self.intervene(step, why).await;
+        }
+        let (said, order) = match self.steps.circled(why) {
+            Circled::Nudge(words) => ("nudged", Some(Order::Steer(words.to_owned()))),
+            Circled::Seen => ("seen", None),
+            Circled::Stop(order) => {
+                self.is_stuck = true;
+                self.interrupt_end.get_or_insert(Instant::now() + INTERRUPT_PATIENCE);
+                ("stopped", Some(order))
+            }
+        };
+        self.report("supervisor", format!("{said}: {why}")).await;
+        order
+    }
+
     async fn intervene(&mut self, step: Move, why: &str) -> Option<Order> {
         let (kind, said, order) = match step {
             Move::Nudge(words) => ("supervisor", "nudged", Some(Order::Steer(words.to_owned()))),
@@ -680,7 +736,10 @@ impl Line {
     fn stalled(&self, mut ended: Ended) -> Ended {
         if self.is_stuck && !ended.outcome.is_success() {
             ended.outcome = Outcome::Stalled;
-            "it made no progress, and its turn was interrupted".clone_into(&mut ended.detail);
+            ended.detail = match self.steps.stopped() {
+                Some(why) => format!("it went round in circles and was stopped: {why}"),
+                None => "it made no progress, and its turn was interrupted".to_owned(),
+            };
         }
         ended
     }

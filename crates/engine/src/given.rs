@@ -3,7 +3,7 @@
 
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 use wheelhouse_context::instructions;
 use wheelhouse_context::port::{Files, Unreadable};
@@ -147,7 +147,15 @@ pub(crate) fn or_reference(
     if !by_file || count::fits(&prompt, limits.prompt_tokens) {
         return Ok(prompt);
     }
-    let hash = blake3::hash(prompt.as_bytes()).to_hex();
+    let (path, hash) = kept(state_dir, run, &prompt)?;
+    let referred = indirect::refer(&key.to_string(), &prompt, &path.display().to_string(), &hash);
+    receipts.push(referred.receipt);
+    Ok(referred.reference)
+}
+
+/// Puts a prompt into a file of its owner alone, named by its hash; the place and the hash.
+pub(crate) fn kept(state_dir: &Path, run: RunId, prompt: &str) -> std::io::Result<(PathBuf, String)> {
+    let hash = blake3::hash(prompt.as_bytes()).to_hex().to_string();
     let directory = state_dir.join(PROMPTS).join(run.to_string());
     let path = directory.join(format!("{hash}.md"));
     std::fs::create_dir_all(&directory)?;
@@ -161,9 +169,7 @@ pub(crate) fn or_reference(
         .open(&half)?;
     file.write_all(prompt.as_bytes())?;
     std::fs::rename(&half, &path)?;
-    let referred = indirect::refer(&key.to_string(), &prompt, &path.display().to_string(), &hash);
-    receipts.push(referred.receipt);
-    Ok(referred.reference)
+    Ok((path, hash))
 }
 
 /// The project's files, for reading.

@@ -8,6 +8,7 @@ mod attempt;
 pub mod codebase;
 mod counting;
 pub mod dispatch;
+mod earlier;
 pub mod edits;
 pub mod fault;
 mod given;
@@ -21,6 +22,7 @@ mod packet;
 mod patching;
 mod prepare;
 mod run_loop;
+mod steps;
 mod supervise;
 pub mod token;
 mod touching;
@@ -43,7 +45,8 @@ use wheelhouse_core::spec::EnvTemplate;
 use wheelhouse_core::store::{Cap, Failure, Store};
 
 pub use dispatch::{Ending, StopSignal, Until};
-pub use prepare::{HANDOVER_MAX, RESULT_MAX, SO_FAR_MAX, SUMMARY_MAX, log_path, materialise};
+pub use earlier::{HANDOVER_MAX, SO_FAR_MAX};
+pub use prepare::{RESULT_MAX, SUMMARY_MAX, log_path, materialise};
 pub use run_loop::run;
 pub use turn::answer_text;
 

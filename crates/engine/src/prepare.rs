@@ -14,22 +14,18 @@ use wheelhouse_core::ids::{RunId, TaskKey};
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::plan::template::{self, Mode};
 use wheelhouse_core::spec::{RunSpec, TaskSpec, Work};
-use wheelhouse_core::store::{Answered, Claimed, Failure, Reader};
+use wheelhouse_core::store::{Claimed, Failure, Reader};
 
 use crate::attempt::failed;
 use crate::meter::asked_model;
 use crate::token::Key;
 use crate::worktree::{Tree, Workplace};
-use crate::{InstanceMcp, Settings, given, memory, merging, packet, supervise, touching, turn};
+use crate::{InstanceMcp, Settings, earlier, given, memory, merging, packet, supervise, touching, turn};
 
 /// The longest summary that flows into another task, in bytes.
 pub const SUMMARY_MAX: usize = 4_000;
 /// The longest full result that flows into another task, in bytes; the rest is behind its artifact.
 pub const RESULT_MAX: usize = 64_000;
-/// The longest account of the try before, in bytes.
-pub const HANDOVER_MAX: usize = 4_000;
-/// How many bytes of the answer so far whoever takes over is told at the most.
-pub const SO_FAR_MAX: usize = 24_000;
 
 /// What all tries of an engine share.
 pub(crate) struct World {
@@ -205,7 +201,7 @@ async fn input(
 ) -> Result<Input, Box<Ended>> {
     let (text, mode) = match &claimed.spec.work {
         Work::Turn(turn) => {
-            let mut input = turn::input(world, claimed, *turn).await?;
+            let mut input = turn::input(world, claimed, *turn, receipts).await?;
             // A session that goes on has been given its notes.
             if let (Input::Prompt(words), None) = (&mut input, &claimed.session) {
                 receipts.extend(memory::inject(world, claimed, words).await);
@@ -232,8 +228,13 @@ async fn input(
             let limits = world.settings.context.of(&claimed.agent);
             let below = claimed.spec.cwd.as_deref().unwrap_or_default();
             filled.insert_str(0, &given::before(project, below, limits, receipts));
-            if claimed.attempt > 1 {
-                filled.push_str(&handover(world, claimed).await?);
+            if let Some(earlier) = earlier::earlier(world, claimed).await? {
+                let state_dir = &world.settings.state_dir;
+                let keep = |prompt: &str| {
+                    let (path, _) = given::kept(state_dir, claimed.run, prompt).ok()?;
+                    Some(path.display().to_string())
+                };
+                filled = earlier.tell(claimed.spec.key.as_str(), filled, limits, keep, receipts);
             }
             if claimed.session.is_none() {
                 receipts.extend(memory::inject(world, claimed, &mut filled).await);
@@ -304,56 +305,6 @@ pub fn materialise(reader: &mut dyn Reader, state_dir: &Path, hash: &ArtifactHas
             .map_err(failure)?;
     }
     Ok(Some(path.display().to_string()))
-}
-
-/// What the next try is told about those before: how the last one ended, our checks, its last words; and for somebody who
-/// takes over, the answer so far, as much of it as fits beside the rest. Bounded, and marked as what it is.
-async fn handover(world: &World, claimed: &Claimed) -> Result<String, Box<Ended>> {
-    let task = claimed.lease.task;
-    let takes_over = claimed.link > 0 && claimed.on_agent == 1;
-    let (last, so_far) = world
-        .read(move |reader| {
-            let last = reader.results(task)?.pop();
-            let answered = reader.answered(task)?.filter(|_| takes_over);
-            let output = answered.as_ref().and_then(|answered| answered.result.artifacts.first());
-            let so_far = match output {
-                Some(output) => reader.artifact(&output.hash)?,
-                None => None,
-            };
-            Ok((last, so_far))
-        })
-        .await?;
-    let Some(Answered { outcome, result, .. }) = last else {
-        return Ok(String::new());
-    };
-    let mut told = format!("\n\nAn earlier try of this task ended as {outcome}.");
-    for check in result.checks.iter().filter(|check| !check.passed()) {
-        told.push_str(&format!(
-            "\nThe check `{}` failed ({}):\n{}",
-            check.command,
-            check
-                .exit_code
-                .map_or("stopped".to_owned(), |code| format!("exit {code}")),
-            check.tail
-        ));
-    }
-    let words = template::untrusted("earlier-try", "summary", &result.summary);
-    told.push_str(&format!("\nIts last words:\n{words}"));
-    told = bounded(&told, HANDOVER_MAX);
-    let so_far = so_far.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    if let Some(text) = so_far.filter(|text| !text.trim().is_empty() && !result.summary.contains(text.trim())) {
-        let window = claimed.spec.link(claimed.link).and_then(|link| link.window_tokens);
-        let text = template::untrusted("earlier-try", "result", &bounded(&text, so_far_max(window)));
-        told.push_str(&format!("\nThe best answer so far:\n{text}"));
-    }
-    Ok(told)
-}
-
-/// How many bytes of an answer so far are handed over: an eighth of the window, at four bytes a token, so that the task
-/// itself and the answer to come have their room.
-fn so_far_max(window_tokens: Option<u64>) -> usize {
-    let bytes = window_tokens.unwrap_or(u64::MAX) / 2;
-    usize::try_from(bytes).unwrap_or(usize::MAX).min(SO_FAR_MAX)
 }
 
 /// The text up to so many bytes, cut at a character, with a word about the cut.

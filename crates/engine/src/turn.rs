@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use wheelhouse_context::conversation;
+use wheelhouse_context::receipt::{Layer, Receipt};
 use wheelhouse_core::agent::{Capabilities, Ended, Input, McpServer};
 use wheelhouse_core::caller::{INSTANCE_VARIABLE, MCP_NAME, TOKEN_VARIABLE};
 use wheelhouse_core::crew::MessageFilter;
+use wheelhouse_core::day::Day;
 use wheelhouse_core::ids::MessageId;
-use wheelhouse_core::message::{self, EARLIER_MAX, Earlier, MessageView, Party, Trust};
+use wheelhouse_core::message::{self, EARLIER_MAX, Earlier, MessageState, MessageView, Party, Trust};
 use wheelhouse_core::outcome::Outcome;
-use wheelhouse_core::plan::template;
 use wheelhouse_core::spec::{Turn, Work};
 use wheelhouse_core::store::{Claimed, Failure, Reader};
 use wheelhouse_core::supervise::Watch;
@@ -18,81 +20,97 @@ use crate::prepare::{World, bounded};
 use crate::supervise;
 use crate::verify::EXEC;
 
-/// How the account of earlier turns begins.
-const RECALLED: &str = "Your session does not go on from turn to turn. This was said before, the last at the end:";
-/// How long that account may be, in bytes.
-const RECALL_MAX: usize = 16_000;
-/// How long one message or answer in it may be, in bytes.
-const RECALL_EACH_MAX: usize = 4_000;
-/// How many messages of the whole crew are looked back through for it.
-const RECALL_WINDOW: u64 = 1_000;
+/// Messages of a mailbox that are read at once.
+const MESSAGES_PAGE: u32 = 500;
 
-/// The words of its message, with the answers of those it comes after.
-pub(crate) async fn input(world: &World, claimed: &Claimed, turn: Turn) -> Result<Input, Box<Ended>> {
+/// The words of its message, with the answers of those it comes after; before them what was said so far, when its session
+/// does not know it.
+pub(crate) async fn input(
+    world: &World,
+    claimed: &Claimed,
+    turn: Turn,
+    receipts: &mut Vec<Receipt>,
+) -> Result<Input, Box<Ended>> {
     if claimed.agent.as_str() == EXEC {
         return command(world, turn).await;
     }
+    let limits = world.settings.context.of(&claimed.agent);
     let agent = world.roster.agent(&claimed.agent);
     let resumes = claimed.session.is_some() && agent.is_some_and(|agent| agent.capabilities().resume);
+    let tells = !resumes && limits.is_on(Layer::Compaction);
+    let words_tokens = limits.conversation_tokens;
     let read = world
         .read(move |reader| {
             let Some(message) = reader.message(turn.message)? else {
                 return Ok(None);
             };
-            let mut earlier = Vec::with_capacity(message.after.len());
-            for id in &message.after {
-                if let Some(before) = reader.message(*id)? {
-                    earlier.push(answer(reader, &before)?);
-                }
-            }
-            let words = message::words(&message, &earlier);
-            let told = if resumes { None } else { recall(reader, turn)? };
-            Ok(Some(match told {
-                Some(told) => format!("{told}\n\n{words}"),
-                None => words,
-            }))
+            let words = heard(reader, &message)?;
+            let before = match tells {
+                true => before(reader, turn, &message)?,
+                false => Vec::new(),
+            };
+            Ok(Some((words, before, message.sent_at)))
         })
         .await?;
-    match read {
-        Some(words) => Ok(Input::Prompt(words)),
-        None => Err(failed(Outcome::Crashed, format!("{} is gone", turn.message))),
-    }
+    let Some((words, before, now)) = read else {
+        return Err(failed(Outcome::Crashed, format!("{} is gone", turn.message)));
+    };
+    let rates = claimed.spec.model.as_deref().and_then(|model| {
+        let price = world.settings.money.prices.find(model, Day::of(claimed.at)).price()?;
+        Some(price.rates)
+    });
+    let subject = turn.instance.to_string();
+    let limits = conversation::Limits { words_tokens, rates };
+    let (mut text, receipt) = conversation::account(&subject, &before, now, &limits);
+    receipts.extend(receipt);
+    text.push_str(&words);
+    Ok(Input::Prompt(text))
 }
 
-/// What was said before, for an agent whose session does not go on: the newest of its turns, as much as fits.
-fn recall(reader: &mut dyn Reader, turn: Turn) -> Result<Option<String>, Failure> {
-    let filter = MessageFilter {
-        to: Some(Party::Instance(turn.instance)),
-        after: MessageId(turn.message.0.saturating_sub(RECALL_WINDOW)),
-        ..MessageFilter::default()
-    };
-    let window = u32::try_from(RECALL_WINDOW).unwrap_or(u32::MAX);
-    let messages = reader.messages(filter, window)?;
-    let over = messages
-        .iter()
-        .filter(|message| message.id < turn.message && message.state.is_over());
-    let (mut told, mut room) = (Vec::new(), RECALL_MAX);
-    for message in over.rev() {
-        let Some(answer) = answer_text(reader, message)? else {
-            continue;
-        };
-        let from = message.from.to_string();
-        let said = format!(
-            "{}\n{}",
-            template::untrusted(&from, "message", &bounded(&message.text, RECALL_EACH_MAX)),
-            template::untrusted("you", "answer", &bounded(&answer, RECALL_EACH_MAX)),
-        );
-        if said.len() > room {
-            break;
+/// What a turn is told: its message, and the answers of those it comes after.
+fn heard(reader: &mut dyn Reader, message: &MessageView) -> Result<String, Failure> {
+    let mut earlier = Vec::with_capacity(message.after.len());
+    for id in &message.after {
+        if let Some(before) = reader.message(*id)? {
+            earlier.push(answer(reader, &before)?);
         }
-        room -= said.len();
-        told.push(said);
     }
-    if told.is_empty() {
-        return Ok(None);
+    Ok(message::words(message, &earlier))
+}
+
+/// The turns of the instance that are over and came before this message.
+fn before(reader: &mut dyn Reader, turn: Turn, message: &MessageView) -> Result<Vec<conversation::Turn>, Failure> {
+    let mut turns = Vec::new();
+    let mut after = MessageId(0);
+    loop {
+        let filter = MessageFilter {
+            with: None,
+            to: Some(Party::Instance(turn.instance)),
+            unread: false,
+            after,
+        };
+        let page = reader.messages(filter, MESSAGES_PAGE)?;
+        let Some(last) = page.last() else { return Ok(turns) };
+        after = last.id;
+        for earlier in page {
+            if earlier.id >= message.id {
+                return Ok(turns);
+            }
+            let MessageState::Done { task, .. } = earlier.state else {
+                continue;
+            };
+            let Some(answer) = answer_text(reader, &earlier)? else {
+                continue;
+            };
+            turns.push(conversation::Turn {
+                asked: heard(reader, &earlier)?,
+                answer,
+                handle: format!("`wheelhouse output {}`", earlier.id),
+                trail: reader.result(task)?.map(|result| result.trail).unwrap_or_default(),
+                at: earlier.sent_at,
+            });
+        }
     }
-    told.reverse();
-    Ok(Some(format!("{RECALLED}\n{}", told.join("\n"))))
 }
 
 /// An instance that is a shell: what a person sends it is its command. Nobody else's words are, or an agent that must

@@ -3,6 +3,8 @@
 //! They are apart from core's types so that the file format does not change when those do. Each conversion takes its
 //! type apart field by field: a new field does not build until it has a place here.
 
+mod trail;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
@@ -248,6 +250,8 @@ struct ResultShape<'a> {
     link: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     confidence: Option<u8>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    trail: trail::TrailShape<'a>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -493,6 +497,7 @@ pub(crate) fn result_text(result: &TaskResult) -> Answer<Option<String>> {
         model,
         link,
         confidence,
+        trail,
     } = result;
     text(&ResultShape {
         summary: Cow::from(summary),
@@ -505,6 +510,7 @@ pub(crate) fn result_text(result: &TaskResult) -> Answer<Option<String>> {
         model: model.as_ref().map(Cow::from),
         link: *link,
         confidence: *confidence,
+        trail: trail::shape(trail),
     })
     .map(Some)
 }
@@ -524,6 +530,7 @@ pub(crate) fn result(body: Option<&str>) -> Answer<TaskResult> {
         model,
         link,
         confidence,
+        trail: trail_of,
     } = parse("a result", body)?;
     Ok(TaskResult {
         summary: summary.into_owned(),
@@ -536,6 +543,7 @@ pub(crate) fn result(body: Option<&str>) -> Answer<TaskResult> {
         model: model.map(Cow::into_owned),
         link,
         confidence,
+        trail: trail::live(trail_of),
     })
 }
 
@@ -614,6 +622,8 @@ fn parse<'a, T: Deserialize<'a>>(what: &str, body: &'a str) -> Answer<T> {
 
 #[cfg(test)]
 mod tests {
+    use wheelhouse_core::trail::Trail;
+
     use super::*;
 
     fn plain() -> TaskSpec {
@@ -741,6 +751,11 @@ mod tests {
             model: Some("m".to_owned()),
             link: 2,
             confidence: Some(55),
+            trail: Trail {
+                read: vec!["src/b.rs".to_owned()],
+                calls: 1,
+                ..Trail::default()
+            },
         };
         let body = result_text(&before).unwrap();
         assert_eq!(result(body.as_deref()).unwrap(), before);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use wheelhouse_context::receipt::Layer;
-use wheelhouse_context::settings::{Limits, Settings};
+use wheelhouse_context::settings::{EarlyStop, Limits, Settings};
 use wheelhouse_context::slice::{Breadth, Reader};
 use wheelhouse_core::ids::AgentName;
 
@@ -53,7 +53,13 @@ fn apply(limits: &mut Limits, of: &str, key: &str, (value, origin): (&Value, &Or
         ("summary_tokens", Value::Count(tokens)) => limits.summary_tokens = *tokens,
         ("prompt_tokens", Value::Count(tokens)) => limits.prompt_tokens = *tokens,
         ("memory_tokens", Value::Count(tokens)) => limits.memory_tokens = *tokens,
+        ("conversation_tokens", Value::Count(tokens)) => limits.conversation_tokens = *tokens,
         ("memory", Value::Names(names)) => limits.memory.clone_from(names),
+        ("early_stop", Value::Text(word)) => {
+            let known = EarlyStop::NAMES.iter().find(|(name, _)| name == word);
+            limits.early_stop = known.map_or_else(EarlyStop::default, |(_, stop)| *stop);
+        }
+        ("repeats", Value::Count(times)) => limits.repeats = u32::try_from(*times).unwrap_or(u32::MAX),
         ("skills", Value::Names(paths)) => limits.skills.clone_from(paths),
         ("instructions", Value::Names(names)) => limits.instructions.clone_from(names),
         ("reads", Value::Names(words)) => {

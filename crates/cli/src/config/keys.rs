@@ -266,6 +266,28 @@ pub(crate) const KEYS: &[Key] = &[
         about: "How much the notes may take that a prompt is given; see docs/memory.md.",
     },
     Key {
+        pattern: "context.conversation_tokens",
+        kind: Kind::Count {
+            min: 500,
+            max: 10_000_000,
+        },
+        default: Some("16000"),
+        about: "How much of a conversation an agent is told word for word that does not remember it; older turns become a summary.",
+    },
+    Key {
+        pattern: "context.early_stop",
+        kind: Kind::Word(&["off", "nudge", "stop"]),
+        default: Some("\"stop\""),
+        about: "What is done about an agent whose tool calls go round in circles: nothing, a word to it, or a word and then the \
+                end of its try as `stalled`.",
+    },
+    Key {
+        pattern: "context.repeats",
+        kind: Kind::Count { min: 2, max: 1_000 },
+        default: Some("5"),
+        about: "How often the same tool call in a row, or the same round of calls, is a circle when no file changes in between.",
+    },
+    Key {
         pattern: "budget.day",
         kind: Kind::Usd,
         default: None,
@@ -466,6 +488,27 @@ pub(crate) const KEYS: &[Key] = &[
         kind: Kind::Names,
         default: None,
         about: "The namespaces whose notes this agent is given, beside `agent/NAME`; `project` when absent.",
+    },
+    Key {
+        pattern: "agents.*.context.conversation_tokens",
+        kind: Kind::Count {
+            min: 500,
+            max: 10_000_000,
+        },
+        default: None,
+        about: "The same as `context.conversation_tokens`, for this agent.",
+    },
+    Key {
+        pattern: "agents.*.context.early_stop",
+        kind: Kind::Word(&["off", "nudge", "stop"]),
+        default: None,
+        about: "The same as `context.early_stop`, for this agent.",
+    },
+    Key {
+        pattern: "agents.*.context.repeats",
+        kind: Kind::Count { min: 2, max: 1_000 },
+        default: None,
+        about: "The same as `context.repeats`, for this agent.",
     },
     Key {
         pattern: "agents.*.context.reads",

@@ -17,7 +17,11 @@ fn repository() -> Stage {
     let agent = wheelhouse_testkit::script::acp_agent();
     stage.write(
         "wheelhouse.toml",
-        format!("[agents.liar]\nbackend = \"acp\"\ncommand = \"{}\"\n", agent.display()),
+        // This agent does what stands in its prompt and remembers nothing, so each round is told the whole task.
+        format!(
+            "[agents.liar]\nbackend = \"acp\"\ncommand = \"{}\"\ncontext.off = [\"delta\"]\n",
+            agent.display()
+        ),
     );
     stage
 }

@@ -5,9 +5,11 @@
 mod budget;
 mod chains;
 mod compare;
+mod circles;
 mod compat;
 mod compatible;
 mod config;
+mod conversation;
 mod crew_money;
 mod documents;
 mod double;

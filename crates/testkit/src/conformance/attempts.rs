@@ -6,6 +6,7 @@ use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::store::{
     ArtifactRef, AttemptStart, Check, Claimed, Command, Next, ProcessMark, Settlement, TaskResult,
 };
+use wheelhouse_core::trail::{Ran, Trail};
 use wheelhouse_core::usage::{Cost, Usage, UsageSource};
 
 use super::build::{self, task};
@@ -339,6 +340,18 @@ pub(super) fn artifacts_and_results_are_stored_with_the_end(t: &mut Trial) {
         model: Some("m-1".to_owned()),
         link: 3,
         confidence: Some(0),
+        trail: Trail {
+            read: vec!["src/b.rs".to_owned()],
+            changed: vec!["src/a.rs".to_owned()],
+            commands: vec![Ran {
+                command: "cargo test".to_owned(),
+                failed: true,
+                times: 2,
+                said: "exit 101".to_owned(),
+            }],
+            dropped: 3,
+            calls: 9,
+        },
     };
     let first = t.claim_one("a");
     let next = Next::TryAt {

@@ -20,6 +20,7 @@ use wheelhouse_core::store::{
 };
 use wheelhouse_core::task::{Held, TaskState};
 use wheelhouse_core::time::Millis;
+use wheelhouse_core::trail::Trail;
 use wheelhouse_core::usage::{Cost, Usage, UsageSource};
 
 use super::failure::Failure;
@@ -360,6 +361,7 @@ pub struct TaskResultDoc {
     exit_code: Option<i32>,
     checks: Vec<Value>,
     rehearsed: bool,
+    trail: Value,
 }
 
 impl From<&TaskResult> for TaskResultDoc {
@@ -376,6 +378,7 @@ impl From<&TaskResult> for TaskResultDoc {
             model: _,
             link: _,
             confidence: _,
+            trail,
         } = result;
         TaskResultDoc {
             summary: summary.clone(),
@@ -385,8 +388,21 @@ impl From<&TaskResult> for TaskResultDoc {
             exit_code: *exit_code,
             checks: checks.iter().map(check_doc).collect(),
             rehearsed: *rehearsed,
+            trail: trail_doc(trail),
         }
     }
+}
+
+/// What the tries did, by their tool calls.
+fn trail_doc(trail: &Trail) -> Value {
+    let Trail {
+        read,
+        changed,
+        commands,
+        dropped,
+        calls,
+    } = trail;
+    json!({ "read": read, "changed": changed, "commands": commands, "dropped": dropped, "calls": calls })
 }
 
 fn artifact_doc(artifact: &ArtifactRef) -> Value {

@@ -1,0 +1,157 @@
+//! What the next try of a task is told about those before it. An agent that goes on in its session is told what changed
+//! since it last spoke, and nothing that it knows; whoever begins anew is told what was done, from facts.
+
+use wheelhouse_context::count;
+use wheelhouse_context::receipt::{Layer, Receipt};
+use wheelhouse_context::settings::Limits;
+use wheelhouse_core::agent::Ended;
+use wheelhouse_core::outcome::Outcome;
+use wheelhouse_core::plan::template;
+use wheelhouse_core::store::{Answered, Claimed, TaskResult};
+use wheelhouse_core::trail::Trail;
+
+use crate::prepare::{World, bounded};
+
+/// The longest account of the tries before, in bytes.
+pub const HANDOVER_MAX: usize = 4_000;
+/// The longest account of what they did, in bytes.
+const TRAIL_MAX: usize = 2_000;
+/// How many bytes of the answer so far whoever takes over is told at the most.
+pub const SO_FAR_MAX: usize = 24_000;
+
+/// What is known of the tries before.
+pub(crate) struct Earlier {
+    outcome: Outcome,
+    result: Option<TaskResult>,
+    /// The best answer so far, for somebody who takes over, as much of it as fits beside the rest.
+    so_far: Option<String>,
+    /// The last try was by the same agent, in the session that goes on, and it had its say.
+    knows: bool,
+}
+
+/// The tries before this one; none when it is the first.
+pub(crate) async fn earlier(world: &World, claimed: &Claimed) -> Result<Option<Earlier>, Box<Ended>> {
+    if claimed.attempt <= 1 {
+        return Ok(None);
+    }
+    let task = claimed.lease.task;
+    let takes_over = claimed.link > 0 && claimed.on_agent == 1;
+    let (attempts, result, so_far) = world
+        .read(move |reader| {
+            let last = reader.results(task)?.pop();
+            let answered = reader.answered(task)?.filter(|_| takes_over);
+            let output = answered.as_ref().and_then(|answered| answered.result.artifacts.first());
+            let so_far = match output {
+                Some(output) => reader.artifact(&output.hash)?,
+                None => None,
+            };
+            Ok((reader.attempts(task)?, last.map(|Answered { result, .. }| result), so_far))
+        })
+        .await?;
+    let Some((last, outcome)) = attempts
+        .iter()
+        .rev()
+        .find_map(|attempt| Some((attempt, attempt.outcome.clone()?)))
+    else {
+        return Ok(None);
+    };
+    let told = result.as_ref().map_or("", |result| &result.summary);
+    let window = claimed.spec.link(claimed.link).and_then(|link| link.window_tokens);
+    let so_far = so_far
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        .filter(|text| !text.trim().is_empty() && !told.contains(text.trim()))
+        .map(|text| bounded(&text, so_far_max(window)));
+    // Only of an outcome that follows its answer it is sure that the session has the whole task.
+    let answered = matches!(
+        outcome,
+        Outcome::GateFailed | Outcome::Malformed | Outcome::LowConfidence | Outcome::Conflict
+    );
+    let goes_on = claimed.session.is_some() && claimed.session == last.session && last.agent == claimed.agent;
+    Ok(Some(Earlier {
+        outcome,
+        result,
+        so_far,
+        knows: goes_on && answered,
+    }))
+}
+
+impl Earlier {
+    /// What the tries before did.
+    pub(crate) fn trail(&self) -> Option<&Trail> {
+        self.result.as_ref().map(|result| &result.trail)
+    }
+
+    /// The prompt with the account of the tries before; for one who knows the task, the account in place of it.
+    /// `keep` puts the prompt into a file, for a session that no longer has its beginning, and says where.
+    pub(crate) fn tell(
+        &self,
+        key: &str,
+        mut prompt: String,
+        limits: &Limits,
+        keep: impl FnOnce(&str) -> Option<String>,
+        receipts: &mut Vec<Receipt>,
+    ) -> String {
+        let mut told = String::new();
+        for check in self
+            .result
+            .iter()
+            .flat_map(|result| &result.checks)
+            .filter(|check| !check.passed())
+        {
+            let ended = check
+                .exit_code
+                .map_or("stopped".to_owned(), |code| format!("exit {code}"));
+            told.push_str(&format!(
+                "\nThe check `{}` failed ({ended}):\n{}",
+                check.command, check.tail
+            ));
+        }
+        // A session may have been shortened by its vendor: without a way back to the task it is told the whole again.
+        let by_delta = self.knows && limits.opens_files && limits.is_on(Layer::Delta);
+        if let Some(place) = by_delta.then(|| keep(&prompt)).flatten() {
+            let told = bounded(&told, HANDOVER_MAX);
+            let told = format!(
+                "Your last turn on this task ended as {}.{told}\n\nThe task has not changed: go on from where you are. Should \
+                 you no longer have it, it is in the file {place}",
+                self.outcome
+            );
+            let (would, sent) = (count::tokens(&prompt) + count::tokens(&told), count::tokens(&told));
+            receipts.push(Receipt::new(Layer::Delta, key, would, sent).without(
+                "the task",
+                "the session has it; it goes on",
+                would.saturating_sub(sent),
+            ));
+            return told;
+        }
+        let mut account = format!("\n\nAn earlier try of this task ended as {}.{told}", self.outcome);
+        if let Some(result) = &self.result {
+            if limits.is_on(Layer::Trail) && !result.trail.is_empty() {
+                let lines = bounded(&result.trail.lines().join("\n"), TRAIL_MAX);
+                let marked = template::untrusted("earlier-try", "trail", &lines);
+                let text = format!(
+                    "\nWhat was done so far, by its tool calls; files may be as it left them or as before, so look:\n{marked}"
+                );
+                receipts.push(
+                    Receipt::new(Layer::Trail, key, 0, count::tokens(&text))
+                        .noted("what the tries before did, so that it is not found out again"),
+                );
+                account.push_str(&text);
+            }
+            let words = template::untrusted("earlier-try", "summary", &result.summary);
+            account.push_str(&format!("\nIts last words:\n{words}"));
+        }
+        prompt.push_str(&bounded(&account, HANDOVER_MAX));
+        if let Some(text) = &self.so_far {
+            let text = template::untrusted("earlier-try", "result", text);
+            prompt.push_str(&format!("\nThe best answer so far:\n{text}"));
+        }
+        prompt
+    }
+}
+
+/// How many bytes of an answer so far are handed over: an eighth of the window, at four bytes a token, so that the task
+/// itself and the answer to come have their room.
+fn so_far_max(window_tokens: Option<u64>) -> usize {
+    let bytes = window_tokens.unwrap_or(u64::MAX) / 2;
+    usize::try_from(bytes).unwrap_or(usize::MAX).min(SO_FAR_MAX)
+}
