@@ -45,7 +45,11 @@ pub(crate) async fn earlier(world: &World, claimed: &Claimed) -> Result<Option<E
                 Some(output) => reader.artifact(&output.hash)?,
                 None => None,
             };
-            Ok((reader.attempts(task)?, last.map(|Answered { result, .. }| result), so_far))
+            Ok((
+                reader.attempts(task)?,
+                last.map(|Answered { result, .. }| result),
+                so_far,
+            ))
         })
         .await?;
     let Some((last, outcome)) = attempts

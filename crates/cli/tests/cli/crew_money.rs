@@ -115,24 +115,3 @@ fn what_all_instances_may_cost_is_the_policys() {
     });
     house.ok(&["fsck"]);
 }
-
-#[test]
-fn an_agent_that_keeps_no_session_is_told_what_was_said_before() {
-    let fake = ModelApi::start(Script::default()).unwrap();
-    let house = house(&fake);
-    house.ok(&[
-        "spawn",
-        "a",
-        "My name is Ada. [[say:Noted, Ada.]]",
-        "--agent",
-        "sonnet",
-        "--wait",
-    ]);
-    house.ok(&["send", "a", "What is my name? [[say:It is Ada.]]", "--wait"]);
-    let asked: Vec<String> = fake.turns().iter().map(|turn| turn.prompt.clone()).collect();
-    assert!(!asked[0].contains("was said before"), "{asked:?}");
-    assert!(
-        asked[1].contains("This was said before") && asked[1].contains("Noted, Ada."),
-        "{asked:?}"
-    );
-}

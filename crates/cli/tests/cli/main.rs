@@ -4,8 +4,8 @@
 
 mod budget;
 mod chains;
-mod compare;
 mod circles;
+mod compare;
 mod compat;
 mod compatible;
 mod config;
