@@ -184,9 +184,7 @@ async fn attempt_inner(
     if let Some(sample) = counting::sample(agent.capabilities(), &assignment, &ended, spending).await {
         line.report(SAMPLE_KIND, sample.line()).await;
     }
-    ended.result.link = claimed.link;
-    ended.result.model = line.meter.model_used();
-    trail(world, claimed, &line.steps, &mut ended).await;
+    origin(world, claimed, &line, &mut ended).await;
     fault::pass(fault, "before-settle");
     if let (Some(shown), Some(tree)) = (&shown, &tree)
         && ended.outcome.is_success()
@@ -212,11 +210,13 @@ async fn attempt_inner(
     Ok((Box::new(ended), new_tasks))
 }
 
-/// What its tries did, this one included, stays with the result.
-async fn trail(world: &World, claimed: &Claimed, steps: &Steps, ended: &mut Ended) {
+/// Who gave the result stays with it, and what the tries of its task did, this one included.
+async fn origin(world: &World, claimed: &Claimed, line: &Line, ended: &mut Ended) {
+    ended.result.link = claimed.link;
+    ended.result.model = line.meter.model_used();
     let before = earlier::earlier(world, claimed).await.ok().flatten();
     let before = before.and_then(|earlier| earlier.trail().cloned()).unwrap_or_default();
-    ended.result.trail = before.then(steps.trail());
+    ended.result.trail = before.then(line.steps.trail());
 }
 
 /// Everything between the agent's word and ours: what it changed, the tasks it planned, the checks, the merge.
