@@ -249,12 +249,12 @@ fn lines(app: &App, note: &Note, how: &str) -> String {
         more => format!(", said {more} times"),
     };
     let about = format!(
-        "  {} in {}, by {}{times}{end}{how}",
+        "{} in {}, by {}{times}{end}{how}",
         note.trust.name(),
         note.namespace,
         note.by
     );
-    let head = format!("{}{}", paint.strong(&note.id), paint.dim(&one_line(&about)));
+    let head = format!("{}  {}", paint.strong(&note.id), paint.dim(&one_line(&about)));
     let mut text = format!("{head}\n");
     for line in wrap(&one_line(&note.text), surface.width.saturating_sub(2)) {
         text.push_str(&format!("  {line}\n"));
