@@ -53,7 +53,10 @@ fn people_add_find_and_forget() {
         "{empty:#?}"
     );
     let text = house.ok(&["memory", "list"]).out;
-    assert!(text.contains("  person in project, by a person, said 2 times"), "{text}");
+    assert!(
+        text.contains("  person in project, by a person, said 2 times"),
+        "{text}"
+    );
     for note in notes(&house, &["memory", "list"]) {
         house.ok(&["memory", "forget", note["id"].as_str().unwrap()]);
     }

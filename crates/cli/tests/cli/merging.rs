@@ -183,8 +183,9 @@ fn twenty_tasks_merge_in_few_checks_and_a_culprit_is_found() {
             7 => "test $(ls | grep -c made-) = 1",
             _ => "echo x >> ../../../checks",
         };
+        let go = if n == 7 { "go-7" } else { "go" };
         plan.push_str(&format!(
-            "  - {{id: t{n}, exec: 'echo {n} > made-{n}; while [ ! -e ../../../go ]; do sleep 0.05; done', verify: ['{verify}']}}\n"
+            "  - {{id: t{n}, exec: 'echo {n} > made-{n}; while [ ! -e ../../../{go} ]; do sleep 0.05; done', verify: ['{verify}']}}\n"
         ));
     }
     house.write("plan.yaml", &plan);
@@ -194,6 +195,13 @@ fn twenty_tasks_merge_in_few_checks_and_a_culprit_is_found() {
         (0..20).all(|n| trees.join(format!("r1-t{n}/made-{n}")).exists())
     });
     house.write("go", "");
+    // Were the culprit the first to merge, it would be alone, and right.
+    until("the first has merged", || {
+        house.json(&["status", "r1"])["tasks"]
+            .as_array()
+            .is_some_and(|tasks| tasks.iter().any(|task| task["state"] == "done"))
+    });
+    house.write("go-7", "");
     let done = running.done();
     assert_eq!(done.code, Some(1), "{done:?}");
     let document = house.json(&["status", "r1"]);
