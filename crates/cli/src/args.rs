@@ -329,6 +329,14 @@ pub(crate) enum Plan {
         #[arg(long)]
         dot: bool,
     },
+    /// Say what a plan is expected to cost before it starts, and whether budgets and allowances suffice
+    Cost {
+        /// The plan; `-` reads stdin
+        plan: PathBuf,
+        /// Set a variable of the plan (repeatable)
+        #[arg(long = "var", value_name = "KEY=VALUE")]
+        vars: Vec<String>,
+    },
     /// Print the JSON Schema of plans
     Schema,
 }
@@ -627,12 +635,12 @@ pub(crate) struct Prices {
     #[arg(long, conflicts_with = "on")]
     pub(crate) all: bool,
     #[command(subcommand)]
-    pub(crate) update: Option<PricesUpdate>,
+    pub(crate) action: Option<PricesAction>,
 }
 
 /// `prices …`
 #[derive(Subcommand, Debug)]
-pub(crate) enum PricesUpdate {
+pub(crate) enum PricesAction {
     /// Read a public table (LiteLLM, genai-prices, models.dev, or our own form); what it says is true from a day on
     Update {
         /// The JSON file; `-` reads stdin
@@ -640,6 +648,12 @@ pub(crate) enum PricesUpdate {
         /// True from this day on; today when absent
         #[arg(long, value_name = "DAY")]
         from: Option<String>,
+    },
+    /// Price a month of the ledger anew, each entry by the table of its own day, beside what was booked
+    Reprice {
+        /// This month, such as `2026-11`; the present one when absent
+        #[arg(long, value_name = "MONTH")]
+        month: Option<String>,
     },
 }
 

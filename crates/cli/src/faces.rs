@@ -23,7 +23,7 @@ use wheelhouse_server::token::{self, Secret};
 
 use crate::app::App;
 use crate::args;
-use crate::command::{add, ask, crew, prices, report, route, tree};
+use crate::command::{add, ask, crew, plan_cost, prices, report, reprice, route, tree};
 use crate::config::Settings;
 use crate::exit;
 use crate::failure::{Failure, with_sources};
@@ -280,6 +280,15 @@ impl Plans for Reader {
 
     fn prices(&self, model: Option<&str>) -> Result<Value, Failure> {
         prices::asked(&self.app, model)
+    }
+
+    fn reprice(&self, month: Option<&str>) -> Result<Value, Failure> {
+        reprice::asked(&self.app, month)
+    }
+
+    fn cost(&self, text: &PlanText) -> Result<Value, Failure> {
+        let forecast = plan_cost::forecast(&self.app, &self.settings, &self.plan(text)?)?;
+        Ok(serde_json::json!(forecast))
     }
 
     fn report(&self, wish: &ReportWish) -> Result<Value, Failure> {

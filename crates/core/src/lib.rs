@@ -20,6 +20,7 @@ pub mod crew;
 pub mod day;
 pub mod disposition;
 pub mod event;
+pub mod forecast;
 pub mod ids;
 pub mod instance;
 pub mod ledger;

@@ -150,6 +150,10 @@ pub trait Plans: Send + Sync {
     fn route(&self, wanted: &RouteWish) -> Result<Value, Failure>;
     /// What models cost, those whose name contains this: the document of `wheelhouse prices`.
     fn prices(&self, model: Option<&str>) -> Result<Value, Failure>;
+    /// A month of the ledger priced anew: the document of `wheelhouse prices reprice`.
+    fn reprice(&self, month: Option<&str>) -> Result<Value, Failure>;
+    /// What a plan is expected to cost: the document of `wheelhouse plan cost`.
+    fn cost(&self, text: &PlanText) -> Result<Value, Failure>;
     /// What days or a run cost and what came of it: the document of `wheelhouse report`.
     fn report(&self, wish: &ReportWish) -> Result<Value, Failure>;
     /// Does something to the tree of an isolated task, or looks at it: the document of the command of that name.

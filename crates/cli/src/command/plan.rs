@@ -1,4 +1,4 @@
-//! `plan check`, `plan show`, `plan schema`: plans looked at without running them.
+//! `plan check`, `plan show`, `plan cost`, `plan schema`: plans looked at without running them.
 
 use std::path::{Path, PathBuf};
 
@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use wheelhouse_core::plan::{self, Advice, Checked};
 use wheelhouse_core::spec::{TaskSpec, Work};
 
+use super::plan_cost;
 use crate::app::App;
 use crate::args;
 use crate::config::Settings;
@@ -19,6 +20,7 @@ pub(crate) fn plan(app: &App, args: &args::Plan) -> Outcome {
     match args {
         args::Plan::Check { plans, vars } => check(app, plans, vars),
         args::Plan::Show { plan, vars, dot } => show(app, plan, vars, *dot),
+        args::Plan::Cost { plan, vars } => cost(app, plan, vars),
         args::Plan::Schema => schema(app),
     }
 }
@@ -213,6 +215,22 @@ fn task_document(task: &TaskSpec) -> Value {
         "workflow": flow.workflow,
         "skip_if": flow.skip_if.iter().map(ToString::to_string).collect::<Vec<_>>(),
     })
+}
+
+fn cost(app: &App, path: &Path, vars: &[String]) -> Outcome {
+    let settings = app.settings(None)?;
+    let text = plans::load(app, path)?;
+    let checked = plans::check(app, &settings, &text, vars, Cast::AsWritten);
+    let checked = plans::accept(app, &text.name, checked)?;
+    let forecast = plan_cost::forecast(app, &settings, &checked)?;
+    if app.terminal.json {
+        app.terminal.print_json(&json!(forecast))?;
+        return Ok(exit::OK);
+    }
+    let out = &app.terminal.out;
+    app.terminal
+        .print(&plan_cost::page(&forecast).text_of(out.width, out.paint))?;
+    Ok(exit::OK)
 }
 
 /// The schema is a page of its own and looks the same for people and programs.

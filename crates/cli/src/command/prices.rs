@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 use wheelhouse_core::day::Day;
 use wheelhouse_core::price::{Match, Price, Rates, Table, import};
 
+use super::reprice;
 use crate::app::App;
-use crate::args::{self, PricesUpdate};
+use crate::args::{self, PricesAction};
 use crate::exit;
 use crate::failure::{Failure, Outcome};
 use crate::place::write_private;
@@ -21,8 +22,10 @@ const FILE_MAX: u64 = 64 << 20;
 
 /// Shows or reads prices.
 pub(crate) fn prices(app: &App, args: &args::Prices) -> Outcome {
-    if let Some(PricesUpdate::Update { file, from }) = &args.update {
-        return update(app, file, from.as_deref());
+    match &args.action {
+        Some(PricesAction::Update { file, from }) => return update(app, file, from.as_deref()),
+        Some(PricesAction::Reprice { month }) => return reprice::reprice(app, month.as_deref()),
+        None => {}
     }
     let table = pricelist::table(&app.place)?;
     let day = args.on.as_deref().map_or_else(|| Ok(today()), pricelist::day)?;

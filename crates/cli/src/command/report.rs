@@ -93,10 +93,7 @@ fn print(app: &App, args: &Args, rows: Rows) -> Outcome {
 /// The days that are asked for: those since and until, a month, or this month.
 fn period(args: &ReportWish, today: Day) -> Result<Period, Failure> {
     if let Some(month) = &args.month {
-        let first: Day = format!("{month}-01")
-            .parse()
-            .map_err(|_| Failure::usage(format!("`{month}` is not a month; write it as `2026-11`")))?;
-        return Ok(month_of(first));
+        return month_named(month);
     }
     if args.since.is_none() && args.until.is_none() {
         return Ok(month_of(today));
@@ -114,7 +111,16 @@ fn period(args: &ReportWish, today: Day) -> Result<Period, Failure> {
     Ok(Period { first, last })
 }
 
-fn month_of(day: Day) -> Period {
+/// A month as people write it.
+pub(crate) fn month_named(month: &str) -> Result<Period, Failure> {
+    let first: Day = format!("{month}-01")
+        .parse()
+        .map_err(|_| Failure::usage(format!("`{month}` is not a month; write it as `2026-11`")))?;
+    Ok(month_of(first))
+}
+
+/// The month that a day lies in.
+pub(crate) fn month_of(day: Day) -> Period {
     let (first, next) = day.month();
     Period {
         first,

@@ -1,6 +1,18 @@
 //! Prices from outside.
 
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
+
+use wheelhouse_core::budget::Terms;
+use wheelhouse_core::day::Day;
+use wheelhouse_core::ids::{AgentName, OwnerId};
+use wheelhouse_core::ledger::{Line, Spending};
+use wheelhouse_core::outcome::Outcome;
+use wheelhouse_core::plan::{self, Context, Defaults, Source};
+use wheelhouse_core::store::{ClaimRequest, Command, Next, Reply, Settlement, Store, TaskResult};
+use wheelhouse_core::usage::{Cost, Usage, UsageSource};
+use wheelhouse_store::{ManualClock, SqliteStore};
 
 use crate::House;
 
@@ -91,4 +103,140 @@ fn a_whole_public_table_can_be_read() {
     assert_eq!(read["rows"].as_u64(), Some(rows.len() as u64));
     let shown = house.json(&["prices", "claude-opus-4-6"]);
     assert_eq!(shown["prices"][0]["rates"]["output"].as_u64(), Some(25_000_000_000));
+}
+
+/// A million tokens read from the cache of Sonnet 5.5 on each of these days, booked at what it cost before its price
+/// fell on the seventh; the store's own clock shows those days.
+fn october(house: &House) {
+    let mut days =
+        ["2026-10-06", "2026-10-07", "2026-10-31", "2026-11-01"].map(|day| day.parse::<Day>().unwrap().start());
+    let clock = Arc::new(ManualClock::new(days[0]));
+    std::fs::create_dir_all(house.project().join(".wheelhouse")).unwrap();
+    let mut store = SqliteStore::open(&house.project().join(".wheelhouse/wheelhouse.db"), clock.clone()).unwrap();
+    let mut apply = |command: Command| store.commit(&[command]).unwrap().remove(0).unwrap();
+    for at in &mut days {
+        clock.set_wall(*at);
+        apply(submission());
+        let claim = ClaimRequest {
+            owner: OwnerId("e1".to_owned()),
+            limit: 1,
+            lease_ms: 60_000,
+            borrowed: 0,
+            caps: Vec::new(),
+            terms: Arc::new(Terms::default()),
+        };
+        let Reply::Claimed { tasks, .. } = apply(Command::Claim(claim)) else {
+            panic!("nothing was claimed")
+        };
+        let line = Line {
+            model: Some("claude-sonnet-5-5".to_owned()),
+            usage: Usage {
+                cache_read: 1_000_000,
+                source: UsageSource::Reported,
+                ..Usage::default()
+            },
+            cost: Cost::Priced(200_000_000),
+            ..Line::default()
+        };
+        let settlement = Settlement {
+            outcome: Outcome::Succeeded,
+            next: Next::Done { continues: false },
+            result: TaskResult::default(),
+            usage: line.usage,
+            cost: line.cost,
+            artifacts: Vec::new(),
+            new_tasks: Vec::new(),
+            learned: None,
+            spending: Spending {
+                account: None,
+                kind: "review".to_owned(),
+                lines: vec![line],
+            },
+        };
+        apply(Command::Settle {
+            lease: tasks[0].lease,
+            settlement: Box::new(settlement),
+        });
+    }
+}
+
+fn submission() -> Command {
+    let agents = [AgentName::from("exec")];
+    let context = Context {
+        router: None,
+        agents: &agents,
+        default_agent: &agents[0],
+        vars: &BTreeMap::new(),
+        read_file: &|path| Err(format!("there is no file {path}")),
+        advice: plan::Advice::default(),
+        defaults: Defaults {
+            timeout_ms: 60_000,
+            idle_timeout_ms: 60_000,
+            retry_max: 0,
+        },
+    };
+    let source = Source {
+        name: "p.yaml",
+        text: "name: p\ntasks:\n  - {id: a, exec: \"true\"}\n",
+        format: None,
+    };
+    let checked = plan::read(&source, &context).unwrap();
+    Command::SubmitRun {
+        run: checked.run,
+        tasks: checked.tasks,
+    }
+}
+
+#[test]
+fn a_price_that_changes_in_mid_month_prices_each_entry_by_its_own_day() {
+    let house = House::new().with_env("COLUMNS", "80");
+    october(&house);
+    let ledger = || house.json(&["report", "--month", "2026-10"])["variable"].clone();
+    let booked = ledger();
+    let again = house.json(&["prices", "reprice", "--month", "2026-10"]);
+    let rows = again["rows"].as_array().unwrap();
+    let of_row = |row: &serde_json::Value| {
+        let number = |key: &str| row[key].as_i64().unwrap();
+        (
+            row["first"].as_str().unwrap().to_owned(),
+            number("entries"),
+            number("booked_nano"),
+            number("again_nano"),
+            number("difference_nano"),
+        )
+    };
+    assert_eq!(rows.len(), 2, "{again:#}");
+    assert_eq!(
+        of_row(&rows[0]),
+        ("2026-10-06".to_owned(), 1, 200_000_000, 200_000_000, 0),
+        "{again:#}"
+    );
+    assert_eq!(
+        of_row(&rows[1]),
+        ("2026-10-07".to_owned(), 2, 400_000_000, 200_000_000, -200_000_000),
+        "{again:#}"
+    );
+    assert_eq!(rows[1]["price_from"], "2026-10-07", "{again:#}");
+    assert_eq!(again["total"]["difference_nano"], -200_000_000, "{again:#}");
+    // A newer table that is true from a day of the past on: only entries of that day and later are priced by it.
+    let file = house.write(
+        "newer.json",
+        r#"{"claude-sonnet-5-5": {"litellm_provider": "anthropic", "input_cost_per_token": 2e-06,
+            "output_cost_per_token": 1e-05, "cache_read_input_token_cost": 1e-06}}"#,
+    );
+    house.ok(&["prices", "update", &file.display().to_string(), "--from", "2026-10-30"]);
+    let anew = house.json(&["prices", "reprice", "--month", "2026-10"]);
+    let sums: Vec<i64> = anew["rows"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row["again_nano"].as_i64().unwrap())
+        .collect();
+    assert_eq!(sums, [200_000_000, 100_000_000, 1_000_000_000], "{anew:#}");
+    let said = house.ok(&["prices", "reprice", "--month", "2026-10"]).out;
+    insta::assert_snapshot!("reprice", said);
+    assert!(said.lines().all(|line| line.chars().count() <= 80), "{said}");
+    assert_eq!(ledger(), booked, "entries keep what was booked");
+    house.ok(&["fsck"]);
+    assert_eq!(house.run(&["prices", "reprice", "--month", "October"]).code, Some(2));
 }

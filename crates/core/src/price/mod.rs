@@ -5,6 +5,7 @@
 //! [`Table::shipped`] is the table that comes with the program; [`import`] reads the public JSON tables on top of it.
 //! Nothing here knows what was used: usage comes in as [`Usage`], by whom it is billed as [`Billing`].
 
+pub mod again;
 pub mod import;
 mod table;
 

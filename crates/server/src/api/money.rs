@@ -32,6 +32,9 @@ pub(super) fn routes() -> Vec<Route> {
     let budgets = Answer::Document(&[("budgets", Shape::Any), ("allowances", Shape::Any)]);
     let done = Answer::Document(&[("done", Shape::Plain("string"))]);
     let prices = Answer::Document(&[("as_of", Shape::Any), ("unit", Shape::Any), ("prices", Shape::Any)]);
+    let anew = Answer::Document(&[("period", Shape::Any), ("rows", Shape::Any), ("total", Shape::Any)]);
+    let anew_what =
+        "A month of the ledger priced anew by the table, each entry by its own day, beside what was booked.";
     let account = Answer::Document(&[
         ("run", Shape::Plain("string")),
         ("layers", Shape::Any),
@@ -57,6 +60,13 @@ pub(super) fn routes() -> Vec<Route> {
         read("/prices", "listPrices", "What models cost today.", prices, get(list))
             .query(&[("model", "string", "Only models whose name contains this.")])
             .like(&["prices"]),
+        read("/prices/reprice", "repriceMonth", anew_what, anew, get(reprice))
+            .query(&[(
+                "month",
+                "string",
+                "This month, such as `2026-11`; the present one when absent.",
+            )])
+            .like(&["prices reprice"]),
         read(
             "/report",
             "getReport",
@@ -104,6 +114,18 @@ async fn list(State(faces): State<Faces>, Asked(asked): Asked<Model>) -> Documen
     let plans = std::sync::Arc::clone(&faces.plans);
     let prices = faces.desk.read(move |_| plans.prices(asked.model.as_deref()));
     Ok(Json(prices.await?))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Month {
+    month: Option<String>,
+}
+
+async fn reprice(State(faces): State<Faces>, Asked(asked): Asked<Month>) -> Documented {
+    let plans = std::sync::Arc::clone(&faces.plans);
+    let anew = faces.desk.read(move |_| plans.reprice(asked.month.as_deref()));
+    Ok(Json(anew.await?))
 }
 
 async fn report(State(faces): State<Faces>, Asked(wish): Asked<ReportWish>) -> Documented {

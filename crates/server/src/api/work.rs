@@ -100,11 +100,21 @@ const CHECKED: Answer = Answer::Document(&[
     ("problems", Shape::Any),
 ]);
 
+const COST: Answer = Answer::Document(&[
+    ("name", Shape::Plain("string")),
+    ("tasks", Shape::Any),
+    ("total", Shape::Any),
+    ("budgets", Shape::Any),
+    ("accounts", Shape::Any),
+    ("verdict", Shape::Plain("string")),
+]);
+
 pub(super) fn routes() -> Vec<Route> {
     let (read, change) = (Route::get, Route::post);
     let what = "What runs, what waits and on what: the bounded screen over everything.";
     let run = "Run a plan. Repeat it under the same `Idempotency-Key` and it is run once.";
     let check_what = "Say every problem of a plan, with line and column; nothing is started.";
+    let cost_what = "What a plan is expected to cost, and whether budgets and allowances suffice; nothing is started.";
     let whole = "One run with all its tasks, their results and its open questions.";
     let enqueue = "Add a task to the standing queue. Repeat it under the same `Idempotency-Key` and it is added once.";
     let runs = Answer::Document(&[("runs", Shape::Many("Run"))]);
@@ -126,6 +136,12 @@ pub(super) fn routes() -> Vec<Route> {
             ..change("/plans/check", "checkPlan", check_what, CHECKED, post(check))
                 .takes::<PlanWish>()
                 .like(&["plan check"])
+        },
+        Route {
+            scope: Scope::Read,
+            ..change("/plans/cost", "costPlan", cost_what, COST, post(cost))
+                .takes::<PlanWish>()
+                .like(&["plan cost"])
         },
         read("/runs/{run}", "getRun", whole, WHOLE_RUN, get(one)),
         change(
@@ -238,6 +254,12 @@ async fn check(State(faces): State<Faces>, wish: Wish<PlanWish>) -> Documented {
         )),
         Err(failure) => Err(failure.into()),
     }
+}
+
+async fn cost(State(faces): State<Faces>, wish: Wish<PlanWish>) -> Documented {
+    let plans = std::sync::Arc::clone(&faces.plans);
+    let text = wish.wish.text();
+    Ok(Json(faces.desk.read(move |_| plans.cost(&text)).await?))
 }
 
 async fn one(State(faces): State<Faces>, Path(run): Path<String>) -> Documented {

@@ -105,6 +105,14 @@ impl Plans for PlainPlans {
         Err(Failure::not_found("price of a model", model.unwrap_or_default(), &[]))
     }
 
+    fn reprice(&self, month: Option<&str>) -> Result<Value, Failure> {
+        Err(Failure::not_found("month", month.unwrap_or_default(), &[]))
+    }
+
+    fn cost(&self, text: &PlanText) -> Result<Value, Failure> {
+        Ok(serde_json::json!({ "name": self.plan(text)?.run.name }))
+    }
+
     fn report(&self, wish: &ReportWish) -> Result<Value, Failure> {
         Err(Failure::not_found("run", wish.run.as_deref().unwrap_or_default(), &[]))
     }
