@@ -140,6 +140,7 @@ impl Solo {
             role: None,
             cwd: job.cwd,
             env,
+            schema: None,
             session: None,
             mcp_servers: BTreeMap::new(),
             log: None,

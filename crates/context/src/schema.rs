@@ -1,9 +1,8 @@
-//! Tool schemas: pruned for the model, whole for the check.
+//! Tool schemas, pruned for the model.
 //!
 //! A pruned schema drops what a model does not need in order to call (titles, examples, long prose, bookkeeping) and
-//! keeps what decides whether a call is right: names, types, enums, what is required. Arguments are checked against
-//! the whole schema ([`check`]), so pruning can never let a wrong call pass, and nothing that was valid becomes
-//! impossible to say.
+//! keeps what decides whether a call is right: names, types, enums, what is required. Whoever serves the tool reads its
+//! arguments by the whole, so pruning lets no wrong call pass, and nothing that was valid becomes impossible to say.
 
 use std::collections::BTreeSet;
 
@@ -13,8 +12,6 @@ use serde_json::{Map, Value};
 pub const DESCRIPTION_MAX: usize = 160;
 /// How deep schemas and arguments are followed.
 const DEPTH_MAX: usize = 64;
-/// How many problems of one call are named.
-const PROBLEMS_MAX: usize = 20;
 /// Keywords that tell a model nothing.
 const DROPPED: &[&str] = &[
     "$schema",
@@ -153,215 +150,6 @@ pub fn first_sentence(text: &str, bytes_max: usize) -> String {
     format!("{cut}…")
 }
 
-/// Checks arguments against the whole schema: types, what is required, enums, bounds, nested, with local references.
-/// Keywords that it does not know it does not hold against a call; the tool itself has the last word. Gives every
-/// problem with its place.
-pub fn check(schema: &Value, arguments: &Value) -> Result<(), Vec<String>> {
-    let mut checker = Checker {
-        root: schema,
-        problems: Vec::new(),
-    };
-    checker.value(schema, arguments, "", 0);
-    if checker.problems.is_empty() {
-        Ok(())
-    } else {
-        Err(checker.problems)
-    }
-}
-
-struct Checker<'a> {
-    root: &'a Value,
-    problems: Vec<String>,
-}
-
-impl Checker<'_> {
-    fn value(&mut self, schema: &Value, value: &Value, place: &str, depth: usize) {
-        if depth >= DEPTH_MAX || self.problems.len() >= PROBLEMS_MAX {
-            return;
-        }
-        let object = match schema {
-            Value::Bool(false) => return self.say(place, "nothing is allowed here"),
-            Value::Object(object) => object,
-            _ => return,
-        };
-        if let Some(pointer) = object
-            .get("$ref")
-            .and_then(Value::as_str)
-            .and_then(|path| path.strip_prefix('#'))
-        {
-            let root = self.root;
-            match root.pointer(pointer) {
-                Some(target) => self.value(target, value, place, depth + 1),
-                None => self.say(
-                    place,
-                    &format!("the schema refers to #{pointer}, which it does not have"),
-                ),
-            }
-        }
-        self.kind(object, value, place);
-        self.combined(object, value, place, depth);
-        match value {
-            Value::Object(fields) => self.fields(object, fields, place, depth),
-            Value::Array(items) => self.items(object, items, place, depth),
-            Value::String(text) => {
-                let length = text.chars().count() as f64;
-                self.bounds(object, length, "minLength", "maxLength", "characters", place);
-            }
-            Value::Number(number) => {
-                let number = number.as_f64().unwrap_or(f64::NAN);
-                self.bounds(object, number, "minimum", "maximum", "", place);
-            }
-            Value::Null | Value::Bool(_) => {}
-        }
-    }
-
-    fn kind(&mut self, schema: &Map<String, Value>, value: &Value, place: &str) {
-        let types: Vec<&str> = match schema.get("type") {
-            Some(Value::String(one)) => vec![one],
-            Some(Value::Array(many)) => many.iter().filter_map(Value::as_str).collect(),
-            _ => Vec::new(),
-        };
-        if !types.is_empty() && !types.iter().any(|kind| is_a(value, kind)) {
-            self.say(
-                place,
-                &format!("{} is wanted, found {}", types.join(" or "), kind_of(value)),
-            );
-        }
-        if let Some(Value::Array(allowed)) = schema.get("enum")
-            && !allowed.contains(value)
-        {
-            let list: Vec<String> = allowed.iter().take(20).map(Value::to_string).collect();
-            self.say(
-                place,
-                &format!("one of {} is wanted, found {}", list.join(", "), shortened(value)),
-            );
-        }
-        if let Some(only) = schema.get("const")
-            && only != value
-        {
-            self.say(place, &format!("{only} is wanted, found {}", shortened(value)));
-        }
-    }
-
-    fn combined(&mut self, schema: &Map<String, Value>, value: &Value, place: &str, depth: usize) {
-        let list = |key: &str| schema.get(key).and_then(Value::as_array).cloned();
-        for part in list("allOf").into_iter().flatten() {
-            self.value(&part, value, place, depth + 1);
-        }
-        for key in ["anyOf", "oneOf"] {
-            let Some(parts) = list(key) else { continue };
-            let mut fits = 0;
-            let mut first = Vec::new();
-            for part in &parts {
-                let mut inner = Checker {
-                    root: self.root,
-                    problems: Vec::new(),
-                };
-                inner.value(part, value, place, depth + 1);
-                if inner.problems.is_empty() {
-                    fits += 1;
-                } else if first.is_empty() {
-                    first = inner.problems;
-                }
-            }
-            match fits {
-                0 => self.say(
-                    place,
-                    &format!("fits none of {} forms; of the first: {}", parts.len(), first.join("; ")),
-                ),
-                2.. if key == "oneOf" => self.say(place, &format!("fits {fits} forms of which it may fit one only")),
-                _ => {}
-            }
-        }
-    }
-
-    fn fields(&mut self, schema: &Map<String, Value>, fields: &Map<String, Value>, place: &str, depth: usize) {
-        let properties = schema.get("properties").and_then(Value::as_object);
-        for name in required(&Value::Object(schema.clone())) {
-            if !fields.contains_key(&name) {
-                self.say(place, &format!("`{name}` is missing"));
-            }
-        }
-        for (name, value) in fields {
-            let inner = format!("{place}/{name}");
-            match properties.and_then(|all| all.get(name)) {
-                Some(property) => self.value(property, value, &inner, depth + 1),
-                None if schema.contains_key("patternProperties") => {}
-                None => match schema.get("additionalProperties") {
-                    Some(Value::Bool(false)) => {
-                        let known: Vec<&str> = properties
-                            .into_iter()
-                            .flatten()
-                            .map(|(name, _)| name.as_str())
-                            .collect();
-                        self.say(
-                            &inner,
-                            &format!("there is no such argument; there are: {}", known.join(", ")),
-                        );
-                    }
-                    Some(rest) => self.value(rest, value, &inner, depth + 1),
-                    None => {}
-                },
-            }
-        }
-    }
-
-    fn items(&mut self, schema: &Map<String, Value>, items: &[Value], place: &str, depth: usize) {
-        self.bounds(schema, items.len() as f64, "minItems", "maxItems", "items", place);
-        if let Some(item) = schema.get("items") {
-            for (at, value) in items.iter().enumerate() {
-                self.value(item, value, &format!("{place}/{at}"), depth + 1);
-            }
-        }
-    }
-
-    fn bounds(&mut self, schema: &Map<String, Value>, found: f64, least: &str, most: &str, unit: &str, place: &str) {
-        let bound = |key| schema.get(key).and_then(Value::as_f64);
-        let unit = if unit.is_empty() {
-            String::new()
-        } else {
-            format!(" {unit}")
-        };
-        if let Some(least) = bound(least).filter(|least| found < *least) {
-            self.say(place, &format!("at least {least}{unit} is wanted, found {found}"));
-        }
-        if let Some(most) = bound(most).filter(|most| found > *most) {
-            self.say(place, &format!("at most {most}{unit} is allowed, found {found}"));
-        }
-    }
-
-    fn say(&mut self, place: &str, what: &str) {
-        if self.problems.len() < PROBLEMS_MAX {
-            let place = if place.is_empty() { "/" } else { place };
-            self.problems.push(format!("{place}: {what}"));
-        }
-    }
-}
-
-fn is_a(value: &Value, kind: &str) -> bool {
-    match kind {
-        "integer" => value.as_f64().is_some_and(|number| number.fract() == 0.0),
-        "number" => value.is_number(),
-        other => kind_of(value) == other,
-    }
-}
-
-fn kind_of(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "boolean",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
-    }
-}
-
-fn shortened(value: &Value) -> String {
-    let text = value.to_string();
-    text[..text.floor_char_boundary(80)].to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -409,8 +197,6 @@ mod tests {
             "properties": {"children": {"type": "array", "items": {"$ref": "#/$defs/node"}}}}}});
         let pruned = prune(&tree);
         assert!(pruned.to_string().contains("$ref"), "{pruned}");
-        assert!(check(&tree, &json!({"children": [{"children": []}]})).is_ok());
-        assert!(check(&tree, &json!({"children": [{"children": 1}]})).is_err());
     }
 
     #[test]
@@ -418,34 +204,6 @@ mod tests {
         let odd = json!({"type": "object", "properties": {"title": {"type": "string", "title": "T"}, "examples": {}}});
         let kept = json!({"type": "object", "properties": {"title": {"type": "string"}, "examples": {}}});
         assert_eq!(prune(&odd), kept);
-    }
-
-    #[test]
-    fn every_problem_of_a_call_is_named_with_its_place() {
-        let call = json!({"id": 0, "kind": "c", "to": {}, "lines": [{"n": "x"}], "extra": 1});
-        assert_eq!(
-            check(&schema(), &call).unwrap_err(),
-            [
-                "/id: at least 1 is wanted, found 0",
-                "/kind: one of \"a\", \"b\" is wanted, found \"c\"",
-                "/to: `city` is missing",
-                "/lines/0/n: number is wanted, found string",
-                "/extra: there is no such argument; there are: id, kind, to, lines",
-            ]
-        );
-        assert!(check(&schema(), &json!({"id": 3, "to": {"city": "x"}, "kind": "a"})).is_ok());
-        assert_eq!(
-            check(&schema(), &json!([])).unwrap_err(),
-            ["/: object is wanted, found array"]
-        );
-    }
-
-    #[test]
-    fn alternatives_are_tried() {
-        let either = json!({"oneOf": [{"type": "string"}, {"type": "integer"}, {"type": "number"}]});
-        assert!(check(&either, &json!("x")).is_ok());
-        assert!(check(&either, &json!(1)).unwrap_err()[0].contains("fits 2 forms"));
-        assert!(check(&either, &json!(null)).unwrap_err()[0].contains("fits none of 3 forms"));
     }
 
     #[test]

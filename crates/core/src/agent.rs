@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{AgentName, AttemptNumber, RunId, TaskId, TaskKey};
 use crate::outcome::Outcome;
+use crate::schema::Schema;
 use crate::store::{ProcessMark, TaskResult};
 use crate::time::Millis;
 use crate::usage::{Cost, Usage};
@@ -60,6 +61,8 @@ pub struct Assignment {
     pub model: Option<String>,
     /// A role or system prompt.
     pub role: Option<String>,
+    /// What the answer must be valid against: a backend that can asks for it. The engine checks it whoever answers.
+    pub schema: Option<Schema>,
     /// Where to work; exists.
     pub cwd: PathBuf,
     /// The whole environment of the process: nothing else is inherited.

@@ -284,6 +284,7 @@ mod tests {
             merge: Merge::None,
             protect: Vec::new(),
             edits: Edits::Own,
+            schema: None,
             timeout_ms: 600_000,
             idle_timeout_ms: 1,
             retry_max,

@@ -5,7 +5,9 @@
 //! JSON Schema is in the `jsonschema` crate, which brings forty others; what it has beyond this no model API takes.
 
 use std::fmt;
+use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// How deep references and values may nest before a check gives up; serde reads no deeper either.
@@ -53,37 +55,85 @@ const CHECKED: [&str; 22] = [
     "not",
 ];
 
-/// A schema that can be checked.
-#[derive(Clone, PartialEq, Debug)]
+/// The types that a value can have.
+const TYPES: [&str; 7] = ["object", "array", "string", "boolean", "null", "number", "integer"];
+
+/// A schema that can be checked. Cheap to clone.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(try_from = "Value", into = "Value")]
 pub struct Schema {
-    value: Value,
+    value: Arc<Value>,
 }
 
-/// The text is not a schema, or not one that can be checked.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct NotASchema(String);
+/// The text is not a schema, or not one that can be checked: every reason.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NotASchema(pub Vec<Fault>);
+
+/// What is wrong with a schema, and where in it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Fault {
+    /// The keys and places in lists that lead there, from the top.
+    pub path: Vec<String>,
+    /// What is wrong.
+    pub why: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("#")?;
+        for name in &self.path {
+            write!(f, "/{name}")?;
+        }
+        write!(f, ": {}", self.why)
+    }
+}
+
+impl fmt::Display for NotASchema {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let told: Vec<String> = self.0.iter().map(Fault::to_string).collect();
+        f.write_str(&told.join("; "))
+    }
+}
+
+impl std::error::Error for NotASchema {}
 
 /// An answer is not what the schema asks for.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("the answer is not what its schema asks for: {0}")]
 pub struct NotValid(String);
 
+impl TryFrom<Value> for Schema {
+    type Error = NotASchema;
+
+    fn try_from(value: Value) -> Result<Schema, NotASchema> {
+        let schema = Schema { value: Arc::new(value) };
+        let mut faults = Vec::new();
+        if schema.value.is_object() {
+            schema.understand(&schema.value, &Place::root(), &mut faults);
+        } else {
+            faults.push(Place::root().fault("it is not a JSON object"));
+        }
+        if faults.is_empty() {
+            return Ok(schema);
+        }
+        Err(NotASchema(faults))
+    }
+}
+
+impl From<Schema> for Value {
+    fn from(schema: Schema) -> Value {
+        Arc::unwrap_or_clone(schema.value)
+    }
+}
+
 impl Schema {
     /// Reads a schema from JSON.
     pub fn parse(text: &str) -> Result<Schema, NotASchema> {
-        let value: Value =
-            serde_json::from_str(text).map_err(|error| NotASchema(format!("it is not JSON: {error}")))?;
-        let schema = Schema { value };
-        if !schema.value.is_object() {
-            return Err(NotASchema("it is not a JSON object".to_owned()));
-        }
-        let mut problems = Vec::new();
-        schema.understand(&schema.value, &Place::root(), &mut problems);
-        if problems.is_empty() {
-            return Ok(schema);
-        }
-        Err(NotASchema(problems.join("; ")))
+        let value: Value = serde_json::from_str(text).map_err(|error| {
+            let why = format!("it is not JSON: {error}");
+            NotASchema(vec![Fault { path: Vec::new(), why }])
+        })?;
+        Schema::try_from(value)
     }
 
     /// The schema as JSON, for a request.
@@ -109,41 +159,37 @@ impl Schema {
         Err(NotValid(said))
     }
 
-    /// Finds what would not be checked.
-    fn understand(&self, schema: &Value, at: &Place<'_>, problems: &mut Vec<String>) {
+    /// Finds what would not be checked, or could not be.
+    fn understand(&self, schema: &Value, at: &Place<'_>, faults: &mut Vec<Fault>) {
         let Value::Object(schema) = schema else {
             if !schema.is_boolean() {
-                problems.push(format!("{at}: a schema is an object, `true` or `false`"));
+                faults.push(at.fault("a schema is an object, `true` or `false`"));
             }
             return;
         };
         for (keyword, value) in schema {
             let name = keyword.as_str();
+            let inside = at.then(name);
             if !CHECKED.contains(&name) && !ANNOTATIONS.contains(&name) {
-                problems.push(format!(
-                    "{at}: `{name}` is not checked by this version, and no model API holds to it; leave it out"
-                ));
+                let why = "this keyword is not checked by this version, and no model API holds to it; leave it out";
+                faults.push(inside.fault(why));
                 continue;
             }
-            let inside = at.then(name);
             match (name, value) {
                 ("properties" | "$defs" | "definitions", Value::Object(map)) => {
                     for (name, child) in map {
-                        self.understand(child, &inside.then(name), problems);
+                        self.understand(child, &inside.then(name), faults);
                     }
                 }
                 ("anyOf" | "oneOf" | "allOf", Value::Array(list)) => {
                     for (index, child) in list.iter().enumerate() {
-                        self.understand(child, &inside.then(&index.to_string()), problems);
+                        self.understand(child, &inside.then(&index.to_string()), faults);
                     }
                 }
-                ("items" | "additionalProperties" | "not", child) => self.understand(child, &inside, problems),
+                ("items" | "additionalProperties" | "not", child) => self.understand(child, &inside, faults),
                 ("$ref", Value::String(reference)) if self.resolve(reference).is_some() => {}
-                ("$ref", reference) => problems.push(format!("{inside}: there is no {reference} in this schema")),
-                ("properties" | "$defs" | "definitions" | "anyOf" | "oneOf" | "allOf", _) => {
-                    problems.push(format!("{inside}: it is of the wrong type"));
-                }
-                _ => {}
+                ("$ref", reference) => faults.push(inside.fault(&format!("there is no {reference} in this schema"))),
+                _ => faults.extend(unfit(name, value).map(|wanted| inside.fault(&format!("{wanted} is wanted here")))),
             }
         }
     }
@@ -273,6 +319,36 @@ impl Schema {
     }
 }
 
+/// What a keyword wants, when its value is something else: it would hold of no answer, or of every one.
+fn unfit(keyword: &str, value: &Value) -> Option<&'static str> {
+    let is_type = |value: &Value| value.as_str().is_some_and(|name| TYPES.contains(&name));
+    let (fits, wanted) = match keyword {
+        "properties" | "$defs" | "definitions" => (false, "a map of names to schemas"),
+        "anyOf" | "oneOf" | "allOf" => (false, "a list of schemas"),
+        "type" => (
+            is_type(value)
+                || value
+                    .as_array()
+                    .is_some_and(|list| !list.is_empty() && list.iter().all(is_type)),
+            "`object`, `array`, `string`, `boolean`, `null`, `number`, `integer` or a list of them",
+        ),
+        "enum" => (
+            value.as_array().is_some_and(|list| !list.is_empty()),
+            "a list with at least one value",
+        ),
+        "required" => (
+            value.as_array().is_some_and(|list| list.iter().all(Value::is_string)),
+            "a list of names",
+        ),
+        "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum" => (value.is_number(), "a number"),
+        "minItems" | "maxItems" | "minLength" | "maxLength" | "minProperties" | "maxProperties" => {
+            (value.is_u64(), "a whole number from 0")
+        }
+        _ => (true, ""),
+    };
+    (!fits).then_some(wanted)
+}
+
 /// The limits on numbers, lengths and counts.
 fn limits(schema: &Map<String, Value>, value: &Value, at: &Place<'_>, problems: &mut Vec<String>) {
     let size = match value {
@@ -357,6 +433,20 @@ impl<'a> Place<'a> {
         Place {
             parent: Some(self),
             name,
+        }
+    }
+
+    fn path(&self) -> Vec<String> {
+        let Some(parent) = self.parent else { return Vec::new() };
+        let mut path = parent.path();
+        path.push(self.name.to_owned());
+        path
+    }
+
+    fn fault(&self, why: &str) -> Fault {
+        Fault {
+            path: self.path(),
+            why: why.to_owned(),
         }
     }
 }
@@ -464,10 +554,18 @@ mod tests {
             ("{", "not JSON"),
             (
                 r#"{"properties":{"a":{"pattern":"x"}}}"#,
-                "#/properties/a: `pattern` is not checked",
+                "#/properties/a/pattern: this keyword is not checked",
             ),
             (r##"{"$ref":"#/$defs/no"}"##, "there is no \"#/$defs/no\""),
             (r#"{"items":7}"#, "#/items: a schema is"),
+            (r#"{"type":"strnig"}"#, "#/type: `object`, `array`"),
+            (r#"{"type":[]}"#, "#/type: `object`, `array`"),
+            (r#"{"enum":[]}"#, "#/enum: a list with at least one value"),
+            (r#"{"required":["a",1]}"#, "#/required: a list of names"),
+            (r#"{"anyOf":{}}"#, "#/anyOf: a list of schemas"),
+            (r#"{"properties":[]}"#, "#/properties: a map of names"),
+            (r#"{"minimum":"1"}"#, "#/minimum: a number"),
+            (r#"{"maxItems":-1}"#, "#/maxItems: a whole number"),
         ] {
             let refused = Schema::parse(schema).unwrap_err().to_string();
             assert!(refused.contains(words), "{schema}: {refused}");

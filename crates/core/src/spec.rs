@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::chain::Link;
 use crate::ids::{AgentName, InstanceId, MessageId, TaskKey};
+use crate::schema::Schema;
 use crate::workflow::Flow;
 
 /// What a task does.
@@ -144,6 +145,9 @@ pub struct TaskSpec {
     /// How it changes files. Never anything but [`Edits::Own`] without isolation.
     #[serde(default)]
     pub edits: Edits,
+    /// What its answer must be valid against.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<Schema>,
     /// The wall timer, in milliseconds.
     pub timeout_ms: u64,
     /// The idle timer (no event for so long), in milliseconds.

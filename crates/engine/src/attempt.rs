@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use wheelhouse_context::count::SAMPLE_KIND;
 use wheelhouse_context::receipt::REPORT_KIND;
-use wheelhouse_core::agent::{AgentEvent, Assignment, BoxFuture, Ended, Inbox, Order, Reply, Sink, ToolStatus};
+use wheelhouse_core::agent::{Agent, AgentEvent, Assignment, BoxFuture, Ended, Inbox, Order, Reply, Sink, ToolStatus};
 use wheelhouse_core::caller::MCP_NAME;
 use wheelhouse_core::chain::CONFIDENCE_MIN;
 use wheelhouse_core::ids::{AgentName, Lease, TaskKey};
@@ -35,8 +35,8 @@ use crate::prepare::{self, World, bounded};
 use crate::steps::{Circled, Steps};
 use crate::touching::Watched;
 use crate::{
-    PLANNED_MAX, REPORT_MAX, REPORTS_MAX, counting, earlier, fault, isolate, memory, packet, patching, turn, verify,
-    workflow,
+    PLANNED_MAX, REPORT_MAX, REPORTS_MAX, answering, counting, earlier, fault, isolate, memory, packet, patching, turn,
+    verify, workflow,
 };
 
 /// How many events of an agent may wait to be looked at; texts beyond it are in the log only.
@@ -134,10 +134,8 @@ async fn attempt_inner(
     }
     let packet = packet::inject(world, claimed, tree.as_ref(), &mut assignment).await;
     let shown = patching::brief(world, claimed, tree.as_ref(), &mut assignment).await?;
-    let agent = world
-        .roster
-        .agent(&claimed.agent)
-        .ok_or_else(|| missing_agent(world, claimed))?;
+    let agent = agent(world, claimed)?;
+    answering::brief(spec, agent.capabilities(), &mut assignment);
     fault::pass(fault, "before-start");
     let limits = Limits {
         idle: Duration::from_millis(spec.idle_timeout_ms),
@@ -191,6 +189,7 @@ async fn attempt_inner(
     {
         patching::apply(claimed, (&tree.project, shown), &mut ended, inputs).await;
     }
+    answering::check(spec, &mut ended);
     let new_tasks = match conclude(world, claimed, &assignment, &mut ended, watched.as_ref()).await {
         Ok(new_tasks) => new_tasks,
         Err(failure) => {
@@ -286,6 +285,12 @@ fn weigh(spec: &TaskSpec, ended: &mut Ended, output: &str) {
         ended.outcome = Outcome::LowConfidence;
         ended.detail = format!("it is {sure} % sure of its answer, and {least} % are asked for");
     }
+}
+
+/// The agent whose try it is.
+fn agent(world: &World, claimed: &Claimed) -> Result<Arc<dyn Agent>, Box<Ended>> {
+    let agent = world.roster.agent(&claimed.agent);
+    agent.ok_or_else(|| missing_agent(world, claimed))
 }
 
 fn missing_agent(world: &World, claimed: &Claimed) -> Box<Ended> {

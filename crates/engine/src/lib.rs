@@ -4,6 +4,7 @@
 //! decisions are made by the pure [`dispatch::Dispatcher`]; `supervise` is the only room that spawns anything.
 //! The engine knows stores and agents through core's ports alone, prints nothing and reads no environment.
 
+mod answering;
 mod attempt;
 pub mod codebase;
 mod counting;

@@ -135,6 +135,7 @@ pub(crate) async fn assignment(
         input,
         model: asked_model(claimed),
         role: spec.role.clone(),
+        schema: spec.schema.clone(),
         cwd: directory(project, spec)?,
         env: environment(world, claimed, tree),
         session: claimed.session.clone(),

@@ -133,6 +133,7 @@ fn task(key: &str, agent: &str, text: &str) -> TaskSpec {
         merge: Merge::None,
         protect: Vec::new(),
         edits: Edits::Own,
+        schema: None,
         timeout_ms: 60_000,
         idle_timeout_ms: 60_000,
         retry_max: 0,

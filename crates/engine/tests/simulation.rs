@@ -476,6 +476,7 @@ fn dag(random: &mut Random) -> Vec<TaskSpec> {
                 merge: Merge::None,
                 protect: Vec::new(),
                 edits: Edits::Own,
+                schema: None,
                 timeout_ms: 60_000,
                 idle_timeout_ms: 60_000,
                 retry_max: random.below(3) as u32,

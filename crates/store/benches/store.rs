@@ -174,6 +174,7 @@ fn task(number: usize, needs: Vec<usize>) -> TaskSpec {
         merge: Merge::None,
         protect: Vec::new(),
         edits: Edits::Own,
+        schema: None,
         timeout_ms: 1_200_000,
         idle_timeout_ms: 180_000,
         retry_max: 2,

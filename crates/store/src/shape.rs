@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use wheelhouse_core::breaker::{Breaker, Policy};
 use wheelhouse_core::chain::Link;
 use wheelhouse_core::ids::{AgentName, ArtifactHash, InstanceId, MessageId, TaskKey};
+use wheelhouse_core::schema::Schema;
 use wheelhouse_core::spec::{BudgetLimit, Edits, Isolation, Merge, OnFailure, RunSpec, TaskSpec, Turn, Work};
 use wheelhouse_core::store::{ArtifactRef, Check, TaskResult};
 use wheelhouse_core::workflow::condition::Condition;
@@ -55,6 +56,8 @@ struct TaskShape<'a> {
     /// Whether its edits come as a patch.
     #[serde(default, skip_serializing_if = "is_default")]
     patch: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    schema: Option<Cow<'a, Schema>>,
     timeout_ms: u64,
     idle_timeout_ms: u64,
     #[serde(default, skip_serializing_if = "is_default")]
@@ -301,6 +304,7 @@ pub(crate) fn task_text(spec: &TaskSpec) -> Answer<String> {
         merge,
         protect,
         edits,
+        schema,
         timeout_ms,
         idle_timeout_ms,
         retry_max,
@@ -347,6 +351,7 @@ pub(crate) fn task_text(spec: &TaskSpec) -> Answer<String> {
             Edits::Own => false,
             Edits::Patch => true,
         },
+        schema: schema.as_ref().map(Cow::Borrowed),
         timeout_ms: *timeout_ms,
         idle_timeout_ms: *idle_timeout_ms,
         retry_max: *retry_max,
@@ -387,6 +392,7 @@ pub(crate) fn task_spec(key: TaskKey, body: &str) -> Answer<TaskSpec> {
         merge,
         protect,
         patch,
+        schema,
         timeout_ms,
         idle_timeout_ms,
         retry_max,
@@ -432,6 +438,7 @@ pub(crate) fn task_spec(key: TaskKey, body: &str) -> Answer<TaskSpec> {
         },
         protect: protect.into_owned(),
         edits: if patch { Edits::Patch } else { Edits::Own },
+        schema: schema.map(Cow::into_owned),
         timeout_ms,
         idle_timeout_ms,
         retry_max,
@@ -642,6 +649,7 @@ mod tests {
             merge: Merge::None,
             protect: Vec::new(),
             edits: Edits::Own,
+            schema: None,
             timeout_ms: 1,
             idle_timeout_ms: 2,
             retry_max: 0,
@@ -684,6 +692,7 @@ mod tests {
             merge: Merge::Queue,
             protect: vec!["tests".into()],
             edits: Edits::Patch,
+            schema: Some(Schema::parse(r#"{"type":"object","required":["a"]}"#).unwrap()),
             timeout_ms: u64::MAX,
             idle_timeout_ms: 0,
             retry_max: 2,

@@ -65,7 +65,7 @@ pub struct Config {
     pub effort: Option<String>,
     /// How many tokens it may answer.
     pub output_tokens_max: Option<u64>,
-    /// What every answer must be valid against.
+    /// What every answer must be valid against, where the task names nothing else.
     pub schema: Option<Arc<Schema>>,
     /// What is marked for the provider's cache.
     pub cache: Cache,
@@ -152,7 +152,7 @@ impl Api {
             prompt,
             effort: config.effort.as_deref(),
             output_tokens_max: config.output_tokens_max,
-            schema: config.schema.as_deref().map(Schema::value),
+            schema: self.schema(&assignment).map(Schema::value),
             cache: config.cache,
             dialect: config.dialect(),
         };
@@ -174,6 +174,11 @@ impl Api {
         let called = call.make(request, inbox, Folded::new(config.provider.wire)).await;
         let prompt_bytes = prompt.len() + ask.role.map_or(0, str::len);
         self.settle(&assignment, model, called, prompt_bytes, &sink)
+    }
+
+    /// What the answer must be valid against: the task's word, else the agent's.
+    fn schema<'a>(&'a self, assignment: &'a Assignment) -> Option<&'a Schema> {
+        assignment.schema.as_ref().or(self.config.schema.as_deref())
     }
 
     fn settle(
@@ -209,7 +214,7 @@ impl Api {
             detail.push_str(&format!(" (request {id})"));
         }
         let mut bare = None;
-        if let (true, Some(schema)) = (outcome.is_success(), &self.config.schema) {
+        if let (true, Some(schema)) = (outcome.is_success(), self.schema(assignment)) {
             match schema.check(&folded.text) {
                 Ok(json) => bare = Some(json.to_owned()),
                 Err(why) => (outcome, detail) = (Outcome::Malformed, why.to_string()),

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may end that way")]
 
 mod ahead;
+mod answers;
 mod budget;
 mod chains;
 mod circles;

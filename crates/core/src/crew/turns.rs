@@ -91,6 +91,7 @@ fn task(row: &InstanceRow, message: MessageId, approval: bool) -> TaskSpec {
         merge: Merge::None,
         protect: Vec::new(),
         edits: Edits::Own,
+        schema: None,
         timeout_ms: spec.timeout_ms,
         idle_timeout_ms: spec.idle_timeout_ms,
         retry_max: spec.retry_max,

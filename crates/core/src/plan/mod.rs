@@ -9,6 +9,7 @@
 //! the specs (`resolve`, `graph`). Hostile input is expected at every step: nothing recurses over it, every size has
 //! a limit below, and work that could grow faster than the input has a budget.
 
+mod answer;
 mod compat;
 mod flow;
 mod graph;

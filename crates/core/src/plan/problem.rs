@@ -217,6 +217,11 @@ impl<'n> Reporter<'n> {
         }
     }
 
+    /// Takes the problems that were found in another file.
+    pub(crate) fn absorb(&mut self, other: Reporter<'_>) {
+        self.problems.extend(other.finish());
+    }
+
     pub(crate) fn has_errors(&self) -> bool {
         self.problems.iter().any(|problem| problem.severity == Severity::Error)
     }
@@ -291,6 +296,10 @@ pub const CODES: &[(&str, &str)] = &[
     ),
     ("bad-number", "not a whole number, or outside its range"),
     ("bad-path", "an absolute path, or one that leaves the project by `..`"),
+    (
+        "bad-schema",
+        "a schema that is none, or that could not be checked, or one for a task whose answer is something else",
+    ),
     ("bad-value", "not one of the words this key takes"),
     (
         "bad-workflow",
@@ -357,6 +366,7 @@ pub const CODES: &[(&str, &str)] = &[
     ),
     ("prompt-file", "a prompt file could not be read"),
     ("repeated-agent", "warning: an agent stands twice in a chain"),
+    ("schema-file", "a schema file could not be read"),
     ("self-reference", "a task needs itself"),
     (
         "self-review",

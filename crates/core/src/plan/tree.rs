@@ -7,6 +7,7 @@
 use std::collections::{HashMap, HashSet};
 
 use granit_parser::{Event, Options, Parser, ScalarStyle, ScanError, Span};
+use serde_json::Value;
 
 use super::problem::{Place, Reporter, shortened};
 
@@ -81,6 +82,54 @@ impl Tree {
 
     pub(crate) fn node(&self, id: NodeId) -> &Node {
         &self.nodes[id]
+    }
+
+    /// The value as JSON; none when it is heavier than that. Nesting is limited ([`DEPTH_MAX`] a value, aliases weighed).
+    pub(crate) fn json(&self, node: &Node, weight_max: u64) -> Option<Value> {
+        (node.weight <= weight_max).then(|| self.to_json(node))
+    }
+
+    fn to_json(&self, node: &Node) -> Value {
+        match &node.kind {
+            Kind::Null => Value::Null,
+            Kind::Bool(value) => Value::Bool(*value),
+            // What YAML takes for a number and JSON does not (`+1`, `.5`) is a number all the same.
+            Kind::Number(text) => serde_json::from_str(text).unwrap_or_else(|_| {
+                let number = text.parse().ok().and_then(serde_json::Number::from_f64);
+                number.map_or_else(|| Value::String(text.clone()), Value::Number)
+            }),
+            Kind::Text(text) => Value::String(text.clone()),
+            Kind::List(items) => items.iter().map(|id| self.to_json(self.node(*id))).collect(),
+            Kind::Map(entries) => {
+                let pairs = entries.iter();
+                Value::Object(
+                    pairs
+                        .map(|entry| (entry.key.clone(), self.to_json(self.node(entry.value))))
+                        .collect(),
+                )
+            }
+        }
+    }
+
+    /// Where a value stands below a node: its key, or itself in a list; as far as the path leads.
+    pub(crate) fn spot(&self, node: &Node, path: &[String]) -> Place {
+        let (mut node, mut at) = (node, node.at);
+        for name in path {
+            let next = match &node.kind {
+                Kind::Map(entries) => {
+                    let entry = entries.iter().find(|entry| entry.key == *name);
+                    entry.map(|entry| (entry.value, entry.at))
+                }
+                Kind::List(items) => {
+                    let item = name.parse::<usize>().ok().and_then(|place| items.get(place));
+                    item.map(|id| (*id, self.node(*id).at))
+                }
+                Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::Text(_) => None,
+            };
+            let Some((id, place)) = next else { break };
+            (node, at) = (self.node(id), place);
+        }
+        at
     }
 }
 

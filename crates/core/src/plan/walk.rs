@@ -3,9 +3,10 @@
 //! Used for plans and, with lenient manners, for the queue and the flat task list. A value that cannot be used is
 //! reported and left out; the rest of the task is still read.
 
+use super::answer;
 use super::problem::{Place, Reporter, shortened};
 use super::tree::{Entry, Kind, Node, NodeId, Tree};
-use super::wire::{At, Budget, Defaults, Duration, Given, NEEDS_ALIASES, Plan, Retry, Task, Usd};
+use super::wire::{Answer, At, Budget, Defaults, Duration, Given, NEEDS_ALIASES, Plan, Retry, Task, Usd};
 use super::{TASKS_MAX, TIMEOUT_MAX, USD_MAX};
 use crate::spec::{Edits, Isolation, Merge, OnFailure, RETRY_MAX};
 use crate::time::parse_duration;
@@ -169,6 +170,7 @@ impl<'a> Walk<'a, '_, '_> {
             merge: fields.take("merge").and_then(|node| self.merge(node)),
             protect: fields.take("protect").map(|node| self.texts(node, "protect")),
             edits: fields.take("edits").and_then(|node| self.edits(node)),
+            schema: fields.take("schema").and_then(|node| self.answer(node)),
             timeout: fields.take("timeout").and_then(|node| self.duration(node, "timeout")),
             idle_timeout: fields
                 .take("idle_timeout")
@@ -535,6 +537,18 @@ impl<'a> Walk<'a, '_, '_> {
 
     fn edits(&mut self, node: &'a Node) -> Option<At<Edits>> {
         self.choice(node, "edits", &[("own", Edits::Own), ("patch", Edits::Patch)])
+    }
+
+    fn answer(&mut self, node: &'a Node) -> Option<At<Answer>> {
+        let value = match &node.kind {
+            Kind::Text(path) => Answer::File(path.clone()),
+            Kind::Map(_) => Answer::Inline(answer::schema(self.tree, node, &self.about, self.reporter)),
+            _ => {
+                self.wrong(node, "schema", "a JSON schema, or the path of a file with one");
+                return None;
+            }
+        };
+        Some(At { value, at: node.at })
     }
 
     fn merge(&mut self, node: &'a Node) -> Option<At<Merge>> {

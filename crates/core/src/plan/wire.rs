@@ -131,6 +131,10 @@ pub(crate) struct Task {
     pub(crate) protect: Option<Vec<At<String>>>,
     /// How it changes files: by itself, or by a patch in its answer that the engine applies.
     pub(crate) edits: Option<At<Edits>>,
+    /// What its answer must be valid against: a JSON schema, or the path of a file with one, relative to the plan's
+    /// directory.
+    #[schemars(with = "Option<Answer>")]
+    pub(crate) schema: Option<At<Answer>>,
     /// The wall timer.
     pub(crate) timeout: Option<At<Duration>>,
     /// The idle timer: no sign of life for so long.
@@ -259,6 +263,29 @@ impl JsonSchema for Retry {
                 },
             ],
         })
+    }
+}
+
+/// What an answer must be valid against.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Answer {
+    /// What the file says.
+    File(String),
+    /// This; none when it was no schema, which was said.
+    Inline(Option<crate::schema::Schema>),
+}
+
+impl JsonSchema for Answer {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Answer".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"anyOf": [{"type": "string", "minLength": 1}, {"type": "object"}]})
     }
 }
 

@@ -164,6 +164,26 @@ const TASKS: &[(&str, &[&str])] = &[
         "- {id: b, exec: x}\n- {id: a, prompt: '{{ tasks.b.result }}'}",
         &["not-needed 3:20"],
     ),
+    ("- {id: a, prompt: x, schema: none.json}", &["schema-file 2:30"]),
+    ("- {id: a, prompt: x, schema: ../x.json}", &["bad-path 2:30"]),
+    ("- {id: a, prompt: x, schema: [x]}", &["wrong-type 2:30"]),
+    (
+        "- {id: a, prompt: x, schema: {properties: {b: {type: x}, c: {format: y, wrong: z}}}}",
+        &["bad-schema 2:48", "bad-schema 2:73"],
+    ),
+    ("- {id: a, exec: x, schema: {type: object}}", &["bad-schema 2:28"]),
+    (
+        "- {id: a, prompt: x, plan: true, schema: {type: object}}",
+        &["bad-schema 2:42"],
+    ),
+    (
+        "- {id: a, prompt: x, isolation: worktree, edits: patch, schema: {type: object}}",
+        &["bad-schema 2:65"],
+    ),
+    (
+        "- {id: a, prompt: x, workflow: {kind: cascade, rungs: [claude, codex]}, schema: {type: object}}",
+        &["bad-schema 2:81"],
+    ),
     ("- just text", &["wrong-type 2:3"]),
 ];
 

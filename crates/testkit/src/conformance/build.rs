@@ -45,6 +45,7 @@ pub fn task(key: &str) -> TaskSpec {
         merge: Merge::None,
         protect: Vec::new(),
         edits: Edits::Own,
+        schema: None,
         timeout_ms: 60_000,
         idle_timeout_ms: 10_000,
         retry_max: 0,

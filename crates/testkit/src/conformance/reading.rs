@@ -6,6 +6,7 @@ use wheelhouse_core::chain::Link;
 use wheelhouse_core::ids::{Cursor, QuestionId, RunId, TaskId};
 use wheelhouse_core::ledger::Spending;
 use wheelhouse_core::outcome::Outcome;
+use wheelhouse_core::schema::Schema;
 use wheelhouse_core::spec::{BudgetLimit, Edits, Isolation, Merge, OnFailure, RunSpec, TaskSpec, Work};
 use wheelhouse_core::store::{Command, RunState};
 
@@ -167,6 +168,7 @@ pub(super) fn text_comes_back_byte_for_byte(t: &mut Trial) {
         merge: Merge::Branch,
         protect: vec!["ci".to_owned(), "tests/**".to_owned()],
         edits: Edits::Patch,
+        schema: Some(Schema::parse(r#"{"type":"object"}"#).unwrap()),
         timeout_ms: u64::MAX,
         idle_timeout_ms: 0,
         retry_max: u32::MAX,

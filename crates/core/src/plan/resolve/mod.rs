@@ -3,6 +3,7 @@
 //! The last stage of every format. Goes on after each problem; what comes out is used only when there was none.
 
 mod advice;
+mod answer;
 mod chosen;
 mod edges;
 mod flow;
@@ -18,6 +19,7 @@ use super::wire::{At, Budget, Defaults, Duration, Plan, Retry, Task};
 use super::{Advice, Context, ID_LETTERS_MAX, Manners, NAME_LETTERS_MAX};
 use crate::chain::Link;
 use crate::ids::{AgentName, TaskKey};
+use crate::schema::Schema;
 use crate::spec::{BudgetLimit, Edits, Isolation, Merge, OnFailure, TaskSpec};
 use crate::workflow::Flow;
 use crate::workflow::crew::Crew;
@@ -49,6 +51,8 @@ pub(crate) struct Resolve<'a, 'n> {
     pub(crate) reporter: &'a mut Reporter<'n>,
     vars: BTreeMap<String, String>,
     prompt_files: HashMap<String, Result<String, String>>,
+    /// Each schema file that was read; none for one with problems.
+    schema_files: HashMap<String, Option<Schema>>,
     /// Each `{{ tasks.… }}` that was found: the task it is in, what it names, where.
     uses: Vec<TaskUse>,
     /// What the text that is being read may name besides.
@@ -93,6 +97,7 @@ impl<'a, 'n> Resolve<'a, 'n> {
             reporter,
             vars: BTreeMap::new(),
             prompt_files: HashMap::new(),
+            schema_files: HashMap::new(),
             uses: Vec::new(),
             inside: Inside::Task,
         }
@@ -249,6 +254,7 @@ impl<'a, 'n> Resolve<'a, 'n> {
             merge,
             protect,
             edits,
+            schema,
             timeout,
             idle_timeout,
             retry,
@@ -286,6 +292,12 @@ impl<'a, 'n> Resolve<'a, 'n> {
         let edits_default = if is_exec { Edits::Own } else { defaults.edits };
         let edits = self.edits(&own, isolation, edits.as_ref(), edits_default);
         let (merge, protect) = self.guarded(&own, isolation, merge, protect, defaults);
+        let planner = plan.is_some_and(|one| one.value);
+        let schema = self.answer(
+            &own,
+            schema,
+            [is_exec, planner, edits == Edits::Patch, workflow.is_some()],
+        );
         let verify = self.commands(&own, verify);
         let cwd = cwd.and_then(|cwd| self.directory(&own, &cwd));
         let spec = TaskSpec {
@@ -303,6 +315,7 @@ impl<'a, 'n> Resolve<'a, 'n> {
             merge,
             protect,
             edits,
+            schema,
             timeout_ms: timeout.map_or(defaults.timeout_ms, |one| one.value.ms),
             idle_timeout_ms: idle_timeout.map_or(defaults.idle_timeout_ms, |one| one.value.ms),
             retry_max: retry.map_or(retry_default, |one| one.value.max),
@@ -310,7 +323,7 @@ impl<'a, 'n> Resolve<'a, 'n> {
             window_tokens: None,
             confidence_min: confidence.map(|one| one.value),
             on_failure: on_failure.map(|one| one.value).or(defaults.on_failure),
-            planner: plan.is_some_and(|one| one.value),
+            planner,
             approval: approval.is_some_and(|one| one.value),
             env: environment,
             cwd,
