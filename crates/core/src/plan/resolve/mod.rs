@@ -285,19 +285,14 @@ impl<'a, 'n> Resolve<'a, 'n> {
         };
         let mut environment = defaults.env.clone();
         environment.extend(self.environment(env));
-        let retry_usual = if is_exec { 0 } else { self.context.defaults.retry_max };
-        let retry_default = defaults.retry_max.unwrap_or(retry_usual);
         let files = self.globs(&own, "files", files);
         let isolation = isolation.map_or(defaults.isolation, |one| one.value);
         let edits_default = if is_exec { Edits::Own } else { defaults.edits };
         let edits = self.edits(&own, isolation, edits.as_ref(), edits_default);
         let (merge, protect) = self.guarded(&own, isolation, merge, protect, defaults);
         let planner = plan.is_some_and(|one| one.value);
-        let schema = self.answer(
-            &own,
-            schema,
-            [is_exec, planner, edits == Edits::Patch, workflow.is_some()],
-        );
+        let otherwise = [is_exec, planner, edits == Edits::Patch, workflow.is_some()];
+        let schema = self.answer(&own, schema, otherwise);
         let verify = self.commands(&own, verify);
         let cwd = cwd.and_then(|cwd| self.directory(&own, &cwd));
         let spec = TaskSpec {
@@ -318,7 +313,7 @@ impl<'a, 'n> Resolve<'a, 'n> {
             schema,
             timeout_ms: timeout.map_or(defaults.timeout_ms, |one| one.value.ms),
             idle_timeout_ms: idle_timeout.map_or(defaults.idle_timeout_ms, |one| one.value.ms),
-            retry_max: retry.map_or(retry_default, |one| one.value.max),
+            retry_max: self.retries(is_exec, retry.as_ref(), defaults),
             deadline_ms: deadline.map(|one| one.value.ms),
             window_tokens: None,
             confidence_min: confidence.map(|one| one.value),
@@ -334,12 +329,14 @@ impl<'a, 'n> Resolve<'a, 'n> {
                 ..Flow::default()
             },
         };
-        let spec = match chained {
-            Some(links) => follow(spec, links?),
-            None => spec,
-        };
-        let spec = self.choose(&own, spec, begins)?;
+        let spec = self.choose(&own, followed(spec, chained)?, begins)?;
         self.flow(place, &own, spec, workflow.as_ref())
+    }
+
+    /// How often a task may be tried again: a command that says nothing is not.
+    fn retries(&self, is_exec: bool, retry: Option<&At<Retry>>, defaults: &Settled) -> u32 {
+        let usual = if is_exec { 0 } else { self.context.defaults.retry_max };
+        retry.map_or(defaults.retry_max.unwrap_or(usual), |one| one.value.max)
     }
 
     /// Whether what is said of who does the task goes together; and its chain, when it names one.
@@ -499,6 +496,14 @@ struct Settled {
     retry_max: Option<u32>,
     on_failure: Option<OnFailure>,
     env: BTreeMap<String, String>,
+}
+
+/// The task with its chain, when it has one; none when there was something wrong with that.
+fn followed(spec: TaskSpec, chained: Option<Option<Vec<Link>>>) -> Option<TaskSpec> {
+    match chained {
+        Some(links) => Some(follow(spec, links?)),
+        None => Some(spec),
+    }
 }
 
 /// Puts a chain into a task: its first option in the place of the task's own agent.
