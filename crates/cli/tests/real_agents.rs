@@ -3,11 +3,22 @@
 //! `DIR/node_modules/.bin` has the programs (see docs/fake-model-api.md).
 #![expect(clippy::unwrap_used, reason = "tests say what they expect by failing")]
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
-use std::process::Command;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
-use wheelhouse_testkit::model_api::{ModelApi, Script};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+use wheelhouse_core::event::{Event, Happened};
+use wheelhouse_core::ids::{Cursor, RunId, TaskId};
+use wheelhouse_core::store::{Reader, Store, TaskView};
+use wheelhouse_store::{SqliteStore, SystemClock};
+use wheelhouse_testkit::conformance::history::{Rules, check};
+use wheelhouse_testkit::model_api::{Attempt, Finished, ModelApi, Reply, Rule, Script};
 
 const PLAN: &str = r#"
 name: three-vendors
@@ -165,4 +176,456 @@ fn real_agents_claude_leads_a_run_over_mcp() {
     start("kill", &[&pid]);
     assert_eq!((said.trim(), result.as_str()), ("All done.", "crew\n"));
     assert!(api.violations().is_empty(), "{:#?}", api.violations());
+}
+
+/// How long anything may take before a test gives up: these programs are slow to start, and machines are busy.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// A repository, an empty home with settings for the agents, and the fake model that they all talk to.
+struct House {
+    root: tempfile::TempDir,
+    api: ModelApi,
+    path: String,
+}
+
+impl House {
+    fn new(script: Script) -> House {
+        let tools = std::env::var_os("WHEELHOUSE_REAL_AGENTS").map(PathBuf::from);
+        let tools = tools.unwrap_or_else(|| "WHEELHOUSE_REAL_AGENTS is not set".into());
+        let path = format!(
+            "{}:/usr/local/bin:/usr/bin:/bin",
+            tools.join("node_modules/.bin").display()
+        );
+        let api = ModelApi::start(script).unwrap();
+        let root = tempfile::tempdir().unwrap();
+        let house = House { root, api, path };
+        fs::create_dir_all(house.project()).unwrap();
+        fs::create_dir_all(house.root.path().join("tmp")).unwrap();
+        settings_of_the_agents(&house.home(), &house.api);
+        house.git(&["init", "-q", "-b", "main"]);
+        fs::write(house.project().join("README.md"), "a project\n").unwrap();
+        house.git(&["add", "README.md"]);
+        house.git(&["commit", "-q", "-m", "start"]);
+        let names: Vec<&str> = environment(&house.api).iter().map(|(name, _)| *name).collect();
+        let pass = [&["PATH", "HOME", "LANG", "TMPDIR"], &names[..]].concat();
+        fs::write(
+            house.project().join("wheelhouse.toml"),
+            format!("permissions.allow = [\"*\"]\nenv.pass = {pass:?}\n[agents.gemini]\nmodel = \"gemini-2.5-pro\"\n"),
+        )
+        .unwrap();
+        house
+    }
+
+    fn home(&self) -> PathBuf {
+        self.root.path().join("home")
+    }
+
+    fn project(&self) -> PathBuf {
+        self.root.path().join("project")
+    }
+
+    fn command(&self, program: &str, words: &[&str]) -> Command {
+        let mut command = Command::new(program);
+        command
+            .args(words)
+            .current_dir(self.project())
+            .env_clear()
+            .envs(environment(&self.api))
+            .envs([("PATH", self.path.as_str()), ("LANG", "C.UTF-8")])
+            .envs([("HOME", self.home()), ("TMPDIR", self.root.path().join("tmp"))])
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn ours(&self, words: &[&str]) -> Command {
+        self.command(env!("CARGO_BIN_EXE_wheelhouse"), words)
+    }
+
+    /// Runs it; it must go well.
+    fn ok(&self, words: &[&str]) -> String {
+        let done = self.ours(words).output().unwrap();
+        assert!(done.status.success(), "{words:?}: {done:#?}");
+        String::from_utf8_lossy(&done.stdout).into_owned()
+    }
+
+    fn git(&self, words: &[&str]) -> String {
+        let identity = ["-c", "user.name=Test", "-c", "user.email=test@example.org"];
+        let done = self.command("git", &[&identity[..], words].concat()).output().unwrap();
+        assert!(done.status.success(), "{words:?}: {done:#?}");
+        String::from_utf8_lossy(&done.stdout).into_owned()
+    }
+
+    fn reader(&self) -> Box<dyn Reader> {
+        let path = self.project().join(".wheelhouse/wheelhouse.db");
+        let store = SqliteStore::open(&path, std::sync::Arc::new(SystemClock::new())).unwrap();
+        store.reader().unwrap()
+    }
+
+    fn tasks(&self) -> Vec<TaskView> {
+        self.reader().tasks(RunId(1), 0, 100).unwrap()
+    }
+
+    fn events(&self) -> Vec<Event> {
+        self.reader().events(Cursor(0), None, 1_000_000).unwrap()
+    }
+
+    /// The sessions that the tries of a task began or went on in, in order.
+    fn starts(&self, key: &str) -> Vec<Option<String>> {
+        let tasks = self.tasks();
+        let task = tasks.iter().find(|task| task.key.as_str() == key).unwrap().id;
+        let events = self.events().into_iter().filter(|event| event.task == Some(task));
+        events
+            .filter_map(|event| match event.happened {
+                Happened::AttemptStarted { session, .. } => Some(session),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// The processes of this house: all that were started for it carry its home.
+    fn processes(&self) -> Vec<String> {
+        let mark = format!("HOME={}", self.home().display());
+        let entries = fs::read_dir("/proc").unwrap().flatten();
+        let is_ours = |path: &Path| {
+            let environ = fs::read(path.join("environ")).unwrap_or_default();
+            environ.split(|byte| *byte == 0).any(|one| one == mark.as_bytes())
+                || fs::read_link(path.join("cwd")).is_ok_and(|cwd| cwd.starts_with(self.root.path()))
+        };
+        let ours = entries.map(|entry| entry.path()).filter(|path| is_ours(path));
+        ours.map(|path| String::from_utf8_lossy(&fs::read(path.join("cmdline")).unwrap_or_default()).into_owned())
+            .collect()
+    }
+
+    fn until_all_processes_are_gone(&self, told: &str) {
+        wait_for(
+            || format!("{told}: the processes to be gone: {:#?}", self.processes()),
+            || self.processes().is_empty(),
+        );
+    }
+}
+
+fn wait_for(what: impl Fn() -> String, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "waited in vain for {}", what());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// An engine under way; killed when the test ends before it.
+struct Engine(Child);
+
+impl Engine {
+    fn start(house: &House, words: &[&str], fault: Option<&str>) -> Engine {
+        let said = fs::File::create(house.root.path().join("said")).unwrap();
+        let mut command = house.ours(words);
+        command.envs(fault.map(|fault| ("WHEELHOUSE_FAULT", fault)));
+        Engine(command.stdout(said.try_clone().unwrap()).stderr(said).spawn().unwrap())
+    }
+
+    fn strike(&self, signal: Signal) {
+        kill(Pid::from_raw(self.0.id().cast_signed()), signal).unwrap();
+    }
+
+    fn is_stopped(&self) -> bool {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.0.id())).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+    }
+
+    /// Waits for its end.
+    fn end(&mut self, told: &str) -> std::process::ExitStatus {
+        let mut status = None;
+        wait_for(
+            || format!("{told}: the engine's end"),
+            || {
+                status = self.0.try_wait().unwrap();
+                status.is_some()
+            },
+        );
+        status.unwrap()
+    }
+
+    /// Kills all below it that are meant.
+    fn kill_below(&self, is_meant: impl Fn(&str) -> bool) {
+        let meant: Vec<u32> = below(self.0.id())
+            .into_iter()
+            .filter_map(|(pid, line)| is_meant(&line).then_some(pid))
+            .collect();
+        assert!(!meant.is_empty(), "nobody to kill: {:#?}", below(self.0.id()));
+        for pid in meant {
+            // The death of one may have been the end of the other.
+            let _ = kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL);
+        }
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The processes below one, with their command lines.
+fn below(pid: u32) -> Vec<(u32, String)> {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    let mut found = Vec::new();
+    for child in children.split_whitespace().filter_map(|child| child.parse().ok()) {
+        let line = fs::read(format!("/proc/{child}/cmdline")).unwrap_or_default();
+        found.push((child, String::from_utf8_lossy(&line).replace('\0', " ")));
+        found.extend(below(child));
+    }
+    found
+}
+
+/// What is killed, and when.
+#[derive(Clone, Copy, Debug)]
+enum Blow {
+    /// Somebody kills the engine while the model is in the middle of an answer.
+    EngineInMidAnswer,
+    /// The engine kills itself at a labelled point.
+    EngineAt(&'static str),
+    /// The keeper goes, with its wardens, in the middle of an answer.
+    KeeperInMidAnswer,
+    /// The same while the engine stands still at a point.
+    KeeperAt(&'static str),
+    /// All of the agent's own processes, in the middle of an answer.
+    AgentInMidAnswer,
+}
+
+fn is_keeper(line: &str) -> bool {
+    line.starts_with("wheelhouse keep")
+}
+
+/// A settled task, then one that has made its file and is in the middle of its last answer.
+fn two_tasks(agent: &str) -> String {
+    format!(
+        r#"
+name: cut-off
+defaults: {{agent: {agent}, isolation: worktree, merge: queue, retry: {{max: 2}}, timeout: 10m}}
+tasks:
+  - {{id: settled, prompt: "[[edit:first.txt:first]]", verify: ["grep -q first first.txt"]}}
+  - {{id: cut, needs: [settled], prompt: "[[edit:second.txt:second]][[say:All of it was done, word by word by word.]][[hold:gate]]",
+     verify: ["grep -q second second.txt"]}}
+"#
+    )
+}
+
+/// The answers to the second task that stand still.
+fn is_held(attempt: &Attempt) -> bool {
+    attempt.prompt.contains("[[hold:gate]]") && attempt.tool_rounds > 0 && attempt.status == Some(200)
+}
+
+/// Deals the blow and lets everything go on to its end.
+fn survives(agent: &str, blow: Blow) {
+    let told = format!("{agent}, {blow:?}");
+    let house = House::new(Script::new());
+    fs::write(house.project().join("plan.yaml"), two_tasks(agent)).unwrap();
+    let stop;
+    let fault = match blow {
+        Blow::EngineAt(point) => {
+            house.api.release("gate");
+            Some(point)
+        }
+        Blow::KeeperAt(point) => {
+            stop = format!("{point}:stop");
+            Some(stop.as_str())
+        }
+        Blow::EngineInMidAnswer | Blow::KeeperInMidAnswer | Blow::AgentInMidAnswer => None,
+    };
+    let mut engine = Engine::start(&house, &["run", "plan.yaml"], fault);
+    match blow {
+        Blow::EngineAt(_) => {}
+        Blow::KeeperAt(_) => {
+            wait_for(|| format!("{told}: the engine to stand still"), || engine.is_stopped());
+            engine.kill_below(is_keeper);
+            house.api.release("gate");
+            engine.strike(Signal::SIGCONT);
+        }
+        Blow::EngineInMidAnswer | Blow::KeeperInMidAnswer | Blow::AgentInMidAnswer => {
+            let seen = house.api.wait_until(PATIENCE, |all| all.iter().any(is_held));
+            let held = seen.unwrap().into_iter().find(is_held).unwrap().number;
+            match blow {
+                Blow::KeeperInMidAnswer => engine.kill_below(is_keeper),
+                Blow::AgentInMidAnswer => engine.kill_below(|line| !is_keeper(line)),
+                _ => engine.strike(Signal::SIGKILL),
+            }
+            // Whoever listened is gone, and nothing has been said to the end.
+            let gone = |all: &[Attempt]| {
+                let held = all.iter().find(|attempt| attempt.number == held);
+                held.is_some_and(|attempt| attempt.finished == Some(Finished::ClientGone))
+            };
+            house.api.wait_until(PATIENCE, gone).unwrap();
+            house.api.release("gate");
+        }
+    }
+    let status = engine.end(&told);
+    if matches!(blow, Blow::EngineInMidAnswer | Blow::EngineAt(_)) {
+        assert_eq!(status.signal(), Some(9), "{told}: {status:?}");
+    }
+    house.until_all_processes_are_gone(&told);
+    let bought = of_the_first(&house);
+    let was_settled = house
+        .tasks()
+        .iter()
+        .any(|task| task.key.as_str() == "settled" && task.state.is_done());
+    if !status.success() {
+        house.ok(&["resume"]);
+    }
+    if was_settled {
+        assert_eq!(
+            of_the_first(&house),
+            bought,
+            "{told}: what is settled is not asked for again"
+        );
+    }
+    all_is_done(&house, &told);
+    if matches!(
+        blow,
+        Blow::EngineInMidAnswer | Blow::KeeperInMidAnswer | Blow::AgentInMidAnswer
+    ) {
+        // The answer that was cut was the first of two, in one session: it went on there.
+        let starts = house.starts("cut");
+        assert!(starts.len() >= 2, "{told}: {starts:?}");
+    }
+}
+
+/// How many requests to the model the first task made.
+fn of_the_first(house: &House) -> usize {
+    let turns = house.api.turns();
+    turns
+        .iter()
+        .filter(|attempt| attempt.prompt.contains("first.txt"))
+        .count()
+}
+
+/// After whatever happened: both tasks are done and merged once, the history keeps its rules, each task stayed in its
+/// session, and nothing runs any more.
+fn all_is_done(house: &House, told: &str) {
+    let tasks = house.tasks();
+    let by_key: BTreeMap<&str, TaskId> = tasks.iter().map(|task| (task.key.as_str(), task.id)).collect();
+    for key in ["settled", "cut"] {
+        let status: Value = serde_json::from_str(&house.ok(&["status", key, "--json"])).unwrap();
+        assert_eq!(status["task"]["outcome"]["class"], "succeeded", "{told}: {status:#}");
+    }
+    let events = house.events();
+    let rules = Rules {
+        needs: BTreeMap::from([(by_key["cut"], vec![by_key["settled"]])]),
+        running_max: Some(1),
+    };
+    let wrong = check(&events, &rules);
+    assert!(wrong.is_empty(), "{told}: {wrong:#?}");
+    for key in ["settled", "cut"] {
+        let sessions: BTreeSet<String> = house.starts(key).into_iter().flatten().collect();
+        assert_eq!(sessions.len(), 1, "{told}: {key} was in the sessions {sessions:?}");
+    }
+    let merges = house.git(&["log", "--first-parent", "--format=%s", "main..wheelhouse/r1.merged"]);
+    let merges: Vec<&str> = merges.lines().collect();
+    assert_eq!(merges, ["Merge r1/cut", "Merge r1/settled"], "{told}: each once");
+    house.ok(&["merge", "r1"]);
+    for (file, text) in [("first.txt", "first"), ("second.txt", "second")] {
+        let made = fs::read_to_string(house.project().join(file)).unwrap();
+        assert_eq!(made.trim_end(), text, "{told}");
+    }
+    assert!(
+        house.api.violations().is_empty(),
+        "{told}: {:#?}",
+        house.api.violations()
+    );
+    house.until_all_processes_are_gone(told);
+    house.ok(&["fsck"]);
+}
+
+/// One test for each agent and blow, so that each says alone what broke.
+macro_rules! survive {
+    ($($name:ident: $agent:literal $blow:expr;)*) => {$(
+        #[test]
+        #[ignore = "needs the real agents: WHEELHOUSE_REAL_AGENTS=DIR"]
+        fn $name() {
+            survives($agent, $blow);
+        }
+    )*};
+}
+
+survive! {
+    real_agents_claude_engine_killed_in_mid_answer: "claude" Blow::EngineInMidAnswer;
+    real_agents_claude_engine_killed_after_a_start: "claude" Blow::EngineAt("after-start:1");
+    real_agents_claude_engine_killed_before_it_settles: "claude" Blow::EngineAt("before-settle:2");
+    real_agents_claude_keeper_killed_in_mid_answer: "claude" Blow::KeeperInMidAnswer;
+    real_agents_claude_keeper_killed_after_a_start: "claude" Blow::KeeperAt("after-start:1");
+    real_agents_claude_agent_killed_in_mid_answer: "claude" Blow::AgentInMidAnswer;
+    real_agents_opencode_engine_killed_in_mid_answer: "opencode" Blow::EngineInMidAnswer;
+    real_agents_opencode_engine_killed_after_a_start: "opencode" Blow::EngineAt("after-start:1");
+    real_agents_opencode_engine_killed_before_it_settles: "opencode" Blow::EngineAt("before-settle:2");
+    real_agents_opencode_keeper_killed_in_mid_answer: "opencode" Blow::KeeperInMidAnswer;
+    real_agents_opencode_keeper_killed_after_a_start: "opencode" Blow::KeeperAt("after-start:1");
+    real_agents_opencode_agent_killed_in_mid_answer: "opencode" Blow::AgentInMidAnswer;
+}
+
+/// What `doctor --probe` says of the four, by agent.
+fn probed(house: &House) -> BTreeMap<String, Value> {
+    let words = [
+        "doctor", "--yes", "--json", "--probe", "claude", "codex", "gemini", "opencode",
+    ];
+    // Its exit code is about the whole machine.
+    let done = house.ours(&words).output().unwrap();
+    let document: Value = serde_json::from_slice(&done.stdout).unwrap_or_else(|error| panic!("{error}: {done:#?}"));
+    let findings = document["findings"].as_array().unwrap().iter();
+    let turns = findings.filter(|one| one["area"] == "one turn each");
+    turns
+        .map(|one| (one["name"].as_str().unwrap().to_owned(), one.clone()))
+        .collect()
+}
+
+#[test]
+#[ignore = "needs the real agents: WHEELHOUSE_REAL_AGENTS=DIR"]
+fn real_agents_are_probed_by_doctor() {
+    let asked = || Rule::any().says("Answer with the one word");
+    let house = House::new(Script::new().rule(asked().reply(Reply::text("ready"))));
+    let well = probed(&house);
+    assert_eq!(well.len(), 4, "{well:#?}");
+    for (agent, turn) in &well {
+        let found = turn["found"].as_str().unwrap();
+        assert_eq!(turn["health"], "good", "{agent}: {turn}");
+        for fact in ["answered in ", "reported ", " token", "named a session"] {
+            assert!(found.contains(fact), "{agent}: {fact}: {found}");
+        }
+    }
+    // Each really asked its model, one question each.
+    for vendor in ["anthropic", "responses", "gemini", "chat"] {
+        let turns = house.api.turns();
+        let mut vendors = turns
+            .iter()
+            .filter_map(|attempt| serde_json::to_value(attempt.vendor).ok());
+        assert!(vendors.any(|one| one == vendor), "{vendor}: {turns:#?}");
+    }
+    assert!(house.api.violations().is_empty(), "{:#?}", house.api.violations());
+
+    // One that talks of something else does not work as asked, and one whose key is wrong is told what to do about it.
+    house
+        .api
+        .set_script(Script::new().rule(asked().reply(Reply::text("Good morning."))));
+    for (agent, turn) in probed(&house) {
+        assert_eq!(turn["health"], "gap", "{agent}: {turn}");
+        assert!(
+            turn["found"]
+                .as_str()
+                .unwrap()
+                .contains("did not say `ready`: Good morning."),
+            "{agent}: {turn}"
+        );
+    }
+    let refused = Reply::text("ready").fault("401").unwrap();
+    house.api.set_script(Script::new().rule(asked().reply(refused)));
+    for (agent, turn) in probed(&house) {
+        assert_eq!(turn["health"], "gap", "{agent}: {turn}");
+        assert!(!turn["found"].as_str().unwrap().contains("answered"), "{agent}: {turn}");
+        let next = turn["next"].as_str().unwrap_or_default();
+        assert!(
+            next.contains(&format!("log in with `{agent}` itself")),
+            "{agent}: {turn}"
+        );
+    }
+    house.until_all_processes_are_gone("doctor");
+    assert!(!house.project().join(".wheelhouse").exists(), "nothing of it is kept");
 }
