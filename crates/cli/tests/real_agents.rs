@@ -480,13 +480,15 @@ fn survives(agent: &str, blow: Blow) {
         );
     }
     all_is_done(&house, &told);
+    // What was cut in mid-answer went on where it was. What was killed at its start may have left no session behind.
     if matches!(
         blow,
         Blow::EngineInMidAnswer | Blow::KeeperInMidAnswer | Blow::AgentInMidAnswer
     ) {
-        // The answer that was cut was the first of two, in one session: it went on there.
         let starts = house.starts("cut");
         assert!(starts.len() >= 2, "{told}: {starts:?}");
+        let sessions: BTreeSet<String> = starts.into_iter().flatten().collect();
+        assert_eq!(sessions.len(), 1, "{told}: {sessions:?}");
     }
 }
 
@@ -499,8 +501,7 @@ fn of_the_first(house: &House) -> usize {
         .count()
 }
 
-/// After whatever happened: both tasks are done and merged once, the history keeps its rules, each task stayed in its
-/// session, and nothing runs any more.
+/// After whatever happened: both tasks are done and merged once, the history keeps its rules, and nothing runs any more.
 fn all_is_done(house: &House, told: &str) {
     let tasks = house.tasks();
     let by_key: BTreeMap<&str, TaskId> = tasks.iter().map(|task| (task.key.as_str(), task.id)).collect();
@@ -515,10 +516,6 @@ fn all_is_done(house: &House, told: &str) {
     };
     let wrong = check(&events, &rules);
     assert!(wrong.is_empty(), "{told}: {wrong:#?}");
-    for key in ["settled", "cut"] {
-        let sessions: BTreeSet<String> = house.starts(key).into_iter().flatten().collect();
-        assert_eq!(sessions.len(), 1, "{told}: {key} was in the sessions {sessions:?}");
-    }
     let merges = house.git(&["log", "--first-parent", "--format=%s", "main..wheelhouse/r1.merged"]);
     let merges: Vec<&str> = merges.lines().collect();
     assert_eq!(merges, ["Merge r1/cut", "Merge r1/settled"], "{told}: each once");

@@ -94,6 +94,20 @@ pub(crate) async fn attempt(
     inputs: mpsc::Sender<Input>,
 ) -> Tried {
     let mut spending = Spending::default();
+    let claimed = match earlier::begins_anew(&world, &claimed).await {
+        Ok(true) => Arc::new(Claimed {
+            session: None,
+            ..(*claimed).clone()
+        }),
+        Ok(false) => claimed,
+        Err(ended) => {
+            return Tried {
+                ended,
+                new_tasks: Vec::new(),
+                spending,
+            };
+        }
+    };
     let work = match workflow::not_needed(&world, &claimed).await {
         Ok(None) => attempt_inner(&world, &claimed, orders, &inputs, &mut spending).await,
         Ok(Some(ended)) => Ok((ended, Vec::new())),

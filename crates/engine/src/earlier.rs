@@ -7,7 +7,8 @@ use wheelhouse_context::settings::Limits;
 use wheelhouse_core::agent::Ended;
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::plan::template;
-use wheelhouse_core::store::{Answered, Claimed, TaskResult};
+use wheelhouse_core::spec::Work;
+use wheelhouse_core::store::{Answered, AttemptView, Claimed, TaskResult};
 use wheelhouse_core::trail::Trail;
 
 use crate::prepare::{World, bounded};
@@ -27,6 +28,38 @@ pub(crate) struct Earlier {
     so_far: Option<String>,
     /// The last try was by the same agent, in the session that goes on, and it had its say.
     knows: bool,
+}
+
+/// Whether the session that the try would go on in is not there: what was killed within its first moments left none
+/// behind, and what its vendor has lost stays lost. Turns of instances are told by their own history.
+pub(crate) async fn begins_anew(world: &World, claimed: &Claimed) -> Result<bool, Box<Ended>> {
+    let (Some(session), Work::Prompt(_)) = (&claimed.session, &claimed.spec.work) else {
+        return Ok(false);
+    };
+    let task = claimed.lease.task;
+    let attempts = world.read(move |reader| reader.attempts(task)).await?;
+    let own: Vec<AttemptView> = attempts
+        .into_iter()
+        .filter(|attempt| attempt.agent == claimed.agent && attempt.outcome.is_some())
+        .collect();
+    Ok(is_lost(&own, session))
+}
+
+/// By the tries of one agent that ended: nobody got a word out of the session, or the last one that was to go on in it
+/// crashed at once.
+fn is_lost(tries: &[AttemptView], session: &str) -> bool {
+    let is_in = |attempt: &&AttemptView| attempt.session.as_deref() == Some(session);
+    let died = |attempt: &AttemptView| {
+        let outcome = attempt.outcome.as_ref();
+        attempt.usage.total() == 0 && matches!(outcome, Some(Outcome::Crashed | Outcome::Killed))
+    };
+    let Some((last, before)) = tries.split_last() else {
+        return false;
+    };
+    let was_to_go_on = before.iter().any(|attempt| is_in(&attempt)) && (last.session.is_none() || is_in(&last));
+    let crashed = died(last) && last.outcome == Some(Outcome::Crashed);
+    let mut within = tries.iter().filter(is_in).peekable();
+    (within.peek().is_some() && within.all(died)) || (was_to_go_on && crashed)
 }
 
 /// The tries before this one; none when it is the first.
@@ -158,4 +191,46 @@ impl Earlier {
 fn so_far_max(window_tokens: Option<u64>) -> usize {
     let bytes = window_tokens.unwrap_or(u64::MAX) / 2;
     usize::try_from(bytes).unwrap_or(usize::MAX).min(SO_FAR_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use wheelhouse_core::ids::AgentName;
+    use wheelhouse_core::time::Millis;
+    use wheelhouse_core::usage::Usage;
+
+    use super::*;
+
+    fn tried(session: Option<&str>, outcome: Outcome, input: u64) -> AttemptView {
+        AttemptView {
+            number: 1,
+            begun: 1,
+            agent: AgentName::from("a"),
+            session: session.map(str::to_owned),
+            started_at: Millis(0),
+            ended_at: Some(Millis(1)),
+            outcome: Some(outcome),
+            usage: Usage {
+                input,
+                ..Usage::default()
+            },
+            cost: None,
+        }
+    }
+
+    #[test]
+    fn a_session_is_lost_when_nothing_came_of_it_or_it_cannot_be_gone_on_with() {
+        let killed = |input| tried(Some("s"), Outcome::Killed, input);
+        let crashed = |session, input| tried(session, Outcome::Crashed, input);
+        assert!(!is_lost(&[], "s"));
+        assert!(is_lost(&[killed(0)], "s"), "it was killed before it began");
+        assert!(!is_lost(&[killed(100)], "s"), "its vendor may have kept it");
+        assert!(is_lost(&[killed(100), crashed(Some("s"), 0)], "s"));
+        assert!(is_lost(&[killed(100), crashed(None, 0)], "s"));
+        assert!(!is_lost(&[killed(100), crashed(Some("s"), 100)], "s"), "it did go on");
+        assert!(!is_lost(&[killed(100), killed(0)], "s"), "what was killed says nothing");
+        assert!(!is_lost(&[killed(100), crashed(Some("other"), 0)], "s"));
+        let limited = tried(Some("s"), Outcome::Overloaded, 0);
+        assert!(!is_lost(&[limited], "s"), "whoever waits goes on where it was");
+    }
 }

@@ -106,13 +106,15 @@ impl Meter {
     /// The money of a `usage_update`.
     pub(super) fn money(&mut self, cost: Field<'_>, is_in_turn: bool) {
         let Some(money) = cost.read::<Money<'_>>() else { return };
-        let Some(amount) = money.amount.float().filter(|_| money.currency.is("USD")) else {
+        // Nobody is paid for asking: a negative sum says nothing.
+        let is_sum = |amount: &f64| *amount >= 0.0 && money.currency.is("USD");
+        let Some(amount) = money.amount.float().filter(is_sum) else {
             return;
         };
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
-            reason = "a float cast saturates, and negative money is none"
+            reason = "a float cast saturates, and the amount is not negative"
         )]
         let nano = (amount * 1e9).round() as u64;
         self.now_nano = Some(nano);
@@ -129,9 +131,9 @@ impl Meter {
         self.calls = Usage::default();
     }
 
-    /// The money of the turn; none when nobody told.
+    /// The money of the turn; none when nobody told, or the sum shrank.
     fn spent(&self) -> Option<u64> {
-        Some(self.now_nano?.saturating_sub(self.base_nano?))
+        self.now_nano?.checked_sub(self.base_nano?)
     }
 
     /// Usage and cost of a turn that ended as it should, or by an interrupt. `said` is what passed by, in bytes.

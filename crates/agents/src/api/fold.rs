@@ -11,6 +11,9 @@ use super::trouble::Trouble;
 use super::wire;
 use crate::decode::{ANSWER_MAX, append_bounded, estimated_tokens};
 
+/// More bytes than a token has on the average of any text: who counts fewer tokens has not counted them all.
+const TOKEN_BYTES_MAX: u64 = 200;
+
 /// Why a model says that it is done.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Stop {
@@ -34,6 +37,8 @@ pub(super) struct Folded {
     pub(super) refusal: String,
     /// The provider's own numbers, as they stand.
     pub(super) raw_usage: Map<String, Value>,
+    /// Some of them cannot be true: a negative one, or a total that shrank.
+    doubtful: bool,
     /// The model that answers, by its own name.
     pub(super) model: Option<String>,
     /// Why it stopped, once it said so.
@@ -59,6 +64,7 @@ impl Folded {
             text: String::new(),
             refusal: String::new(),
             raw_usage: Map::new(),
+            doubtful: false,
             model: None,
             stop: None,
             is_over: false,
@@ -109,12 +115,11 @@ impl Folded {
         append_bounded(&mut self.refusal, text, ANSWER_MAX);
     }
 
-    /// Takes the provider's numbers. Later ones replace earlier ones: they are totals in all four formats.
+    /// Takes the provider's numbers. They are totals in all four formats: said twice they count once, and none of them
+    /// becomes smaller.
     pub(super) fn count(&mut self, usage: &Value) {
         let Some(usage) = usage.as_object() else { return };
-        for (name, value) in usage.iter().filter(|(_, value)| !value.is_null()) {
-            self.raw_usage.insert(name.clone(), value.clone());
-        }
+        self.doubtful |= !grow(&mut self.raw_usage, usage);
         self.told.push(AgentEvent::Usage(self.reported()));
     }
 
@@ -133,12 +138,12 @@ impl Folded {
     }
 
     /// The best that is known of what the request consumed. Numbers of an answer that was cut off are an estimate: the
-    /// provider tells the output only at the end.
+    /// provider tells the output only at the end. So are numbers that cannot be true.
     pub(super) fn usage(&self, prompt_bytes: usize) -> Usage {
-        if !self.raw_usage.is_empty() && self.stop.is_some() {
-            return self.reported();
-        }
         let reported = self.reported();
+        if !self.raw_usage.is_empty() && self.stop.is_some() && !self.doubtful && self.is_possible(&reported) {
+            return reported;
+        }
         let prompt = [reported.input, reported.cache_read, reported.cache_write];
         let input = match prompt.iter().sum() {
             0_u64 => estimated_tokens(prompt_bytes),
@@ -152,4 +157,40 @@ impl Folded {
             ..reported
         }
     }
+
+    /// Whether that can be all: no prompt is empty, and no token is that long.
+    fn is_possible(&self, reported: &Usage) -> bool {
+        let prompt = [reported.input, reported.cache_read, reported.cache_write];
+        let said = reported.output.saturating_add(reported.reasoning);
+        prompt.iter().any(|count| *count > 0) && self.text.len() as u64 <= said.saturating_mul(TOKEN_BYTES_MAX)
+    }
+}
+
+/// Takes over what is larger, also inside of objects. False when something was negative or smaller than before.
+fn grow(known: &mut Map<String, Value>, new: &Map<String, Value>) -> bool {
+    let mut is_sound = true;
+    for (name, value) in new.iter().filter(|(_, value)| !value.is_null()) {
+        let is_taken = match (known.get_mut(name), value) {
+            (Some(Value::Object(known)), Value::Object(new)) => {
+                is_sound &= grow(known, new);
+                continue;
+            }
+            (_, Value::Object(new)) => {
+                let mut inner = Map::new();
+                is_sound &= grow(&mut inner, new);
+                known.insert(name.clone(), inner.into());
+                continue;
+            }
+            // Times and other numbers are as they are.
+            (_, Value::Number(_)) if !name.to_lowercase().contains("token") => true,
+            (Some(known), Value::Number(new)) => known.as_f64() <= new.as_f64(),
+            (None, Value::Number(new)) => new.as_f64() >= Some(0.0),
+            (_, _) => true,
+        };
+        match is_taken {
+            true => drop(known.insert(name.clone(), value.clone())),
+            false => is_sound = false,
+        }
+    }
+    is_sound
 }

@@ -24,6 +24,7 @@ mod instances;
 mod interrupt;
 mod isolation;
 mod leads;
+mod lies;
 mod mcp;
 mod memory;
 mod merging;

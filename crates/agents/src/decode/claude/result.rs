@@ -216,12 +216,14 @@ impl Claude {
         }
         let usd = match (models.filter(|_| is_turn), total_usd, earlier_usd) {
             (Some(models), _, _) => Some(models.cost_usd),
-            (None, Some(total), Some(earlier)) => Some((total - earlier).max(0.0)),
+            (None, Some(total), Some(earlier)) => Some(total - earlier),
             // What an earlier process of this session spent is in this number; nobody can take it out.
             (None, Some(total), None) => (total == 0.0).then_some(0.0),
             (None, None, _) => None,
         };
-        usd.map_or(Cost::Unknown, |usd| Cost::Actual(nano(usd)))
+        // Nobody is paid for asking: such a figure is none. A difference of equal sums may be off by a hair.
+        usd.filter(|usd| *usd > -1e-9)
+            .map_or(Cost::Unknown, |usd| Cost::Actual(nano(usd)))
     }
 }
 
