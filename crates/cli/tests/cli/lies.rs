@@ -18,7 +18,11 @@ fn said(prompt: &str) -> Said {
     let lie = prompt.split("Tell lie ").nth(1).unwrap_or_default();
     match lie.split('.').next().unwrap_or_default() {
         "honest" => (start, vec![end], SHORT),
-        "twice" => (start, vec![end, json!({"input_tokens": 1000, "output_tokens": 10})], SHORT),
+        "twice" => (
+            start,
+            vec![end, json!({"input_tokens": 1000, "output_tokens": 10})],
+            SHORT,
+        ),
         "shrinks" => (start, vec![json!({"input_tokens": 1, "output_tokens": 10})], SHORT),
         "negative-output" => (start, vec![json!({"output_tokens": -500})], SHORT),
         "negative-input" => (json!({"input_tokens": -1000}), vec![end], SHORT),
