@@ -1,7 +1,7 @@
 //! The whole program with the real agents against the fake model: three vendors, then a fourth, whose branches are
 //! checked and merged. Run by hand: `WHEELHOUSE_REAL_AGENTS=DIR cargo test -- --ignored real_agents`, where
 //! `DIR/node_modules/.bin` has the programs (see docs/fake-model-api.md).
-#![expect(clippy::unwrap_used, reason = "tests say what they expect by failing")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests say what they expect by failing")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
