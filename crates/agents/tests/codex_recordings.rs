@@ -6,6 +6,7 @@ use wheelhouse_agents::decode::codex_exec::CodexExec;
 use wheelhouse_agents::decode::{Signal, Totals};
 use wheelhouse_core::agent::{AgentEvent, Reply};
 use wheelhouse_core::outcome::Outcome;
+use wheelhouse_core::usage::UsageSource;
 
 #[path = "programs/recording.rs"]
 mod recording;
@@ -266,4 +267,33 @@ fn announced_tries_are_counted_until_something_comes_of_one() {
         &mut Vec::new(),
     );
     assert_eq!(decoder.retrying().0, 0);
+}
+
+/// As Codex 0.171 tells of words that come while a message is on its way: it drops that message and counts only the next.
+#[test]
+fn a_request_that_was_broken_off_for_words_in_the_middle_is_paid_for() {
+    let mut decoder = CodexApp::new(Some(Totals::default()), PROMPT_BYTES);
+    let mut events = Vec::new();
+    let lines = [
+        r#"{"id":1,"result":{"thread":{"id":"t"}}}"#,
+        r#"{"method":"turn/started","params":{"threadId":"t","turn":{"id":"u"}}}"#,
+        r#"{"method":"item/started","params":{"threadId":"t","item":{"type":"agentMessage","id":"a","text":""}}}"#,
+        r#"{"method":"item/agentMessage/delta","params":{"threadId":"t","itemId":"a","delta":"Forty bytes of an answer that went away."}}"#,
+        r#"{"id":3,"result":{"turnId":"u"}}"#,
+        r#"{"method":"item/started","params":{"threadId":"t","item":{"type":"userMessage","id":"w"}}}"#,
+        r#"{"method":"item/started","params":{"threadId":"t","item":{"type":"agentMessage","id":"b","text":""}}}"#,
+        r#"{"method":"item/completed","params":{"threadId":"t","item":{"type":"agentMessage","id":"b","text":"Else."}}}"#,
+        r#"{"method":"thread/tokenUsage/updated","params":{"threadId":"t","tokenUsage":{"total":{"totalTokens":107,"inputTokens":100,"outputTokens":7},"last":{"totalTokens":107,"inputTokens":100,"outputTokens":7}}}}"#,
+        r#"{"method":"turn/completed","params":{"threadId":"t","turn":{"id":"u","status":"completed","items":[]}}}"#,
+    ];
+    let mut ended = None;
+    for line in lines {
+        if let Signal::TurnEnded(turn) = decoder.line(line.as_bytes(), &mut events) {
+            ended = Some(turn);
+        }
+    }
+    let turn = ended.expect("the turn ends");
+    assert_eq!((turn.outcome, turn.text.as_str()), (Outcome::Succeeded, "Else."));
+    assert_eq!((turn.usage.input, turn.usage.output), (110, 17));
+    assert_eq!(turn.usage.source, UsageSource::Estimated);
 }

@@ -89,6 +89,8 @@ pub(super) struct Work {
     pub(super) text: String,
     /// Bytes of the message under way that deltas have told.
     pub(super) told: usize,
+    /// Bytes of messages that another took the place of before they were whole: their requests were broken off.
+    pub(super) broken: usize,
     /// Bytes of all text and thought, for when nobody counts tokens.
     pub(super) bytes: usize,
     pub(super) files: Vec<String>,
@@ -171,7 +173,7 @@ impl Work {
     fn message(&mut self, item: &Item<'_>, phase: Phase, events: &mut Vec<AgentEvent>) {
         if phase == Phase::Begun {
             self.text.clear();
-            self.told = 0;
+            self.broken = self.broken.saturating_add(std::mem::take(&mut self.told));
             events.push(AgentEvent::Alive);
             return;
         }

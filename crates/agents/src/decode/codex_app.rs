@@ -16,7 +16,7 @@ use wheelhouse_core::usage::{Usage, UsageSource};
 
 pub use ask::Ask;
 
-use super::codex::{Item, Phase, Totals, TurnError, Work, changed_paths, failed, uncounted};
+use super::codex::{Item, Phase, Totals, TurnError, Work, changed_paths, estimate, failed, uncounted};
 use super::codex_exec::cost;
 use super::jsonl::Field;
 use super::{DETAIL_MAX, NAMED_MAX, Signal, Turn, cut, raw};
@@ -526,6 +526,10 @@ impl CodexApp {
             _ if self.thread.is_some() => uncounted(&outcome, self.prompt_bytes, work.bytes),
             _ => Usage::default(),
         };
+        if work.broken > 0 && self.counted {
+            // Codex breaks a request off to hear words in the middle; it was billed, and Codex does not count it.
+            usage = usage.plus(estimate(self.prompt_bytes, work.broken));
+        }
         if interrupted {
             // The request that was broken off was billed and is in nobody's count.
             usage.source = UsageSource::Estimated;
