@@ -219,6 +219,8 @@ pub(crate) enum Command {
     Serve(Serve),
     /// Speak MCP on stdin and stdout, carried to the server of the project, which is started when none runs
     Mcp(Mcp),
+    /// Speak ACP on stdin and stdout: an editor opens Wheelhouse as one agent
+    Acp(Acp),
     /// Print the token that programs show to `serve`
     Token(Token),
     /// Remove old finished runs and what belongs to them
@@ -554,6 +556,17 @@ pub(crate) struct Mcp {
     pub(crate) toolset: Option<String>,
 }
 
+/// `acp`
+#[derive(Args, Debug)]
+#[command(after_help = "\
+In the settings of an editor, where its agents are:
+  \"wheelhouse\": { \"command\": \"wheelhouse\", \"args\": [\"acp\"] }")]
+pub(crate) struct Acp {
+    /// Who does the prompts of new sessions [default: `default_agent`; `auto` chooses by the first prompt]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) agent: Option<String>,
+}
+
 /// `token`
 #[derive(Args, Debug)]
 pub(crate) struct Token {
@@ -782,6 +795,7 @@ mod tests {
         ),
         ("serve", "it is the server"),
         ("mcp", "it is a client of the server"),
+        ("acp", "it is a face of its own, for editors that start their agents"),
         ("token", "who may ask for a token has the directory"),
         (
             "gc",

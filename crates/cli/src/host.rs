@@ -92,7 +92,7 @@ pub(crate) fn recover(state: &mut State, settings: &Settings, go_on: bool) -> Re
 }
 
 /// A number that nobody can guess: the standard library seeds its hashers from the system.
-fn random() -> u64 {
+pub(crate) fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 

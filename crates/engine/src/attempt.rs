@@ -665,7 +665,7 @@ impl Line {
                 self.look_at_line().await;
                 None
             }
-            AgentEvent::Plan(items) => Some(("plan", items.join("; "))),
+            AgentEvent::Plan(items) => Some(("plan", items.join("\n"))),
             AgentEvent::Raw(text) => Some(("unknown", text)),
             AgentEvent::Alive | AgentEvent::Text(_) | AgentEvent::Thought(_) => None,
         };

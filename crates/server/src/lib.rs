@@ -4,6 +4,7 @@
 //! API. Translation only: what a wish means is in `face`, what is true is in the store, and what happens next is the
 //! engine's. A server can be killed and started at any moment; it holds nothing that matters.
 
+pub mod acp;
 mod api;
 mod code;
 mod desk;

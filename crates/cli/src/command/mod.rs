@@ -1,5 +1,6 @@
 //! The commands: one module each, every one a function from the surroundings and its arguments to an exit code.
 
+mod acp;
 pub(crate) mod add;
 mod answer;
 pub(crate) mod ask;
@@ -90,6 +91,7 @@ pub(crate) fn dispatch(app: &App, command: &Command) -> Outcome {
         Command::Deny(args) => answer::decide(app, &args.id, "deny"),
         Command::Serve(args) => serve::serve(app, args),
         Command::Mcp(args) => crate::proxy::run(app, args),
+        Command::Acp(args) => acp::acp(app, args),
         Command::Token(args) => token::token(app, args),
         Command::Gc(args) => gc::gc(app, args),
         Command::Fsck => fsck::fsck(app),

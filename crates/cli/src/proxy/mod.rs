@@ -49,11 +49,13 @@ pub(crate) fn run(app: &App, args: &args::Mcp) -> Outcome {
 }
 
 /// The client's lines. A thread, because stdin cannot be awaited; it ends with the process.
-fn lines() -> mpsc::Receiver<String> {
+pub(crate) fn lines() -> mpsc::Receiver<String> {
     let (lines, inbox) = mpsc::channel(WAITING_MAX);
     std::thread::spawn(move || {
-        for line in std::io::stdin().lock().lines() {
+        for line in std::io::stdin().lock().split(b'\n') {
             let Ok(line) = line else { break };
+            // What is no text is no message either, and is answered like one that is none.
+            let line = String::from_utf8_lossy(&line).into_owned();
             if lines.blocking_send(line).is_err() {
                 break;
             }
