@@ -2,6 +2,7 @@
 //! environment, its output compared as a whole.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may end that way")]
 
+mod acp_face;
 mod ahead;
 mod answers;
 mod budget;

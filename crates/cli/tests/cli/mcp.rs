@@ -80,7 +80,7 @@ impl Drop for Client {
 }
 
 /// The server that the proxy started; it ends with the test.
-struct Server<'h>(&'h House);
+pub(crate) struct Server<'h>(pub(crate) &'h House);
 
 impl Server<'_> {
     fn pid(&self) -> Option<i32> {

@@ -12,6 +12,17 @@ use super::message::Refusal;
 use crate::face::crew::{Said, What};
 use crate::face::verb::outcome_words;
 
+/// The reports that somebody who waits wants to know of. The others are receipts, and what this version does not know.
+const NEWS: &[&str] = &[
+    "child",
+    "limit",
+    "needs_attention",
+    "notice",
+    "overlap",
+    "permission",
+    "supervisor",
+];
+
 /// How a turn ended that the editor asked to stop or not.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Wanted {
@@ -32,7 +43,10 @@ pub(super) fn updates(said: &Said, own: Option<MessageId>) -> Vec<Value> {
         }
         What::Report { kind, text } if kind == "tool" => vec![tool(&format!("e{}", said.cursor.0), text)],
         What::Report { kind, text } if kind == "plan" => vec![plan(text)],
-        What::Report { kind, text } => vec![chunk("agent_thought_chunk", &format!("{kind}: {text}\n"))],
+        What::Report { kind, text } if NEWS.contains(&kind.as_str()) => {
+            vec![chunk("agent_thought_chunk", &format!("{kind}: {text}\n"))]
+        }
+        What::Report { .. } => Vec::new(),
         What::Answer { answer, .. } if answer.text.is_empty() => Vec::new(),
         What::Answer { answer, .. } => vec![chunk("agent_message_chunk", &answer.text)],
     }
