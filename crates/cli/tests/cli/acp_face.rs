@@ -96,7 +96,7 @@ impl Editor {
     }
 
     fn hear(&mut self) -> Value {
-        self.lines.recv_timeout(DEADLINE).expect("it says something")
+        self.lines.recv_timeout(DEADLINE).unwrap()
     }
 
     fn request(&mut self, method: &str, params: Value) -> u64 {
@@ -301,6 +301,24 @@ say "Done."
         1,
         "one turn, two prompts"
     );
+}
+
+#[test]
+fn a_question_that_was_cancelled_takes_no_answer() {
+    let ask = r#"
+line '{"type":"control_request","request_id":"p1","request":{"subtype":"can_use_tool","tool_name":"AskUserQuestion","input":{"questions":[{"question":"Which port?","header":"Port","options":[],"multiSelect":false}]},"tool_use_id":"t1"}}'
+"#;
+    let house = double::house("", "say \"Begun anew.\"");
+    house.write("play.1", ask);
+    let _server = Server(&house);
+    let mut editor = Editor::new(&house, &["--agent", "double"]);
+    let session = editor.session(&house);
+    assert_eq!(editor.prompt(&session, "open a port").stopped(), "end_turn");
+    editor.say(&json!({ "jsonrpc": "2.0", "method": "session/cancel", "params": { "sessionId": session } }));
+    let next = editor.prompt(&session, "something else");
+    assert_eq!(next.stopped(), "end_turn", "{next:#?}");
+    assert_eq!(next.words("agent_message_chunk"), ["Begun anew."]);
+    assert_eq!(double::told(&house).len(), 2, "the words were a prompt of their own");
 }
 
 #[test]

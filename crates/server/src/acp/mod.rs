@@ -14,7 +14,6 @@ mod words;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -94,13 +93,13 @@ pub async fn serve(
     mut out: impl FnMut(&str) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let mut face = Face::new(ports);
-    let mut starting: FuturesUnordered<Pin<Box<dyn Future<Output = Result<(), Failure>>>>> = FuturesUnordered::new();
+    let mut starting = FuturesUnordered::new();
     let mut ear: Option<Subscription> = None;
     loop {
         face.look_around();
         if std::mem::take(&mut face.wants_engine) {
             let engine = Arc::clone(&face.ports.engine);
-            starting.push(Box::pin(off_thread(move || engine())));
+            starting.push(off_thread(move || engine()));
         }
         for message in face.outbox.drain(..) {
             out(&format!("{message}\n"))?;
@@ -244,10 +243,10 @@ impl Face {
             _ => None,
         };
         if let Some(mut session) = name.and_then(|name| self.sessions.remove(&name)) {
-            if let Err(failure) = session.cancel(&mut truth(&mut self.ports)) {
-                self.outbox.extend(session.end(Err(failure.into())));
+            match session.cancel(&mut truth(&mut self.ports)) {
+                Ok(()) => self.wants_engine |= session.has_begun(),
+                Err(failure) => self.outbox.extend(session.end(Err(failure.into()))),
             }
-            self.wants_engine |= session.is_prompted();
             self.sessions.insert(session.name.clone(), session);
         }
     }
@@ -262,7 +261,7 @@ impl Face {
         let cwd = inside(&self.ports.project, &new.cwd)?;
         self.made += 1;
         let wish = Wish {
-            name: format!("editor-{:08x}-{}", self.ports.seed as u32, self.made),
+            name: format!("editor-{:08x}-{}", self.ports.seed & 0xffff_ffff, self.made),
             agent: self.ports.agent.clone(),
             cwd,
             mcp_servers: words::of_servers(&new.servers)?,

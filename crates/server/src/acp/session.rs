@@ -112,6 +112,11 @@ impl Session {
         Ok((session, told))
     }
 
+    /// Whether it has an instance.
+    pub(super) fn has_begun(&self) -> bool {
+        self.instance.is_some()
+    }
+
     /// Whether a prompt is under way.
     pub(super) fn is_prompted(&self) -> bool {
         self.turn.is_some()
@@ -156,8 +161,17 @@ impl Session {
         let Some((question, message)) = self.asked.take() else {
             return Ok(None);
         };
-        let view = ports.reader.question(question).map_err(Failure::from)?;
-        if view.is_none_or(|view| view.answer.is_some()) {
+        let reader = ports.reader.as_mut();
+        let is_open = reader
+            .question(question)
+            .map_err(Failure::from)?
+            .is_some_and(|view| view.answer.is_none());
+        // A turn that was interrupted meanwhile takes no answer.
+        let goes_on = reader
+            .message(message)
+            .map_err(Failure::from)?
+            .is_some_and(|view| !view.state.is_over());
+        if !(is_open && goes_on) {
             return Ok(None);
         }
         verb::answer(&mut truth(ports), &question.to_string(), words)?;
@@ -191,6 +205,7 @@ impl Session {
     pub(super) fn cancel(&mut self, truth: &mut Truth<'_>) -> Result<(), Failure> {
         let Some(instance) = self.instance else { return Ok(()) };
         let mut clear = false;
+        self.asked = None;
         if let Some(turn) = &mut self.turn {
             turn.wanted = Wanted::Cancelled;
             let message = truth.reader.message(turn.message)?;

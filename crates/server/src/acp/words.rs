@@ -129,7 +129,7 @@ mod tests {
             json!({ "type": "text", "text": " " }),
             json!(7),
         ] {
-            assert!(of_prompt(&[bad.clone()]).is_err(), "{bad}");
+            assert!(of_prompt(std::slice::from_ref(&bad)).is_err(), "{bad}");
         }
     }
 
