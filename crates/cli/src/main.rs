@@ -14,6 +14,7 @@ mod host;
 mod install;
 mod notify;
 mod orphans;
+mod otel;
 mod place;
 mod plans;
 mod pricelist;

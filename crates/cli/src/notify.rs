@@ -1,9 +1,11 @@
-//! Tells people what they asked to be told (`notify_on` of the policy): a webhook, a command. Beside the engine.
+//! Tells people what they asked to be told (`notify_on` of the policy): a webhook, a command. Beside the engine. A
+//! collector of OpenTelemetry is told the same way of what ended ([`crate::otel`]).
 //!
 //! Each way out has a cursor of its own in the state directory, moved on when a notice was delivered or given up; so a
 //! notice is delivered at least once, also when the engine dies between, and whoever receives it knows a repetition by
 //! its id. A way that fails is tried a few times and then passed over, told of here and by `/health`; it never holds up
-//! the work, which knows nothing of it.
+//! the work, which knows nothing of it. What a collector that is away was to be told is not passed over: it is in the
+//! history as long as the run is, and nobody waits for it.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -27,6 +29,7 @@ use wheelhouse_server::face::feed::{Feed, News};
 use crate::app::App;
 use crate::config::Settings;
 use crate::failure::Failure;
+use crate::otel;
 use crate::place;
 use crate::roster;
 use crate::show::line;
@@ -41,6 +44,8 @@ const PAUSE: Duration = Duration::from_millis(250);
 const DEADLINE: Duration = Duration::from_secs(10);
 /// How often it is looked for news, hints or not.
 const LOOK: Duration = Duration::from_secs(2);
+/// How long a collector is left alone that is away.
+const AWAY: Duration = Duration::from_secs(10);
 /// How long what is left may take when the engine has ended; the rest comes with the next engine.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -53,6 +58,29 @@ struct Way {
 enum Kind {
     Webhook(String),
     Command(String),
+    Collector(String),
+}
+
+/// What is told at once.
+struct Parcel {
+    /// The last event it is about.
+    id: u64,
+    /// What people are told; none: spans.
+    kind: Option<Notify>,
+    body: Value,
+}
+
+/// Why something was not told.
+struct Fault {
+    why: String,
+    /// To say it again would help nobody.
+    lasting: bool,
+}
+
+impl From<String> for Fault {
+    fn from(why: String) -> Fault {
+        Fault { why, lasting: false }
+    }
 }
 
 /// How far a way has come, as kept in the state directory.
@@ -65,20 +93,29 @@ struct Kept {
     why: Option<String>,
 }
 
+fn ways(settings: &Settings) -> impl Iterator<Item = Way> {
+    let webhook = settings.notify_webhook.clone().map(Kind::Webhook);
+    let command = settings.notify_command.clone().map(Kind::Command);
+    let collector = settings.otel_endpoint.as_deref().map(otel::address);
+    [
+        ("webhook", webhook),
+        ("command", command),
+        ("collector", collector.map(Kind::Collector)),
+    ]
+    .into_iter()
+    .filter_map(|(name, kind)| Some(Way { name, kind: kind? }))
+}
+
 /// Whether somebody is to be told at all.
 pub(crate) fn is_wanted(settings: &Settings) -> bool {
-    settings.notify_webhook.is_some() || settings.notify_command.is_some()
+    ways(settings).next().is_some()
 }
 
 /// Remembers where to begin, for each way that is told for the first time: with what comes.
 pub(crate) fn begin(app: &App, settings: &Settings) -> Result<(), Failure> {
-    let wanted = [
-        ("webhook", settings.notify_webhook.is_some()),
-        ("command", settings.notify_command.is_some()),
-    ];
-    for (name, _) in wanted.into_iter().filter(|(_, wanted)| *wanted) {
+    for way in ways(settings) {
         let mut reader = state::expect(&app.place)?;
-        begin_at(&file(&app.place.state_dir, name), reader.as_mut())?;
+        begin_at(&file(&app.place.state_dir, way.name), reader.as_mut())?;
     }
     Ok(())
 }
@@ -105,16 +142,6 @@ fn keep(file: &Path, kept: &Kept) -> Result<(), Failure> {
 
 /// Tells until the engine has ended, and then what is left.
 pub(crate) fn run(app: &App, settings: &Settings, ended: &CancellationToken) {
-    let ways = [
-        settings.notify_webhook.clone().map(|url| Way {
-            name: "webhook",
-            kind: Kind::Webhook(url),
-        }),
-        settings.notify_command.clone().map(|line| Way {
-            name: "command",
-            kind: Kind::Command(line),
-        }),
-    ];
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -124,7 +151,7 @@ pub(crate) fn run(app: &App, settings: &Settings, ended: &CancellationToken) {
     };
     let env: Vec<(String, String)> = roster::passed_env(settings, &app.env).into_iter().collect();
     runtime.block_on(async {
-        let all = ways.into_iter().flatten().map(|way| {
+        let all = ways(settings).map(|way| {
             let teller = Teller {
                 app,
                 http: Http::default(),
@@ -180,22 +207,26 @@ impl Teller<'_> {
             let over = ended.is_cancelled();
             let mut feed = Feed::new(Cursor(kept.cursor), None);
             let news = feed.next(reader.as_mut())?;
-            for one in &news {
-                let notify_on = reader.crew_policy()?.notify_on;
-                let Some((kind, text)) = worth(one).filter(|(kind, _)| notify_on.contains(kind)) else {
+            let mut away = false;
+            for some in news.chunks(self.way.at_once()) {
+                let Some(parcel) = self.parcel(reader.as_mut(), some)? else {
                     continue;
                 };
-                let notice = notice(kind, &text, one);
-                match self.deliver(one.event.cursor.0, kind, &notice).await {
-                    Ok(()) => (kept.given_up, kept.why) = (0, None),
-                    Err(why) => {
-                        let said = format!("the {} was not told of {}: {why}", self.way.name, one.event.cursor.0);
-                        self.app.terminal.warn(&said);
-                        (kept.given_up, kept.why) = (kept.given_up + 1, Some(why));
-                    }
-                }
-                kept.cursor = one.event.cursor.0;
+                away = !self.settle(&parcel, &mut kept, over).await;
                 keep(&self.file, &kept)?;
+                if away {
+                    break;
+                }
+            }
+            if away && over {
+                return Ok(());
+            }
+            if away {
+                tokio::select! {
+                    () = tokio::time::sleep(AWAY) => {}
+                    () = ended.cancelled() => {}
+                }
+                continue;
             }
             if feed.cursor.0 != kept.cursor {
                 kept.cursor = feed.cursor.0;
@@ -209,32 +240,85 @@ impl Teller<'_> {
         }
     }
 
+    /// What there is to be said about some news.
+    fn parcel(&self, reader: &mut dyn Reader, news: &[News]) -> Result<Option<Parcel>, Failure> {
+        let Some(last) = news.last() else {
+            return Ok(None);
+        };
+        let id = last.event.cursor.0;
+        if let Kind::Collector(_) = self.way.kind {
+            let request = otel::request(reader, news)?;
+            return Ok(request.map(|body| Parcel { id, kind: None, body }));
+        }
+        let notify_on = reader.crew_policy()?.notify_on;
+        let wanted = worth(last).filter(|(kind, _)| notify_on.contains(kind));
+        Ok(wanted.map(|(kind, text)| Parcel {
+            id,
+            kind: Some(kind),
+            body: notice(kind, &text, last),
+        }))
+    }
+
+    /// Delivers or passes over, and says in `kept` which. No: neither, because a collector is away.
+    async fn settle(&self, parcel: &Parcel, kept: &mut Kept, over: bool) -> bool {
+        let stays = matches!(self.way.kind, Kind::Collector(_));
+        let tries_max = if stays && over { 1 } else { TRIES_MAX };
+        match self.deliver(parcel, tries_max).await {
+            Ok(()) => (kept.given_up, kept.why) = (0, None),
+            Err(fault) => {
+                let away = stays && !fault.lasting;
+                // Of one that is away it is said once.
+                if !away || kept.given_up == 0 {
+                    let said = format!("the {} was not told of {}: {}", self.way.name, parcel.id, fault.why);
+                    self.app.terminal.warn(&said);
+                }
+                (kept.given_up, kept.why) = (kept.given_up + 1, Some(fault.why));
+                if away {
+                    return false;
+                }
+            }
+        }
+        kept.cursor = parcel.id;
+        true
+    }
+
     /// Tries a few times; why not, when it does not succeed.
-    async fn deliver(&self, id: u64, kind: Notify, notice: &Value) -> Result<(), String> {
+    async fn deliver(&self, parcel: &Parcel, tries_max: u32) -> Result<(), Fault> {
         let mut why = String::new();
-        for attempt in 0..TRIES_MAX {
+        for attempt in 0..tries_max {
             if attempt > 0 {
                 tokio::time::sleep(PAUSE * 2_u32.pow(attempt)).await;
             }
-            let sent = tokio::time::timeout(DEADLINE, self.once(id, kind, notice)).await;
-            match sent.unwrap_or_else(|_| Err(format!("no answer within {} s", DEADLINE.as_secs()))) {
+            let late = || Err(format!("no answer within {} s", DEADLINE.as_secs()).into());
+            let sent = tokio::time::timeout(DEADLINE, self.once(parcel)).await;
+            match sent.unwrap_or_else(|_| late()) {
                 Ok(()) => return Ok(()),
-                Err(error) => why = error,
+                Err(fault) if fault.lasting => return Err(fault),
+                Err(fault) => why = fault.why,
             }
         }
-        Err(format!("{why} ({TRIES_MAX} tries)"))
+        Err(format!("{why} ({tries_max} tries)").into())
     }
 
-    async fn once(&self, id: u64, kind: Notify, notice: &Value) -> Result<(), String> {
+    async fn once(&self, parcel: &Parcel) -> Result<(), Fault> {
+        let kind = parcel.kind.map(Notify::name).unwrap_or_default();
         match &self.way.kind {
+            Kind::Collector(url) => match self.http.post_json(url, &[], parcel.body.to_string()).await? {
+                200..=299 => Ok(()),
+                status => Err(Fault {
+                    why: format!("it answered {status}"),
+                    // OTLP's own rule: too slow, too many, and what is wrong with the server may be said again.
+                    lasting: (400..500).contains(&status) && status != 408 && status != 429,
+                }),
+            },
             Kind::Webhook(url) => {
                 let headers = [
-                    ("idempotency-key", id.to_string()),
-                    ("x-wheelhouse-notice", kind.name().to_owned()),
+                    ("idempotency-key", parcel.id.to_string()),
+                    ("x-wheelhouse-notice", kind.to_owned()),
                 ];
-                match self.http.post_json(url, &headers, notice.to_string()).await? {
+                match self.http.post_json(url, &headers, parcel.body.to_string()).await? {
                     200..=299 => Ok(()),
-                    status => Err(format!("it answered {status}")),
+                    status => Err(format!("it answered {status}").into()),
                 }
             }
             Kind::Command(line) => {
@@ -244,8 +328,11 @@ impl Teller<'_> {
                     .current_dir(&self.app.place.project)
                     .env_clear()
                     .envs(self.env.iter().cloned())
-                    .env("WHEELHOUSE_NOTICE", kind.name())
-                    .env("WHEELHOUSE_NOTICE_TEXT", notice["text"].as_str().unwrap_or_default())
+                    .env("WHEELHOUSE_NOTICE", kind)
+                    .env(
+                        "WHEELHOUSE_NOTICE_TEXT",
+                        parcel.body["text"].as_str().unwrap_or_default(),
+                    )
                     .stdin(Stdio::piped())
                     .stdout(Stdio::null())
                     .stderr(Stdio::null())
@@ -254,14 +341,24 @@ impl Teller<'_> {
                     .map_err(|error| error.to_string())?;
                 if let Some(mut stdin) = child.stdin.take() {
                     // One that reads nothing is none the worse for it.
-                    let _ = stdin.write_all(format!("{notice}\n").as_bytes()).await;
+                    let _ = stdin.write_all(format!("{}\n", parcel.body).as_bytes()).await;
                 }
                 let status = child.wait().await.map_err(|error| error.to_string())?;
                 match status.success() {
                     true => Ok(()),
-                    false => Err(format!("it ended with {status}")),
+                    false => Err(format!("it ended with {status}").into()),
                 }
             }
+        }
+    }
+}
+
+impl Way {
+    /// Of how many events it is told at once.
+    fn at_once(&self) -> usize {
+        match self.kind {
+            Kind::Webhook(_) | Kind::Command(_) => 1,
+            Kind::Collector(_) => usize::MAX,
         }
     }
 }

@@ -418,6 +418,7 @@ mod tests {
             serve_toolset: String::new(),
             notify_webhook: None,
             notify_command: None,
+            otel_endpoint: None,
             routing_file: String::new(),
             fees: Vec::new(),
             retention: std::time::Duration::ZERO,

@@ -215,6 +215,12 @@ pub(crate) const KEYS: &[Key] = &[
         about: "A shell command that is run for each notice of `notify_on`, with the notice as JSON on its stdin.",
     },
     Key {
+        pattern: "otel.endpoint",
+        kind: Kind::Text,
+        default: None,
+        about: "An OpenTelemetry collector that takes OTLP over HTTP, such as `http://127.0.0.1:4318`; docs/telemetry.md.",
+    },
+    Key {
         pattern: "routing.file",
         kind: Kind::Text,
         default: Some("\"routing.yaml\""),

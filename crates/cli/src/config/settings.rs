@@ -52,6 +52,8 @@ pub(crate) struct Settings {
     pub(crate) notify_webhook: Option<String>,
     /// `notify.command`
     pub(crate) notify_command: Option<String>,
+    /// `otel.endpoint`
+    pub(crate) otel_endpoint: Option<String>,
     /// `isolation.tree_days`
     pub(crate) tree_retention: Duration,
     /// `routing.file`
@@ -135,6 +137,7 @@ impl Merged {
             serve_toolset: self.text("serve.toolset"),
             notify_webhook: Some(self.text("notify.webhook")).filter(|url| !url.is_empty()),
             notify_command: Some(self.text("notify.command")).filter(|line| !line.is_empty()),
+            otel_endpoint: self.collector(&mut problems),
             tree_retention: Duration::from_secs(self.count("isolation.tree_days").saturating_mul(86_400)),
             routing_file: self.text("routing.file"),
             retention: Duration::from_secs(self.count("retention.days").saturating_mul(86_400)),
@@ -164,6 +167,21 @@ impl Merged {
             });
             SocketAddr::from(([127, 0, 0, 1], 0))
         })
+    }
+
+    /// Where spans go.
+    fn collector(&self, problems: &mut Vec<Problem>) -> Option<String> {
+        let key = "otel.endpoint";
+        let url = Some(self.text(key)).filter(|url| !url.is_empty())?;
+        if !url.starts_with("http://") && !url.starts_with("https://") {
+            problems.push(Problem {
+                origin: self.origin(&["otel", "endpoint"]),
+                message: format!(
+                    "`{key}`: `{url}` does not begin with `http://` or `https://`; did you mean `http://{url}`?"
+                ),
+            });
+        }
+        Some(url)
     }
 
     fn agents(&self, backends: &[String], problems: &mut Vec<Problem>) -> BTreeMap<String, AgentSettings> {
@@ -451,6 +469,7 @@ pub(super) mod tests {
                 "serve.toolset" => "serve.toolset = \"full\"",
                 "notify.webhook" => "notify.webhook = \"http://127.0.0.1:1/hook\"",
                 "notify.command" => "notify.command = \"true\"",
+                "otel.endpoint" => "otel.endpoint = \"http://127.0.0.1:4318\"",
                 "serve.listen" => "serve.listen = \"127.0.0.1:7\"",
                 "context.off" => "context.off = [\"encoding\"]",
                 "context.hand_over_tokens" => "context.hand_over_tokens = 700",

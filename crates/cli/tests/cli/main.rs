@@ -44,6 +44,7 @@ mod routing;
 mod run;
 mod screen;
 mod serve;
+mod telemetry;
 mod workflows;
 
 use std::collections::BTreeMap;

@@ -11,7 +11,7 @@ use crate::serve::{ask, serve};
 use crate::{DEADLINE, House, until};
 
 /// A request as it came: its `Idempotency-Key`, and its body.
-type Told = (String, Value);
+pub(crate) type Told = (String, Value);
 
 fn read(stream: &TcpStream) -> Option<Told> {
     let mut reader = BufReader::new(stream);
@@ -38,7 +38,7 @@ fn read(stream: &TcpStream) -> Option<Told> {
 }
 
 /// Answers each request with the next of these statuses, and the last one from then on; none: it takes it and says nothing.
-fn webhook(listener: TcpListener, answers: Vec<Option<u16>>) -> Receiver<Told> {
+pub(crate) fn webhook(listener: TcpListener, answers: Vec<Option<u16>>) -> Receiver<Told> {
     let (tell, told) = channel();
     std::thread::spawn(move || {
         let mut mute = Vec::new();
@@ -63,7 +63,7 @@ fn webhook(listener: TcpListener, answers: Vec<Option<u16>>) -> Receiver<Told> {
     told
 }
 
-fn next(told: &Receiver<Told>) -> Told {
+pub(crate) fn next(told: &Receiver<Told>) -> Told {
     told.recv_timeout(DEADLINE).unwrap()
 }
 

@@ -166,16 +166,24 @@ async fn metrics(State(faces): State<Faces>, Extension(caller): Extension<guard:
 
 /// Ways of telling people that gave up on what they had to tell; they say so in files of their own.
 fn undelivered(state_dir: &std::path::Path) -> Vec<Value> {
-    let told = |name: &str| {
+    let told = |(name, what): (&str, &str)| {
         let kept = std::fs::read(state_dir.join(format!("notify-{name}.json"))).ok()?;
         let kept: Value = serde_json::from_slice(&kept).ok()?;
         let given_up = kept["given_up"].as_u64().filter(|many| *many > 0)?;
         Some(json!({
-            "what": "notifications",
-            "detail": format!("the {name} was not told of the last {given_up} notices; the engine's log says why"),
+            "what": what,
+            "detail": match what {
+                "telemetry" => format!("{given_up} times in a row the {name} did not take spans; the engine's log says why"),
+                _ => format!("the {name} was not told of the last {given_up} notices; the engine's log says why"),
+            },
         }))
     };
-    ["webhook", "command"].into_iter().filter_map(told).collect()
+    let ways = [
+        ("webhook", "notifications"),
+        ("command", "notifications"),
+        ("collector", "telemetry"),
+    ];
+    ways.into_iter().filter_map(told).collect()
 }
 
 async fn description(State(faces): State<Faces>) -> Json<Value> {
