@@ -685,6 +685,8 @@ pub trait Reader: crew::CrewReader + Send {
     fn tallies(&mut self, first: Day, last: Day) -> Result<Vec<(TallyKey, Tally)>, Failure>;
     /// What the ledger holds of each task of a run, under the keys it is booked by, in the order of the last entries.
     fn ledger_of(&mut self, run: RunId) -> Result<Vec<TaskSum>, Failure>;
+    /// How many stars people gave the tasks of a run, by task.
+    fn ratings(&mut self, run: RunId) -> Result<Vec<(TaskId, u8)>, Failure>;
     /// Which agents the ledger knows together in one run, over the entries of these days.
     fn crews(&mut self, first: Day, last: Day) -> Result<Vec<Crew>, Failure>;
     /// When tasks were tried, of one run or of the newest runs with submissions up to and ends from these days on; at most

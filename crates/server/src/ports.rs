@@ -91,6 +91,15 @@ pub struct RouteWish {
     /// An agent asks, which could do it itself.
     #[serde(default)]
     pub for_agent: bool,
+    /// A person waits for it.
+    #[serde(default)]
+    pub interactive: bool,
+    /// It runs by itself.
+    #[serde(default)]
+    pub batch: bool,
+    /// So many such calls a day.
+    #[serde(default)]
+    pub calls_per_day: u64,
 }
 
 /// Which report is asked for: days, a month, a run; the present month when nothing is said.
@@ -105,6 +114,8 @@ pub struct ReportWish {
     pub month: Option<String>,
     /// This run (`r7`) in place of a period.
     pub run: Option<String>,
+    /// The lead's model, for what it would have cost had the lead done everything.
+    pub lead: Option<String>,
 }
 
 /// What can be done with the tree of an isolated task.

@@ -325,6 +325,14 @@ impl Reader for SqliteReader {
         self.read(|snapshot| snapshot.all(sql::VIEW_LEDGER_OF, [int(run.0)], sums::task_sum))
     }
 
+    fn ratings(&mut self, run: RunId) -> Result<Vec<(TaskId, u8)>, Failure> {
+        self.read(|snapshot| {
+            snapshot.all(sql::VIEW_RATINGS, [int(run.0)], |row| {
+                Ok((TaskId(row.get(0)?), row.get(1)?))
+            })
+        })
+    }
+
     fn crews(&mut self, first: Day, last: Day) -> Result<Vec<Crew>, Failure> {
         self.read(|snapshot| sums::crews(snapshot, first, last))
     }

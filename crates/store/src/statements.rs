@@ -304,6 +304,7 @@ statements! {
         FROM ledger l JOIN name a ON a.id = l.agent LEFT JOIN name m ON m.id = l.model \
         JOIN name k ON k.id = l.kind LEFT JOIN name c ON c.id = l.account WHERE l.run = ?1 \
         GROUP BY l.task, l.agent, l.model, l.kind, l.account, l.at / 86400000 ORDER BY max(l.id)";
+    VIEW_RATINGS = "SELECT g.task, g.stars FROM rating g JOIN task t ON t.id = g.task WHERE t.run = ?1 ORDER BY g.task";
     VIEW_CREWS = "SELECT DISTINCT run, agent FROM ledger WHERE at BETWEEN ?1 AND ?2";
     VIEW_RUNS_UNDER_WAY = "SELECT id, task_first, task_last FROM run WHERE submitted_at <= ?2 \
         AND (finished_at IS NULL OR finished_at >= ?1) ORDER BY id DESC";
@@ -560,6 +561,7 @@ mod tests {
             "VIEW_TALLIES",
             // Reports: once through the ledger.
             "VIEW_LEDGER_OF",
+            "VIEW_RATINGS",
             "VIEW_CREWS",
             "VIEW_RUNS_UNDER_WAY",
             "VIEW_BUDGETS",

@@ -25,6 +25,9 @@ pub(crate) struct Report {
     /// This run (`r7`) in place of a period
     #[arg(long, value_name = "RUN")]
     pub(crate) run: Option<String>,
+    /// The lead's model, for what everything would have cost on it; the planner's or the default agent's when absent
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) lead: Option<String>,
     /// Print the sums behind it, one line a day, agent, model, account and kind of work
     #[arg(long)]
     pub(crate) csv: bool,

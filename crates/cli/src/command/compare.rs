@@ -42,7 +42,7 @@ pub(crate) fn compare(app: &App, args: &Compare) -> Outcome {
                 since: args.since.clone(),
                 until: args.until.clone(),
                 month: args.month.clone(),
-                run: None,
+                ..ReportWish::default()
             };
             Some(made_of(report::rows(app, &app.settings(None)?, &wish)?))
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 use wheelhouse_core::day::Day;
 use wheelhouse_core::ids::AgentName;
-use wheelhouse_core::report::{Period, Rows, report as made_of};
+use wheelhouse_core::report::{Period, Rows, Terms, report as made_of};
 use wheelhouse_server::face::report::{Books, of_days, of_run};
 use wheelhouse_server::ports::ReportWish;
 
@@ -16,7 +16,7 @@ use crate::exit;
 use crate::failure::{Failure, Outcome};
 use crate::moment::now;
 use crate::place::write_private;
-use crate::pricelist::{day, today};
+use crate::pricelist::{self, day, today};
 use crate::roster;
 use crate::show::account;
 use crate::state;
@@ -28,6 +28,7 @@ pub(crate) fn report(app: &App, args: &Args) -> Outcome {
         until: args.until.clone(),
         month: args.month.clone(),
         run: args.run.clone(),
+        lead: args.lead.clone(),
     };
     print(app, args, rows(app, &app.settings(None)?, &wish)?)
 }
@@ -40,7 +41,15 @@ pub(crate) fn asked(app: &App, settings: &Settings, wish: &ReportWish) -> Result
 /// The rows of what was asked for.
 pub(crate) fn rows(app: &App, settings: &Settings, wish: &ReportWish) -> Result<Rows, Failure> {
     let mut reader = state::expect(&app.place)?;
-    let books = books(settings);
+    let mut books = books(settings);
+    books.terms = Terms {
+        prices: pricelist::table(&app.place)?,
+        lead: wish.lead.clone(),
+        default_model: settings
+            .agents
+            .get(&settings.default_agent)
+            .and_then(|agent| agent.model.clone()),
+    };
     match &wish.run {
         Some(run) => {
             let run = state::run(reader.as_mut(), run)?;
@@ -62,6 +71,7 @@ pub(crate) fn books(settings: &Settings) -> Books {
     Books {
         fees: settings.fees.clone(),
         stand_ins,
+        terms: Terms::default(),
     }
 }
 

@@ -266,3 +266,66 @@ fn what_is_compared_with_the_ledger_says_what_is_measured() {
         "{text}"
     );
 }
+
+/// 2,000 tokens in and 400 out cost $0.012 on Sonnet 4.6; at Opus 4.6's shipped $5 and $25 the million it is $0.02.
+#[test]
+fn savings_are_told_against_two_baselines_and_leave_out_what_nobody_knows() {
+    let fake = ModelApi::start(Script::default()).unwrap();
+    let house = house(&fake).with_env("COLUMNS", "80");
+    let report = house.json(&["report", "--run", "r1"]);
+    let savings = &report["savings"];
+    assert_eq!(savings["paid_nano"], KNOWN_NANO, "{report:#}");
+    assert_eq!(
+        (&savings["left_out_entries"], &savings["covered_entries"]),
+        (&1.into(), &1.into())
+    );
+    // 700 in and 100 out on Opus.
+    assert_eq!(savings["covered_list_nano"], 6_000_000);
+    assert_eq!(
+        savings["lead"],
+        Value::Null,
+        "nobody planned, and the default agent names no model"
+    );
+    assert_eq!(savings["unpriced_models"], serde_json::json!(["mystery-1"]));
+    assert_eq!(
+        savings["dearest"],
+        serde_json::json!({ "model": "claude-opus-4-6", "cost_nano": 20_000_000, "saved_nano": 8_000_000, "basis": "assumed" })
+    );
+    let named = house.json(&["report", "--lead", "claude-haiku-4-5"]);
+    assert_eq!(named["savings"]["lead"]["cost_nano"], 4_000_000);
+    assert_eq!(
+        named["savings"]["lead"]["saved_nano"], -8_000_000,
+        "a lead may be cheaper"
+    );
+    let nobody = house.json(&["report", "--lead", "mystery-1"]);
+    assert_eq!(
+        nobody["savings"]["lead"]["cost_nano"],
+        Value::Null,
+        "unknown is not zero"
+    );
+    let said = house.ok(&["report", "--lead", "claude-opus-4-6"]).out;
+    let (_, said) = said.split_once("Beside two other ways").unwrap();
+    assert!(said.contains("measured") && said.contains("$0.0080 (40 %)"), "{said}");
+    assert!(said.lines().all(|line| line.chars().count() <= 80), "{said}");
+    house.ok(&["report", "--html", "page.html"]);
+    assert!(house.read("page.html").contains("Beside two other ways"));
+}
+
+#[test]
+fn the_report_of_a_run_has_its_ratings() {
+    let fake = ModelApi::start(Script::default()).unwrap();
+    let house = house(&fake);
+    assert_eq!(house.json(&["report", "--run", "r1"])["work"]["rated"], 0);
+    house.ok(&["rate", "r1/a", "4", "good"]);
+    house.ok(&["rate", "r1/b", "1"]);
+    house.ok(&["rate", "r1/b", "3"]);
+    for report in [house.json(&["report", "--run", "r1"]), house.json(&["report"])] {
+        assert_eq!(
+            (&report["work"]["rated"], &report["work"]["stars"]),
+            (&2.into(), &7.into()),
+            "{report:#}"
+        );
+    }
+    let said = house.ok(&["report", "--run", "r1"]).out;
+    assert!(said.contains("2 ratings") && said.contains("3.5/5"), "{said}");
+}

@@ -6,6 +6,7 @@
 
 mod lines;
 mod parallel;
+mod savings;
 
 use std::collections::BTreeSet;
 
@@ -18,6 +19,7 @@ use crate::time::Millis;
 use crate::usage::Usage;
 
 pub use parallel::{Parallel, RunSpans, Span, Spans, parallel};
+pub use savings::{Baseline, LeadIs, Savings, Terms};
 
 /// The kind under which commands are booked: they are no agent's work.
 pub const COMMAND: &str = "command";
@@ -77,6 +79,8 @@ pub struct Rows {
     pub fees: Vec<Fee>,
     /// Stand-ins that cost nothing and prove nothing: they are counted apart.
     pub stand_ins: BTreeSet<AgentName>,
+    /// What savings are told by.
+    pub terms: Terms,
 }
 
 /// Money with what is not known of it. Never to be shown without both.
@@ -259,6 +263,8 @@ pub struct Report {
     pub kinds: Vec<KindLine>,
     /// What working side by side saved.
     pub parallel: Option<Parallel>,
+    /// What was saved against two other ways; none when no model was asked.
+    pub savings: Option<Savings>,
     /// Day by day; days without anything are there too.
     pub days: Vec<DayLine>,
 }
@@ -273,6 +279,7 @@ pub fn report(rows: Rows) -> Report {
         spans,
         fees,
         stand_ins,
+        terms,
     } = rows;
     let (rehearsed, real): (Vec<_>, Vec<_>) = tallies.into_iter().partition(|(key, _)| stand_ins.contains(&key.agent));
     let fixed = match run {
@@ -315,6 +322,7 @@ pub fn report(rows: Rows) -> Report {
         crews: lines::crews(crews, &stand_ins),
         kinds: lines::kinds(&real),
         parallel: parallel(spans),
+        savings: savings::savings(&real, &terms),
         days: lines::days(&real, period),
     }
 }

@@ -53,6 +53,7 @@ fn rows(tallies: Vec<(TallyKey, Tally)>) -> Rows {
         spans: Spans::default(),
         fees: Vec::new(),
         stand_ins: BTreeSet::new(),
+        terms: Terms::default(),
     }
 }
 
@@ -243,3 +244,102 @@ fn a_need_leads_through_a_task_that_was_never_tried() {
     };
     assert_eq!(parallel(spans).unwrap().critical_ms, 30);
 }
+
+fn answered(input: u64, output: u64, cost: Cost) -> Tally {
+    let mut tally = Tally::default();
+    tally.book(&crate::ledger::Line {
+        usage: Usage {
+            input,
+            output,
+            source: UsageSource::Reported,
+            ..Usage::default()
+        },
+        cost,
+        ..Default::default()
+    });
+    tally
+}
+
+/// Seed 001, section 7: "1 Opus call (synthesis) + 5 cheaper calls (production) vs. doing everything in Opus: 6 Opus calls
+/// at 5x the cost", at the prices of its section 5.
+#[test]
+fn seed_001_one_opus_call_and_five_cheaper_ones() {
+    let row = |model: &str, input: u64, output: u64| {
+        let on = day("2026-02-20");
+        let usage = Usage {
+            input,
+            output,
+            ..Usage::default()
+        };
+        let cost = seed_prices()
+            .cost_nano(model, on, &usage, crate::price::Requests::Many)
+            .unwrap();
+        (
+            key(on, model, Some(model), "general"),
+            answered(input, output, Cost::Priced(cost)),
+        )
+    };
+    let mut all = vec![row("claude-opus-4-6", 1_000, 1_000)];
+    all.extend((0..5).map(|_| row("claude-sonnet-4-6", 1_000, 1_000)));
+    let terms = Terms {
+        prices: seed_prices(),
+        lead: Some("claude-opus-4-6".to_owned()),
+        default_model: None,
+    };
+    let told = report(Rows {
+        terms: terms.clone(),
+        ..rows(all.clone())
+    });
+    let savings = told.savings.unwrap();
+    // A call of 1,000 tokens each way is 9 cents on Opus and 1.8 on Sonnet: five times as much, as the document has it.
+    assert_eq!(usd(savings.paid_nano), "$0.1800");
+    let lead = savings.lead.unwrap();
+    assert_eq!(
+        (usd(lead.cost_nano.unwrap()).as_str(), lead.saved_nano),
+        ("$0.5400", Some(360_000_000))
+    );
+    assert_eq!(
+        (lead.basis, savings.tokens_basis),
+        (crate::compare::Basis::Assumed, crate::compare::Basis::Measured)
+    );
+    assert_eq!(savings.dearest.unwrap().model, "claude-opus-4-6");
+
+    // What is not known is on neither side, and is counted.
+    all.push((
+        key(day("2026-02-20"), "m", Some("mystery"), "general"),
+        answered(9, 9, Cost::Unknown),
+    ));
+    all.push((
+        key(day("2026-02-20"), "s", Some("claude-opus-4-6"), "general"),
+        answered(1_000, 1_000, Cost::Included),
+    ));
+    let savings = report(Rows {
+        terms: Terms { lead: None, ..terms },
+        ..rows(all)
+    })
+    .savings
+    .unwrap();
+    assert_eq!(usd(savings.paid_nano), "$0.1800");
+    assert_eq!((savings.left_out_entries, savings.covered_entries), (1, 1));
+    assert_eq!(savings.covered_list_nano.map(usd).as_deref(), Some("$0.0900"));
+    assert_eq!(savings.unpriced_models, ["mystery"]);
+    assert_eq!((savings.lead, savings.lead_is), (None, None), "nobody knows the lead");
+}
+
+/// The table of section 5 of seed 001: dollars a million tokens.
+fn seed_prices() -> crate::price::Table {
+    let row = |(model, input, output): &(&str, &str, &str)| {
+        format!(
+            r#"{{"model": "{model}", "provider": "any", "usd": {{"input": "{input}", "output": "{output}"}}, "source": "seed 001"}}"#
+        )
+    };
+    let rows: Vec<String> = SEED_PRICES.iter().map(row).collect();
+    crate::price::Table::parse(&format!(r#"{{"as_of": "2026-02-01", "prices": [{}]}}"#, rows.join(","))).unwrap()
+}
+
+const SEED_PRICES: [(&str, &str, &str); 4] = [
+    ("claude-opus-4-6", "15", "75"),
+    ("claude-sonnet-4-6", "3", "15"),
+    ("claude-haiku-4-5", "0.80", "4"),
+    ("gpt-4o", "2.50", "10"),
+];

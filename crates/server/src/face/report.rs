@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use wheelhouse_core::day::Day;
 use wheelhouse_core::ids::{AgentName, TaskId};
 use wheelhouse_core::ledger::{self, Tally, TallyKey};
-use wheelhouse_core::report::{Crew, Fee, Period, Rows, Spans};
+use wheelhouse_core::report::{Crew, Fee, Period, Rows, Spans, Terms};
 use wheelhouse_core::store::{Reader, RunView, SpansOf, TaskView};
 use wheelhouse_core::task::TaskState;
 use wheelhouse_core::time::Millis;
@@ -24,6 +24,8 @@ pub struct Books {
     pub fees: Vec<Fee>,
     /// Agents that are stand-ins.
     pub stand_ins: BTreeSet<AgentName>,
+    /// What savings are told by.
+    pub terms: Terms,
 }
 
 /// The rows of these days.
@@ -37,6 +39,7 @@ pub fn of_days(reader: &mut dyn Reader, period: Period, books: Books) -> Result<
         spans: reader.spans(SpansOf::Days(first, last), TRIES_MAX)?,
         fees: books.fees,
         stand_ins: books.stand_ins,
+        terms: books.terms,
     })
 }
 
@@ -51,6 +54,7 @@ pub fn of_run(reader: &mut dyn Reader, run: &RunView, books: Books, now: Millis)
         tallies.entry(sum.key.clone()).or_default().add(&sum.tally);
         last.insert(sum.task, sum.key);
     }
+    let ratings: BTreeMap<TaskId, u8> = reader.ratings(run.id)?.into_iter().collect();
     for task in gather::tasks(reader, run.id)? {
         let key = match last.remove(&task.id) {
             Some(key) => key,
@@ -60,6 +64,10 @@ pub fn of_run(reader: &mut dyn Reader, run: &RunView, books: Books, now: Millis)
         if let TaskState::Done { outcome } = &task.state {
             let result = reader.result(task.id)?.unwrap_or_default();
             tally.end(task.attempt, outcome, &result);
+        }
+        if let Some(stars) = ratings.get(&task.id) {
+            tally.rated += 1;
+            tally.stars += u64::from(*stars);
         }
         count_tries(&spans, task.id, tally);
     }
@@ -77,6 +85,7 @@ pub fn of_run(reader: &mut dyn Reader, run: &RunView, books: Books, now: Millis)
         spans,
         fees: Vec::new(),
         stand_ins: books.stand_ins,
+        terms: books.terms,
     })
 }
 

@@ -609,6 +609,9 @@ pub(super) fn the_work_of_a_day_is_summed(t: &mut Trial) {
         Some((1, 5)),
         "the later rating takes the place of the earlier one"
     );
+    let rated = t.task(run, "a").id;
+    assert_eq!(t.reader().ratings(run).unwrap(), [(rated, 5)]);
+    assert_eq!(t.reader().ratings(RunId(99)).unwrap(), []);
     assert_eq!(t.reader().tallies(Day(day.0 + 1), Day(day.0 + 2)).unwrap(), []);
 }
 

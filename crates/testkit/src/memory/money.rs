@@ -33,7 +33,7 @@ pub(super) struct Purse {
     waiting: BTreeMap<Scope, BTreeSet<TaskId>>,
     freed: BTreeSet<Scope>,
     pub(super) allowances: BTreeMap<(String, Window), Allowance>,
-    ratings: BTreeMap<TaskId, (u8, TallyKey)>,
+    pub(super) ratings: BTreeMap<TaskId, (u8, TallyKey)>,
 }
 
 struct Meter {

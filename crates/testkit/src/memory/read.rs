@@ -159,6 +159,10 @@ impl Reader for MemoryReader {
         Ok(self.0.lock().world.ledger_of(run))
     }
 
+    fn ratings(&mut self, run: RunId) -> Result<Vec<(TaskId, u8)>, Failure> {
+        Ok(self.0.lock().world.ratings_of(run))
+    }
+
     fn crews(&mut self, first: Day, last: Day) -> Result<Vec<Crew>, Failure> {
         Ok(self.0.lock().world.crews(first, last))
     }

@@ -12,6 +12,12 @@ use wheelhouse_core::time::Millis;
 use super::world::{Run, World};
 
 impl World {
+    pub(super) fn ratings_of(&self, run: RunId) -> Vec<(TaskId, u8)> {
+        let of_run = |id: &TaskId| self.tasks.get(id).is_some_and(|task| task.run == run);
+        let ratings = self.purse.ratings.iter().filter(|(id, _)| of_run(id));
+        ratings.map(|(id, (stars, _))| (*id, *stars)).collect()
+    }
+
     pub(super) fn ledger_of(&self, run: RunId) -> Vec<TaskSum> {
         let mut sums: BTreeMap<(TaskId, TallyKey), (u64, Tally)> = BTreeMap::new();
         for entry in self.purse.ledger.iter().filter(|entry| entry.run == run) {

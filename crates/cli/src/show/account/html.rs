@@ -9,7 +9,7 @@ use super::super::doc::{Table, Tone};
 use super::chart::{Column, Part, bars, columns, divided, escape};
 use super::{
     agents_table, crew_name, crews_table, headline, kinds_table, money, money_table, outcomes, parallel_table, percent,
-    span, stars, title, tokens, unknown, work_table,
+    savings, span, stars, title, tokens, unknown, work_table,
 };
 
 /// How many bars a plot has.
@@ -77,6 +77,11 @@ pub(crate) fn html(report: &Report, now: Millis) -> String {
             part("longest chains", parallel.critical_ms, 3),
         ]);
         section(&mut page, "Side by side", &[plot, table(&parallel_table(parallel))]);
+    }
+    if let Some(saved) = &report.savings {
+        let notes = savings::notes(saved);
+        let notes: String = notes.iter().map(|note| format!("<p>{}</p>", escape(note))).collect();
+        section(&mut page, savings::HEADING, &[table(&savings::table(saved)), notes]);
     }
     let _ = writeln!(
         page,

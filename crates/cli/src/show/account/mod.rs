@@ -3,6 +3,7 @@
 
 mod chart;
 mod html;
+mod savings;
 
 use std::time::Duration;
 
@@ -160,6 +161,13 @@ pub(crate) fn page(report: &Report) -> Page {
     if let Some(parallel) = &report.parallel {
         page.heading(2, "Side by side");
         page.push(Block::Table(parallel_table(parallel)));
+    }
+    if let Some(savings) = &report.savings {
+        page.heading(2, savings::HEADING);
+        page.push(Block::Table(savings::table(savings)));
+        for sentence in savings::notes(savings) {
+            page.text(sentence);
+        }
     }
     page
 }

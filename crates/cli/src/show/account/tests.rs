@@ -1,6 +1,14 @@
 //! How numbers and money are written, and what CSV fields look like.
 
+use std::collections::BTreeSet;
+
+use wheelhouse_core::day::Day;
+use wheelhouse_core::ledger::{Tally, TallyKey};
+use wheelhouse_core::report::{Period, Spans, Terms, report};
+use wheelhouse_core::usage::Usage;
+
 use super::*;
+use crate::terminal::Paint;
 
 #[test]
 fn tokens_are_short_and_rounded() {
@@ -57,4 +65,68 @@ fn fields_of_csv_are_quoted_and_are_no_formulas() {
     assert_eq!(field("plain"), "plain");
     assert_eq!(field("a,\"b\""), "\"a,\"\"b\"\"\"");
     assert_eq!(field("=cmd()"), "'=cmd()");
+}
+
+/// Seed 000, "Analytics Dashboard": 3,000 tasks, 45M tokens, who worked together, how it came out, 4.8 of 5 stars.
+#[test]
+fn seed_000_orchestration_performance() {
+    let day: Day = "2026-11-01".parse().unwrap();
+    let key = TallyKey {
+        day,
+        agent: "claude".into(),
+        model: Some("claude-opus-4-6".to_owned()),
+        account: None,
+        kind: "general".to_owned(),
+    };
+    let tally = Tally {
+        entries: 3_000,
+        usage: Usage {
+            input: 45_000_000,
+            ..Usage::default()
+        },
+        included: 3_000,
+        first_try: 2_760,
+        second_try: 210,
+        reworked: 30,
+        rated: 5,
+        stars: 24,
+        ..Tally::default()
+    };
+    let crew = |names: &[&str], runs| Crew {
+        agents: names.iter().map(|name| (*name).into()).collect(),
+        runs,
+    };
+    let report = report(Rows {
+        period: Period {
+            first: day,
+            last: "2026-11-30".parse().unwrap(),
+        },
+        run: None,
+        tallies: vec![(key, tally)],
+        crews: vec![
+            crew(&["claude"], 2_100),
+            crew(&["claude", "gemini"], 600),
+            crew(&["claude", "codex"], 200),
+            crew(&["claude", "codex", "gemini"], 100),
+        ],
+        spans: Spans::default(),
+        fees: Vec::new(),
+        stand_ins: BTreeSet::new(),
+        terms: Terms::default(),
+    });
+    let page = page(&report).text_of(80, Paint(false));
+    let row = |words: &[&str]| {
+        let found = page.lines().any(|line| words.iter().all(|word| line.contains(word)));
+        assert!(found, "{words:?} in\n{page}");
+    };
+    row(&["3,000 tasks completed", "45M tokens"]);
+    row(&["Cost per task (average)", "15K"]);
+    row(&["claude alone", "2,100", "70 %"]);
+    row(&["claude + gemini", "600", "20 %"]);
+    row(&["claude + codex", "200", "6.7 %"]);
+    row(&["claude + codex + gemini", "100", "3.3 %"]);
+    row(&["with the first try", "92 %"]);
+    row(&["after one review or check", "7 %"]);
+    row(&["after more rework", "1 %"]);
+    row(&["what people thought", "4.8/5"]);
 }
