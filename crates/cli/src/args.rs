@@ -755,6 +755,15 @@ pub(crate) struct Route {
     /// An agent asks, which could do it itself
     #[arg(long)]
     pub(crate) for_agent: bool,
+    /// A person waits for it: it is paid for by a subscription that has room
+    #[arg(long)]
+    pub(crate) interactive: bool,
+    /// It runs by itself: it is paid for by API, on the cheapest model that is good enough
+    #[arg(long)]
+    pub(crate) batch: bool,
+    /// So many such calls a day; above 1,000 by API, on the tier for classification
+    #[arg(long, value_name = "NUMBER", default_value_t = 0, hide_default_value = true)]
+    pub(crate) calls_per_day: u64,
 }
 
 /// `config …`

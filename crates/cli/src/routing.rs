@@ -145,6 +145,9 @@ impl Here<'_> {
             }
             Some(_) | None => {}
         }
+        if let (Some(billing), false) = (own.billing, kind == roster::REHEARSAL) {
+            entry.billing = billing;
+        }
         let role = self.routing.agents.iter().find(|role| role.name == agent.as_str());
         Candidate {
             price: self

@@ -8,7 +8,6 @@
 pub mod agent;
 pub mod analysis;
 pub mod ask;
-pub mod billing;
 pub mod breaker;
 pub mod budget;
 pub mod caller;

@@ -8,6 +8,7 @@
 //! Then the user's rules, then a score over who is left: capability .30, history .25, load .20, health .15,
 //! availability .10, and a bounded correction by what was learned. What nothing is known about goes to the middle tier.
 
+pub mod billing;
 pub mod past;
 pub mod read;
 mod rules;
@@ -31,6 +32,7 @@ use crate::price::{Billing, Price};
 use crate::roster::{Entry, Role, Roster};
 use crate::store::{Failure, Reader};
 use crate::time::Millis;
+use billing::{Demand, Pays};
 use past::{Past, Sketch};
 use read::{Mode, Routing};
 
@@ -105,6 +107,8 @@ pub struct Question<'a> {
     pub not_vendors: &'a [String],
     /// What it may cost, in nano-dollars.
     pub budget_nano: Option<u64>,
+    /// What is said of how it is used; nothing: what the routing file says.
+    pub demand: Demand,
     /// Now.
     pub now: Millis,
     /// A random number in 0..1, for trying what is little known; absent: nothing is tried.
@@ -283,6 +287,9 @@ pub struct Choice {
     pub analysis: Analysis,
     /// Who was taken out, and why.
     pub excluded: Vec<Excluded>,
+    /// How it is best paid for, where something is said of how it is used.
+    #[serde(default)]
+    pub pays: Option<Pays>,
     /// The rule that fired.
     pub rule: Option<RuleHit>,
     /// Who was left, best first; the chosen one is at `chosen`.
@@ -444,9 +451,17 @@ impl Router {
             }
         }
         sort(&mut scored);
+        let demand = Some(question.demand).filter(Demand::is_said);
+        let pays = billing::prefer(
+            demand.unwrap_or(self.routing.demand),
+            &self.candidates,
+            &analysis,
+            &mut scored,
+        );
         let rule = self.obey(question, &analysis, &mut scored);
         let mut chosen = (!scored.is_empty()).then_some(0);
-        let explored = match rule.as_ref().is_some_and(|rule| rule.obeyed) {
+        let is_bound = rule.as_ref().is_some_and(|rule| rule.obeyed) || pays.as_ref().is_some_and(|pays| pays.obeyed);
+        let explored = match is_bound {
             true => None,
             false => self.explore(question, &analysis, &scored),
         };
@@ -462,6 +477,7 @@ impl Router {
             consult: consult(&analysis, chosen, &scored),
             analysis,
             excluded,
+            pays,
             rule,
             candidates: scored,
             chosen,
@@ -873,6 +889,10 @@ fn reason(choice: &Choice) -> String {
         "{} {}, {} risk",
         analysis.complexity.value, analysis.kind.value, analysis.risk.value
     );
+    let paid_so = choice.pays.as_ref().filter(|pays| pays.obeyed);
+    if let (Some(pays), false) = (paid_so, choice.rule.as_ref().is_some_and(|rule| rule.obeyed)) {
+        return format!("`{name}`: {}", pays.why);
+    }
     match &choice.rule {
         Some(rule) if rule.obeyed => format!("`{name}` by the rule `{}` (\"{}\")", rule.rule, rule.trigger),
         Some(_) | None if choice.explored => format!("`{name}`, to learn how it does at {what}"),

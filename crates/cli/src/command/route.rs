@@ -7,6 +7,7 @@ use wheelhouse_core::analysis::{Analysis, Facts, Judged, Signal};
 use wheelhouse_core::money::{show_usd, thousands};
 use wheelhouse_core::plan::TEXT_BYTES_MAX;
 use wheelhouse_core::price::Billing;
+use wheelhouse_core::route::billing::Demand;
 use wheelhouse_core::route::{Caller, Choice, Expected, Question, Scored};
 use wheelhouse_server::ports::RouteWish;
 
@@ -36,6 +37,11 @@ pub(crate) fn route(app: &App, args: &args::Route) -> Outcome {
         caller: if args.for_agent { Caller::Agent } else { Caller::Person },
         plans: args.plans,
         budget_nano,
+        demand: Demand {
+            interactive: args.interactive,
+            batch: args.batch,
+            calls_per_day: args.calls_per_day,
+        },
         now: now(),
         ..Question::default()
     });
@@ -83,6 +89,11 @@ pub(crate) fn asked(app: &App, settings: &Settings, wish: &RouteWish) -> Result<
         caller: if wish.for_agent { Caller::Agent } else { Caller::Person },
         plans: wish.plans,
         budget_nano: wish.budget.as_deref().map(budget).transpose()?,
+        demand: Demand {
+            interactive: wish.interactive,
+            batch: wish.batch,
+            calls_per_day: wish.calls_per_day,
+        },
         now: now(),
         ..Question::default()
     });
@@ -129,6 +140,15 @@ fn page(choice: &Choice, past_tasks: usize, width: usize, paint: Paint) -> Page 
         page.text(expected(&chosen.expected));
     }
     analysis(&mut page, &choice.analysis, width, paint);
+    if let Some(pays) = &choice.pays {
+        let obeyed = if pays.obeyed {
+            ""
+        } else {
+            "; nobody who passed the floors is paid so, so the score decides"
+        };
+        page.heading(2, "How it is paid for");
+        page.text(format!("{}{obeyed}", pays.why));
+    }
     if let Some(rule) = &choice.rule {
         let share = format!("{:.0} % of its words", rule.share * 100.0);
         let obeyed = if rule.obeyed {

@@ -43,6 +43,7 @@ mod report;
 mod routing;
 mod run;
 mod screen;
+mod seeds;
 mod serve;
 mod telemetry;
 mod workflows;

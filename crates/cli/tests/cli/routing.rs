@@ -143,3 +143,51 @@ fn what_was_chosen_is_in_the_history_and_what_came_of_it_is_remembered() {
     );
     assert!(choice.pointer("/candidates/0/parts/history").unwrap().as_f64().unwrap() > 0.8);
 }
+
+#[test]
+fn how_work_is_used_says_how_it_is_paid_for() {
+    let house = House::new().with_env("A_KEY", "sk-key");
+    let agent = |name: &str, model: &str, more: &str| {
+        format!(
+            "[agents.{name}]\nbackend = \"api\"\napi = \"anthropic\"\nmodel = \"{model}\"\nkey_env = \"A_KEY\"\n{more}"
+        )
+    };
+    let agents = [
+        agent("flat", "claude-opus-4-6", "billing = \"subscription\"\n"),
+        agent("sonnet", "claude-sonnet-4-6", ""),
+        agent("haiku", "claude-haiku-4-5", ""),
+    ];
+    house.write("wheelhouse.toml", &agents.concat());
+    let task = "Extract the names from the list";
+    let paid = |more: &[&str]| {
+        let words: Vec<&str> = ["route", task].iter().chain(more).copied().collect();
+        let choice = house.json(&words);
+        (
+            text(&choice, "/pays/way").to_owned(),
+            text(&choice, "/choice/agent").to_owned(),
+        )
+    };
+    let told = |way: &str, agent: &str| (way.to_owned(), agent.to_owned());
+    assert!(house.json(&["route", task])["pays"].is_null());
+    assert_eq!(paid(&["--interactive"]), told("subscription", "flat"));
+    assert_eq!(paid(&["--calls-per-day", "1001"]), told("classifier_api", "haiku"));
+    assert_eq!(paid(&["--calls-per-day", "1000"]), told("standard_api", "sonnet"));
+    let (way, agent) = paid(&["--batch"]);
+    assert!(way == "cheapest_api" && agent != "flat", "{agent}");
+    let page = house.ok(&["route", task, "--interactive"]).out;
+    assert!(
+        page.contains("How it is paid for") && page.contains("no marginal cost"),
+        "{page}"
+    );
+    // The file says it for every plan.
+    house.write("routing.yaml", "calls_per_day: 5000\n");
+    house.write("plan.yaml", &format!("tasks:\n  - {{id: a, prompt: {task}}}\n"));
+    let shown = house.json(&["plan", "show", "plan.yaml"]);
+    assert!(shown.to_string().contains("tier for classification"), "{shown:#}");
+    house.write("routing.yaml", "work: weekly\n");
+    let wrong = house.run(&["route", task]);
+    assert!(
+        wrong.err.contains("`interactive`") && wrong.err.contains("routing.yaml:1"),
+        "{wrong:?}"
+    );
+}

@@ -3,6 +3,7 @@
 //! `routing_rules`, `fallback_chains` and `agents` are read as the orchestration guide writes them. Every problem is
 //! reported with its place, unknown keys with the nearest known one. What the file *means* is decided elsewhere.
 
+use super::billing::Demand;
 use crate::analysis::Kind;
 use crate::chain::{Chain, LINKS_MAX, Named, RETRIES_READ_MAX};
 use crate::day::Day;
@@ -78,6 +79,8 @@ pub struct Routing {
     pub allow: Vec<String>,
     /// These may not.
     pub deny: Vec<String>,
+    /// What is said of how tasks are used, for how they are paid for.
+    pub demand: Demand,
     /// Whether what was learned is acted on.
     pub mode: Mode,
     /// How often in a hundred a little tried candidate is chosen.
@@ -155,6 +158,15 @@ impl<'a> Reading<'a, '_, '_> {
         }
         if let Some(node) = fields.take("deny") {
             routing.deny = self.words(node, "deny");
+        }
+        if let Some(node) = fields.take("work") {
+            let uses = [("interactive", true), ("batch", false)];
+            let interactive = self.one_of(node, "work", &uses);
+            routing.demand.interactive = interactive == Some(true);
+            routing.demand.batch = interactive == Some(false);
+        }
+        if let Some(node) = fields.take("calls_per_day") {
+            routing.demand.calls_per_day = self.count(node, "calls_per_day", 1, 1_000_000_000).unwrap_or_default();
         }
         if let Some(node) = fields.take("mode") {
             let modes = [("enforce", Mode::Enforce), ("shadow", Mode::Shadow)];

@@ -18,7 +18,7 @@ const LEARNED_MAX: f64 = 0.10;
 const BUSY_MAX: u32 = 4;
 
 /// The tier that a task of this complexity asks for. The unknown is medium, and so goes to the middle.
-fn tier_wanted(analysis: &Analysis) -> u8 {
+pub(super) fn tier_wanted(analysis: &Analysis) -> u8 {
     let by_complexity: u8 = match (analysis.complexity.value, analysis.kind.value) {
         (Complexity::Simple | Complexity::Medium, Kind::Classification) => 1,
         (Complexity::Simple, _) => 2,

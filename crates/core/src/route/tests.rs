@@ -490,3 +490,75 @@ fn nobody_left_is_said_with_every_reason() {
     assert_eq!((choice.chosen, choice.reason.as_str()), (None, "nobody here can do it"));
     assert_eq!(choice.would_change, ["`claude` is out: there is no program `claude`"]);
 }
+
+/// Seed 001, "$0 Marginal Cost Routing", over a crew with a subscription and four models behind APIs.
+#[test]
+fn work_is_paid_for_as_the_guides_tree_says() {
+    let text = "Do the usual thing with the files";
+    let flat = Candidate {
+        entry: Entry {
+            billing: Billing::Subscription,
+            ..candidate("flat", Some("claude-opus-4-6")).entry
+        },
+        ..candidate("flat", Some("claude-opus-4-6"))
+    };
+    let with_flat = |standing: Standing| {
+        let mut all = crew();
+        all.push(Candidate {
+            standing,
+            ..flat.clone()
+        });
+        all
+    };
+    let fresh = || with_flat(flat.standing.clone());
+    let used_up = with_flat(Standing {
+        quota_until: Some(Millis(u64::MAX)),
+        ..flat.standing.clone()
+    });
+    let asked = |interactive, batch, calls_per_day| Question {
+        demand: Demand {
+            interactive,
+            batch,
+            calls_per_day,
+        },
+        ..ask(text)
+    };
+    let paid = |router: &Router, question: &Question<'_>| {
+        let choice = router.decide(question);
+        let chosen = choice.chosen().unwrap();
+        let pays = choice.pays.clone().unwrap();
+        assert!(pays.obeyed && choice.reason.contains(&pays.why), "{choice:#?}");
+        (pays.way, chosen.agent.to_string())
+    };
+    use billing::Way;
+    let open = router("", fresh(), Vec::new());
+    assert_eq!(
+        paid(&open, &asked(true, false, 0)),
+        (Way::Subscription, "flat".to_owned())
+    );
+    let (way, cheapest) = paid(&open, &asked(false, true, 0));
+    let choice = open.decide(&asked(false, true, 0));
+    let costs: Vec<Option<u64>> = choice.candidates.iter().map(|one| one.expected.cost_nano).collect();
+    assert_eq!(way, Way::CheapestApi);
+    assert!(cheapest != "flat" && costs[0] <= costs[1], "{choice:#?}");
+    assert_eq!(
+        paid(&open, &asked(false, false, 1_001)),
+        (Way::ClassifierApi, "api-claude-haiku-4-5".to_owned())
+    );
+    assert_eq!(paid(&open, &asked(false, false, 1_000)).0, Way::StandardApi);
+    let barred = router("", used_up, Vec::new());
+    let (way, agent) = paid(&barred, &asked(true, false, 0));
+    assert!(way == Way::StandardApi && agent != "flat", "{agent}");
+    // The file says it for all, a question for itself, and a rule comes first.
+    let batch = router("work: batch\n", fresh(), Vec::new());
+    assert_eq!(paid(&batch, &ask(text)).0, Way::CheapestApi);
+    assert_eq!(paid(&batch, &asked(true, false, 0)).0, Way::Subscription);
+    let ruled = router(&format!("{GUIDE}\nwork: batch\n"), fresh(), Vec::new());
+    assert_eq!(chosen(&ruled, &ask("analyze X/Twitter trends")), "grok-3");
+    // Where nobody is paid so, the score decides, and it is said.
+    let only_flat = router("", vec![flat.clone()], Vec::new());
+    let choice = only_flat.decide(&asked(false, true, 0));
+    assert_eq!(choice.chosen().unwrap().agent.as_str(), "flat");
+    assert!(!choice.pays.unwrap().obeyed);
+    assert!(open.decide(&ask(text)).pays.is_none(), "nothing said, nothing changed");
+}
