@@ -249,3 +249,50 @@ fn counting_and_listing_answer_in_each_shape() {
     let (_, violation) = api.violations().pop().unwrap();
     assert_eq!(violation.code, "unknown_path");
 }
+
+#[test]
+fn deferred_tools_are_searched_for_and_then_called() {
+    const PROMPT: &str =
+        "[[tool:tool_search {\"query\":\"spawn\"}]][[tool:mcp__crew__spawn {\"name\":\"a\"}]][[say:Closed.]]";
+    let vendor = Vendor::Responses;
+    let api = start(Script::new().strict());
+    let mut asked = ask(vendor, "m", PROMPT, false);
+    let parameters = json!({"type": "object", "properties": {"query": {"type": "string"}}});
+    asked.body["tools"] =
+        json!([{"type": "tool_search", "execution": "client", "description": "d", "parameters": parameters}]);
+    let search = asked.answer(&api).json()["output"][0].clone();
+    assert_eq!(search["type"], "tool_search_call");
+    assert_eq!(
+        (&search["execution"], &search["arguments"]),
+        (&json!("client"), &json!({"query": "spawn"}))
+    );
+    let streamed = ask(vendor, "m", PROMPT, true).answer(&api).events();
+    let done = streamed
+        .iter()
+        .find(|event| event["type"] == "response.output_item.done");
+    assert_eq!(done.unwrap()["item"]["type"], "tool_search_call");
+    let found = json!([{"type": "namespace", "name": "mcp__crew", "description": "d", "tools": [
+        {"type": "function", "name": "spawn", "defer_loading": true, "parameters": {"type": "object"}}]}]);
+    let add = |asked: &mut crate::client::Ask, items: &[Value]| {
+        asked.body["input"]
+            .as_array_mut()
+            .unwrap()
+            .extend(items.iter().cloned());
+    };
+    let output = json!({"type": "tool_search_output", "call_id": search["call_id"], "status": "completed",
+        "execution": "client", "tools": found});
+    add(&mut asked, &[search, output]);
+    let called = asked.answer(&api).json()["output"][0].clone();
+    assert_eq!(
+        (&called["namespace"], &called["name"]),
+        (&json!("mcp__crew"), &json!("spawn"))
+    );
+    let result = json!({"type": "function_call_output", "call_id": called["call_id"], "output": "ok"});
+    add(&mut asked, &[called, result]);
+    assert_eq!(text(vendor, false, &asked.answer(&api)), "Closed.");
+    assert_eq!(api.violations(), []);
+    // A search that nothing answers is as wrong as any other call.
+    let list = asked.body["input"].as_array_mut().unwrap();
+    list.retain(|item| item["type"] != "tool_search_output");
+    assert_eq!(asked.answer(&api).status, 400);
+}

@@ -7,6 +7,7 @@ use super::super::super::choose::{Play, Stop};
 use super::super::super::script::Tokens;
 use super::super::super::toolbox::{Call, Input};
 use super::super::{CREATED_S, Frame, json_pieces};
+use super::TOOL_SEARCH;
 
 pub(crate) fn whole(ask: &Ask, play: &Play) -> Value {
     let status = status(play.stop);
@@ -27,6 +28,7 @@ pub(crate) fn stream(ask: &Ask, play: &Play) -> Vec<Frame> {
         match item["type"].as_str() {
             Some("reasoning") => reasoning(&mut events, index, &item),
             Some("message") => message(&mut events, index, &item, play),
+            Some("tool_search_call") => search(&mut events, index, &item),
             Some("custom_tool_call") => call(&mut events, index, &item, "input", "response.custom_tool_call_input"),
             _ => call(
                 &mut events,
@@ -105,6 +107,14 @@ fn items(play: &Play) -> Vec<Value> {
 fn call_item(play: &Play, at: usize, made: &Call) -> Value {
     let call_id = format!("call_{}{at:02}", play.seed);
     let mut item = match &made.input {
+        Input::Object(input) if made.name == TOOL_SEARCH => json!({
+            "id": format!("tsc_{}{at:02}", play.seed),
+            "type": "tool_search_call",
+            "status": "completed",
+            "call_id": call_id,
+            "execution": "client",
+            "arguments": input,
+        }),
         Input::Object(input) => json!({
             "id": format!("fc_{}{at:02}", play.seed),
             "type": "function_call",
@@ -213,6 +223,13 @@ fn call(events: &mut Events, index: usize, item: &Value, key: &str, event: &str)
         "response.output_item.done",
         json!({"output_index": index, "item": item}),
     );
+}
+
+/// Its arguments are an object and come whole.
+fn search(events: &mut Events, index: usize, item: &Value) {
+    for event in ["response.output_item.added", "response.output_item.done"] {
+        events.send(event, json!({"output_index": index, "item": item}));
+    }
 }
 
 fn response(ask: &Ask, play: &Play, status: &str, output: Vec<Value>) -> Value {

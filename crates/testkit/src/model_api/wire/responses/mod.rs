@@ -12,6 +12,10 @@ use super::super::ask::{Body, Entry, Offered};
 use super::super::timeline::Vendor;
 use super::{content_blocks, content_text, sounds_failed, text_at};
 
+/// The tool with which a model looks for tools that are not listed. It has a type and no name, and its calls are items of
+/// their own. Scripts name it so.
+const TOOL_SEARCH: &str = "tool_search";
+
 pub(crate) fn read(body: &Value) -> Body {
     let mut entries = vec![Entry::System(text_at(body, "instructions"))];
     match &body["input"] {
@@ -25,14 +29,21 @@ pub(crate) fn read(body: &Value) -> Body {
         stream: body["stream"].as_bool().unwrap_or(false),
         include_usage: true,
         entries,
-        offered: body["tools"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .flat_map(offered)
-            .collect(),
+        offered: tools(body).chain(found(body)).flat_map(offered).collect(),
         schema: (format["type"] == "json_schema").then(|| format["schema"].clone()),
     }
+}
+
+fn tools(holder: &Value) -> impl Iterator<Item = &Value> {
+    holder["tools"].as_array().into_iter().flatten()
+}
+
+/// Tools that were deferred are not listed: they stand in what a search for them brought, and can be called from then on.
+fn found(body: &Value) -> impl Iterator<Item = &Value> {
+    let items = body["input"].as_array().into_iter().flatten();
+    items
+        .filter(|item| item["type"] == "tool_search_output")
+        .flat_map(tools)
 }
 
 fn entry(item: &Value) -> Option<Entry> {
@@ -46,6 +57,15 @@ fn entry(item: &Value) -> Option<Entry> {
         "function_call" | "custom_tool_call" | "local_shell_call" => Some(Entry::Call {
             id: text_at(item, "call_id"),
             name: text_at(item, "name"),
+        }),
+        "tool_search_call" => Some(Entry::Call {
+            id: text_at(item, "call_id"),
+            name: TOOL_SEARCH.to_owned(),
+        }),
+        "tool_search_output" => Some(Entry::Result {
+            id: text_at(item, "call_id"),
+            failed: false,
+            text: item["tools"].to_string(),
         }),
         "function_call_output" | "custom_tool_call_output" | "local_shell_call_output" => {
             let text = content_text(&item["output"]);
@@ -73,8 +93,12 @@ fn offered(tool: &Value) -> Vec<Offered> {
             inside: None,
             schema: None,
         }],
+        Some(TOOL_SEARCH) => vec![Offered {
+            name: TOOL_SEARCH.to_owned(),
+            inside: None,
+            schema: Some(tool["parameters"].clone()),
+        }],
         Some("namespace") => {
-            let inner = tool["tools"].as_array().into_iter().flatten();
             let one = |inner: &Value| {
                 let inner_name = text_at(inner, "name");
                 Offered {
@@ -83,7 +107,7 @@ fn offered(tool: &Value) -> Vec<Offered> {
                     schema: Some(inner["parameters"].clone()),
                 }
             };
-            inner.map(one).collect()
+            tools(tool).map(one).collect()
         }
         _ => Vec::new(),
     }

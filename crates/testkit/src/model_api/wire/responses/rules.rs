@@ -57,6 +57,16 @@ fn input(items: &[Value], findings: &mut Findings) {
                 });
                 call(item, &place, &mut pairing, findings);
             }
+            "tool_search_call" => {
+                findings.expect(item["arguments"].is_object(), "call_input", || {
+                    format!("{place}: arguments are no object")
+                });
+                pairing.call(item["call_id"].as_str().unwrap_or_default(), findings);
+            }
+            "tool_search_output" => {
+                field(item, "tools", Value::is_array, "a list", findings);
+                pairing.result(item["call_id"].as_str().unwrap_or_default(), findings);
+            }
             "function_call_output" | "custom_tool_call_output" => {
                 field(
                     item,

@@ -1,0 +1,716 @@
+//! The ways of working that users were promised, each as a scripted demonstration: a user talks to a real Claude Code
+//! (MCP over HTTP) or a real Codex (stdio), which leads a crew of real agents and models. The fake model plays all of them;
+//! what is looked at is what the engine did, in its documents. Run by hand: `WHEELHOUSE_REAL_AGENTS=DIR cargo test -p
+//! wheelhouse-cli --test real_demonstrations -- --ignored`, where `DIR/node_modules/.bin` has the programs.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests say what they expect by failing")]
+
+use std::fs;
+use std::process::Output;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::{Value, json};
+use wheelhouse_testkit::model_api::{Attempt, Finished, Reply, Rule, Script, Vendor};
+
+mod real;
+
+use real::{Engine, House, PATIENCE, wait_for};
+
+/// Whom the user talks to.
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum Lead {
+    /// Claude Code over HTTP.
+    Claude,
+    /// Codex over stdio, which is not told our tools before it searches for them.
+    Codex,
+}
+
+/// What Codex searches for before it calls something.
+const SEARCH: &str = r#"[[tool:tool_search {"query":"instances spawn send interrupt terminate coordinate several team start save","limit":50}]]"#;
+
+/// A project with an engine that serves, and a lead that Wheelhouse was installed into.
+struct Stage {
+    house: House,
+    engine: Engine,
+    lead: Lead,
+    /// The lead's session, once it has one.
+    session: Option<String>,
+}
+
+impl Stage {
+    fn new(lead: Lead, script: Script) -> Stage {
+        let house = House::new(script);
+        let place = house.project().join("wheelhouse.toml");
+        let url = house.api.openai_url();
+        let model = |name: &str| {
+            format!(
+                "[agents.{name}]\nbackend = \"api\"\napi = \"openai-chat\"\nbase_url = \"{url}\"\nkey_env = \"OPENAI_API_KEY\"\n\
+                 model = \"{name}-model\"\n"
+            )
+        };
+        let settings = fs::read_to_string(&place).unwrap();
+        let settings = format!(
+            "serve.toolset = \"full\"\n{settings}{}{}",
+            model("quick"),
+            model("small")
+        );
+        fs::write(place, settings).unwrap();
+        let engine = Engine::start(&house, &["serve", "--listen", "127.0.0.1:0"], None);
+        let mut stage = Stage {
+            house,
+            engine,
+            lead,
+            session: None,
+        };
+        stage.install();
+        stage
+    }
+
+    /// As a user does it.
+    fn install(&mut self) {
+        let mut url = None;
+        wait_for(
+            || "the engine to serve".to_owned(),
+            || {
+                let told = fs::read(self.house.project().join(".wheelhouse/serve.json")).unwrap_or_default();
+                let told: Value = serde_json::from_slice(&told).unwrap_or_default();
+                url = told["url"].as_str().map(str::to_owned);
+                url.is_some()
+            },
+        );
+        match self.lead {
+            Lead::Claude => {
+                let url = format!("{}/mcp", url.unwrap().trim_end_matches('/'));
+                let words = ["install", "claude", "--scope", "project", "--http", &url, "--yes"];
+                self.house.ok(&words);
+            }
+            Lead::Codex => {
+                self.house.ok(&["install", "codex", "--yes"]);
+            }
+        }
+    }
+
+    /// The user says something, and the lead does what the markers in it order.
+    fn says(&mut self, words: &str) {
+        let done = self.turn(words);
+        assert!(done.status.success(), "{words}: {done:#?}");
+        let out = String::from_utf8_lossy(&done.stdout);
+        let lines = out.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let named = lines
+            .filter_map(|line| {
+                let named = line["session_id"].as_str().or(line["thread_id"].as_str());
+                named.map(str::to_owned)
+            })
+            .next();
+        assert!(named.is_some(), "{words}: no session in {out}");
+        self.session = named;
+    }
+
+    fn turn(&self, words: &str) -> Output {
+        let resumed = self.session.as_deref();
+        match self.lead {
+            Lead::Claude => {
+                let config = format!("--mcp-config={}", self.house.project().join(".mcp.json").display());
+                let mut line = vec!["-p", words, "--output-format", "json", "--strict-mcp-config", &config];
+                line.extend(["--allowedTools", "mcp__wheelhouse"]);
+                line.extend(resumed.iter().flat_map(|id| ["--resume", id]));
+                let token = self.house.ok(&["token", "--scope", "operate"]);
+                let mut command = self.house.command("claude", &line);
+                command.env("WHEELHOUSE_TOKEN", token.trim()).output().unwrap()
+            }
+            Lead::Codex => {
+                let words = format!("{SEARCH}{words}");
+                let approve = "mcp_servers.wheelhouse.default_tools_approval_mode=\"approve\"";
+                let mut line = vec![
+                    "exec",
+                    "--json",
+                    "--skip-git-repo-check",
+                    "--sandbox",
+                    "read-only",
+                    "-c",
+                    approve,
+                ];
+                line.extend(resumed.iter().flat_map(|id| ["resume", id]));
+                line.push(&words);
+                self.house.command("codex", &line).output().unwrap()
+            }
+        }
+    }
+
+    fn json(&self, words: &[&str]) -> Value {
+        serde_json::from_str(&self.house.ok(&[words, &["--json"]].concat())).unwrap()
+    }
+
+    /// All instances that there ever were.
+    fn crew(&self) -> Vec<Value> {
+        let all = self.json(&["instances", "--all"]);
+        all["instances"].as_array().unwrap().clone()
+    }
+
+    fn member(&self, name: &str) -> Value {
+        let found = self.crew().into_iter().find(|one| one["name"] == name);
+        found.unwrap_or_else(|| panic!("no {name} in {:#?}", self.crew()))
+    }
+
+    /// What an instance answered so far, with how each turn ended.
+    fn answers(&self, name: &str) -> Vec<(String, String)> {
+        let document = self.json(&["output", name]);
+        let lines = document["output"].as_array().unwrap().iter();
+        lines
+            .filter(|line| line["type"] == "answer")
+            .map(|line| {
+                let answer = &line["answer"];
+                let class = answer["outcome"]["class"].as_str().or(answer["outcome"].as_str());
+                (
+                    class.unwrap_or_default().to_owned(),
+                    answer["text"].as_str().unwrap().trim().to_owned(),
+                )
+            })
+            .collect()
+    }
+
+    /// Waits until an instance has given so many answers: the lead's call may be over before.
+    fn answered(&self, name: &str, expected: &[(&str, &str)]) {
+        wait_for(
+            || {
+                format!(
+                    "{name} to have answered {expected:?}: {:#}",
+                    self.json(&["output", name])
+                )
+            },
+            || self.answers(name).len() >= expected.len(),
+        );
+        let answers = self.answers(name);
+        let answers: Vec<(&str, &str)> = answers.iter().map(|(class, text)| (&**class, &**text)).collect();
+        assert_eq!(answers, expected, "{name}");
+    }
+
+    /// A coordination, once it is over.
+    fn coordination(&self, id: &str) -> Value {
+        let mut shown = Value::Null;
+        wait_for(
+            || format!("{id} to be over: {:#}", self.json(&["coordinate", "--show", id])),
+            || {
+                shown = self.json(&["coordinate", "--show", id]);
+                shown["seats"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .all(|seat| seat["expected"] == false)
+            },
+        );
+        shown
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.house.project().join(name)).unwrap()
+    }
+
+    /// The curtain: nothing wrong was asked of a model, the store is sound, and nothing runs any more.
+    fn end(mut self) {
+        self.house.ok(&["stop", "--all"]);
+        kill(Pid::from_raw(self.engine.0.id().cast_signed()), Signal::SIGTERM).unwrap();
+        wait_for(
+            || "the engine's end".to_owned(),
+            || self.engine.0.try_wait().unwrap().is_some(),
+        );
+        self.house.until_all_processes_are_gone(&format!("{:?}", self.lead));
+        let wrong = self.house.api.violations();
+        assert!(wrong.is_empty(), "{wrong:#?}");
+        self.house.ok(&["fsck"]);
+    }
+}
+
+/// A call of one of our tools, as a prompt orders it.
+fn call(tool: &str, arguments: &Value) -> String {
+    format!("[[tool:mcp__wheelhouse__{tool} {arguments}]]")
+}
+
+fn spawn(name: &str, agent: &str, more: &Value) -> String {
+    let mut arguments = json!({"name": name, "agent": agent});
+    arguments
+        .as_object_mut()
+        .unwrap()
+        .extend(more.as_object().unwrap().clone());
+    call("spawn", &arguments)
+}
+
+fn send(to: &str, message: &str) -> String {
+    call("send", &json!({"to": to, "message": message, "seconds": 50}))
+}
+
+/// "Review my Python code, write tests for it, and document it": the lead gets three for three kinds of work.
+fn automatic_delegation(lead: Lead) {
+    let mut stage = Stage::new(lead, Script::new());
+    stage.says(
+        &[
+            "Review my Python code and suggest improvements, write tests for it, and create documentation.",
+            &spawn("reviewer", "claude", &json!({"role": "reviewer", "model": "sonnet"})),
+            &spawn("tester", "gemini", &json!({"role": "tester"})),
+            &spawn("documenter", "opencode", &json!({"role": "documenter"})),
+            &send("reviewer", "Review pool.py. [[say:The connections are not pooled.]]"),
+            &send(
+                "tester",
+                "Write tests for pool.py. [[edit:test_pool.py:def test_pool(): pass]][[say:1 test.]]",
+            ),
+            &send(
+                "documenter",
+                "Document pool.py. [[edit:POOL.md:How to use the pool]][[say:One page.]]",
+            ),
+            "[[say:Here is the complete package.]]",
+        ]
+        .concat(),
+    );
+    stage.answered("reviewer", &[("succeeded", "The connections are not pooled.")]);
+    stage.answered("tester", &[("succeeded", "1 test.")]);
+    stage.answered("documenter", &[("succeeded", "One page.")]);
+    assert_eq!(stage.read("test_pool.py").trim_end(), "def test_pool(): pass");
+    assert_eq!(stage.read("POOL.md").trim_end(), "How to use the pool");
+    for (name, agent, role) in [
+        ("reviewer", "claude", "code_reviewer"),
+        ("tester", "gemini", "testing_specialist"),
+        ("documenter", "opencode", "documentation_writer"),
+    ] {
+        let member = stage.member(name);
+        assert_eq!(
+            (&member["agent"], &member["role"]),
+            (&json!(agent), &json!(role)),
+            "{member:#}"
+        );
+        assert_eq!(
+            (&member["parent"], &member["state"]),
+            (&Value::Null, &json!("idle")),
+            "{member:#}"
+        );
+        assert_eq!(
+            (&member["turns"], member["session"].is_string()),
+            (&json!(1), true),
+            "{member:#}"
+        );
+    }
+    // The model that was chosen is the one that was asked.
+    let turns = stage.house.api.turns();
+    let review = turns
+        .iter()
+        .find(|turn| turn.prompt.starts_with("Review pool.py"))
+        .unwrap();
+    assert!(review.model.contains("sonnet"), "{review:#?}");
+    let names = json!({"instances": ["reviewer", "tester", "documenter"]});
+    stage.says(&format!("Thanks, that is all.{}", call("terminate", &names)));
+    for member in stage.crew() {
+        assert_eq!(member["state"], "ended", "{member:#}");
+    }
+    stage.end();
+}
+
+/// "Use multiple specialised agents to design a system": six, in phases, each phase on what came before.
+fn requested_orchestration(lead: Lead) {
+    let plans = |vendor, model: &str, text: &str| {
+        Rule::any()
+            .vendor(vendor)
+            .model(model)
+            .says("Phase 2")
+            .reply(Reply::text(text))
+    };
+    let script = Script::new()
+        .rule(
+            Rule::any()
+                .vendor(Vendor::Chat)
+                .says("Phase 3")
+                .reply(Reply::text("The gateway needs a limit.")),
+        )
+        .rule(
+            Rule::any()
+                .vendor(Vendor::Gemini)
+                .says("Phase 3")
+                .reply(Reply::text("The limit is planned.")),
+        )
+        .rule(plans(Vendor::Gemini, "*", "REST interfaces."))
+        .rule(plans(Vendor::Chat, "quick-model", "Two tables."))
+        .rule(plans(Vendor::Chat, "small-model", "One container."))
+        .rule(plans(Vendor::Chat, "*", "A portal."));
+    let mut stage = Stage::new(lead, script);
+    let experts = ["backend", "frontend", "database", "devops"];
+    stage.says(
+        &[
+            "I want you to use multiple specialized agents to design a complete e-commerce system.",
+            &spawn("architect", "claude", &json!({"role": "architect", "model": "opus"})),
+            &spawn("backend", "gemini", &json!({"role": "backend_developer"})),
+            &spawn("frontend", "opencode", &json!({"role": "frontend_developer"})),
+            &spawn("database", "quick", &json!({})),
+            &spawn("security", "quick", &json!({"role": "security_analyst"})),
+            &spawn("devops", "small", &json!({})),
+            &send(
+                "architect",
+                "Phase 1: the architecture. [[say:Five services behind a gateway.]]",
+            ),
+            &call(
+                "coordinate",
+                &json!({"text": "Phase 2: plan your part.", "with": experts, "seconds": 50}),
+            ),
+            "[[say:The plans are there.]]",
+        ]
+        .concat(),
+    );
+    stage.answered("architect", &[("succeeded", "Five services behind a gateway.")]);
+    let planned = stage.coordination("c1");
+    assert_eq!(planned["mode"], "parallel");
+    let told: Vec<&str> = planned["seats"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|seat| seat["answer"].as_str().unwrap().trim())
+        .collect();
+    assert_eq!(told, ["REST interfaces.", "A portal.", "Two tables.", "One container."]);
+    let review = json!({"text": "Phase 3: what is missing?", "with": ["security", "backend"], "mode": "sequential", "seconds": 50});
+    stage.says(&format!(
+        "What does security say?{}[[say:A limit.]]",
+        call("coordinate", &review)
+    ));
+    assert_eq!(stage.coordination("c2")["mode"], "sequential");
+    stage.answered("security", &[("succeeded", "The gateway needs a limit.")]);
+    stage.answered(
+        "backend",
+        &[
+            ("succeeded", "REST interfaces."),
+            ("succeeded", "The limit is planned."),
+        ],
+    );
+    // The second was shown what the first had said.
+    let turns = stage.house.api.turns();
+    let second = turns
+        .iter()
+        .find(|turn| turn.prompt.contains("Phase 3") && turn.vendor == Some(Vendor::Gemini));
+    assert!(
+        second.unwrap().prompt.contains("The gateway needs a limit."),
+        "{second:#?}"
+    );
+    assert_eq!(stage.crew().len(), 6);
+    stage.end();
+}
+
+/// "Debug this": nobody asked for a crew. Two look at it at the same time, and are gone when they have answered.
+fn implicit_orchestration(lead: Lead) {
+    let looks = |vendor, text: &str| {
+        let reply = Reply::text(text).hold("both");
+        Rule::any().vendor(vendor).says("hangs under load").reply(reply)
+    };
+    // The lead, whose prompt says the same, goes by its markers.
+    let script = Script::new()
+        .rule(looks(Vendor::Gemini, "A race in the mesh."))
+        .rule(looks(Vendor::Chat, "The lock is not held."));
+    let mut stage = Stage::new(lead, script);
+    let question = json!({"text": "The queue hangs under load. Why?", "with": ["gemini", "opencode"], "seconds": 50});
+    let words = format!(
+        "Debug this complex issue in my distributed system.{}[[say:The fix.]]",
+        call("coordinate", &question)
+    );
+    let is_held = |turn: &Attempt| turn.prompt.contains("hangs under load") && turn.finished.is_none();
+    let held_of = |turns: &[Attempt], vendor| {
+        let mut held = turns.iter().filter(|turn| is_held(turn));
+        held.any(|turn| turn.vendor == Some(vendor) && turn.status == Some(200))
+    };
+    std::thread::scope(|scope| {
+        let told = scope.spawn(|| stage.turn(&words));
+        // Neither may answer before both have begun.
+        let both = |turns: &[Attempt]| held_of(turns, Vendor::Gemini) && held_of(turns, Vendor::Chat);
+        let seen = stage.house.api.wait_until(PATIENCE, both);
+        stage.house.api.release("both");
+        let done = told.join().unwrap();
+        assert!(seen.is_ok() && done.status.success(), "{seen:#?} {done:#?}");
+    });
+    let looked = stage.coordination("c1");
+    let told: Vec<&str> = looked["seats"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|seat| seat["answer"].as_str().unwrap().trim())
+        .collect();
+    assert_eq!(told, ["A race in the mesh.", "The lock is not held."]);
+    let crew = stage.crew();
+    assert_eq!(crew.len(), 2);
+    for member in crew {
+        assert_eq!(
+            (&member["state"], &member["parent"]),
+            (&json!("ended"), &Value::Null),
+            "{member:#}"
+        );
+    }
+    stage.says("Thanks.[[say:Welcome.]]");
+    stage.end();
+}
+
+/// "Actually, just the first 1000 rows": the turn stops, and the same session goes on with the other task.
+fn interruption(lead: Lead) {
+    let mut stage = Stage::new(lead, Script::new());
+    let whole =
+        "Process the entire dataset. [[say:Row by row by row by row, through the whole of it.]][[hold:dataset]]";
+    let begin = spawn("analyst", "claude", &json!({"prompt": whole, "role": "data_analyst"}));
+    stage.says(&format!(
+        "Have the data analyst process the entire dataset.{begin}[[say:It is at work.]]"
+    ));
+    let is_at_it = |turn: &Attempt| turn.prompt.starts_with("Process the entire") && turn.status == Some(200);
+    let seen = stage
+        .house
+        .api
+        .wait_until(PATIENCE, |turns| turns.iter().any(is_at_it))
+        .unwrap();
+    let number = seen.iter().find(|turn| is_at_it(turn)).unwrap().number;
+    assert_eq!(stage.member("analyst")["state"], "busy");
+    stage.says(
+        &[
+            "Actually, just give me a quick summary of the first 1000 rows instead.",
+            &call("interrupt", &json!({"instances": ["analyst"]})),
+            &send("analyst", "Only the first 1000 rows. [[say:A quick summary.]]"),
+            "[[say:Here it is.]]",
+        ]
+        .concat(),
+    );
+    wait_for(
+        || format!("the second answer: {:#}", stage.json(&["output", "analyst"])),
+        || stage.answers("analyst").len() == 2,
+    );
+    let answers = stage.answers("analyst");
+    assert_eq!(answers[0].0, "cancelled", "the agent obeyed: {answers:?}");
+    assert_eq!(answers[1], ("succeeded".to_owned(), "A quick summary.".to_owned()));
+    // The model's first answer was hung up on, and the second was asked for in the same conversation.
+    let turns = stage.house.api.turns();
+    let first = turns.iter().find(|turn| turn.number == number).unwrap();
+    assert_eq!(first.finished, Some(Finished::ClientGone), "{first:#?}");
+    let analyst = stage.member("analyst");
+    assert_eq!(
+        (&analyst["state"], &analyst["turns"]),
+        (&json!("idle"), &json!(2)),
+        "{analyst:#}"
+    );
+    stage.says(
+        &[
+            "Go on with that subset.",
+            &send("analyst", "Which rows? [[say:The first 1000.]]"),
+            "[[say:There.]]",
+        ]
+        .concat(),
+    );
+    wait_for(|| "the third answer".to_owned(), || stage.answers("analyst").len() == 3);
+    assert_eq!(
+        stage.member("analyst")["session"],
+        analyst["session"],
+        "it is the same session"
+    );
+    stage.house.api.release("dataset");
+    stage.end();
+}
+
+/// A tree of ten: three who lead in their turn, and those they spawn and ask themselves.
+fn hierarchical_delegation(lead: Lead) {
+    let mut stage = Stage::new(lead, Script::new());
+    let leads = |crew: &[(&str, &str)]| {
+        let spawned = crew.iter().map(|(name, agent)| spawn(name, agent, &json!({})));
+        let asked = crew
+            .iter()
+            .map(|(name, _)| send(name, &format!("Your part? [[say:{name} is done.]]")));
+        let all: String = spawned.chain(asked).collect();
+        json!({"prompt": format!("Lead your part.{all}[[say:My crew is done.]]")})
+    };
+    let design = [("backend-designer", "claude"), ("frontend-designer", "gemini")];
+    let build = [
+        ("api-developer", "opencode"),
+        ("database-developer", "quick"),
+        ("ui-developer", "small"),
+    ];
+    let check = [("unit-tester", "quick"), ("integration-tester", "small")];
+    stage.says(
+        &[
+            "Build it, with a crew that has leads of its own.",
+            &spawn("architect", "claude", &leads(&design)),
+            &spawn("lead-developer", "claude", &leads(&build)),
+            &spawn("qa-lead", "claude", &leads(&check)),
+            "[[say:They are at work.]]",
+        ]
+        .concat(),
+    );
+    for top in ["architect", "lead-developer", "qa-lead"] {
+        stage.answered(top, &[("succeeded", "My crew is done.")]);
+    }
+    for (top, crew) in [
+        ("architect", &design[..]),
+        ("lead-developer", &build),
+        ("qa-lead", &check),
+    ] {
+        let above = stage.member(top);
+        assert_eq!(
+            (&above["parent"], &above["depth"]),
+            (&Value::Null, &json!(0)),
+            "{above:#}"
+        );
+        for (name, agent) in crew {
+            let member = stage.member(name);
+            assert_eq!(
+                (&member["parent"], &member["depth"]),
+                (&above["id"], &json!(1)),
+                "{member:#}"
+            );
+            assert_eq!(member["agent"], *agent, "{member:#}");
+            stage.answered(name, &[("succeeded", &format!("{name} is done."))]);
+        }
+    }
+    assert_eq!(stage.crew().len(), 10);
+    // Who ends a lead ends its crew, and nobody else's.
+    let ended = json!({"instances": ["lead-developer"]});
+    stage.says(&format!(
+        "The developers can go.{}[[say:Gone.]]",
+        call("terminate", &ended)
+    ));
+    for member in stage.crew() {
+        let name = member["name"].as_str().unwrap();
+        let goes = name == "lead-developer" || build.iter().any(|(developer, _)| *developer == name);
+        assert_eq!(member["state"] == "ended", goes, "{member:#}");
+    }
+    stage.end();
+}
+
+/// Three architects of three vendors are asked blindly; two of three carry it.
+fn consensus(lead: Lead) {
+    let votes = |vendor, status: &str, why: &str| {
+        let text = format!("{why}\n\n--- VERDICT ---\nSTATUS: {status}\nCONFIDENCE: 80\nSUMMARY: {why}\n---\n");
+        Rule::any()
+            .vendor(vendor)
+            .says("--- VERDICT ---")
+            .reply(Reply::text(&text))
+    };
+    let script = Script::new()
+        .rule(votes(Vendor::Anthropic, "pass", "A mesh of services does it."))
+        .rule(votes(Vendor::Gemini, "pass", "It can begin as one program."))
+        .rule(votes(Vendor::Chat, "warn", "Functions would be cheaper."));
+    let mut stage = Stage::new(lead, script);
+    let special = |words: &str| json!({"role": "architect", "system_prompt": words});
+    let voters = json!({"text": "Shall we split the monolith?", "with": ["services", "monolith", "serverless"],
+        "mode": "consensus", "quorum": 2, "seconds": 50});
+    stage.says(
+        &[
+            "This is a critical architecture decision. Ask several experts.",
+            &spawn("services", "claude", &special("You are an expert for microservices.")),
+            &spawn("monolith", "gemini", &special("You advocate monoliths.")),
+            &spawn("serverless", "opencode", &special("You are a serverless specialist.")),
+            &call("coordinate", &voters),
+            "[[say:A balanced recommendation.]]",
+        ]
+        .concat(),
+    );
+    let decided = stage.coordination("c1");
+    assert_eq!(
+        (&decided["mode"], &decided["quorum"]),
+        (&json!("consensus"), &json!(2)),
+        "{decided:#}"
+    );
+    eprintln!("{decided:#}");
+    let vendors: Vec<&Value> = decided["seats"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|seat| &seat["vendor"])
+        .collect();
+    assert_eq!(vendors.len(), 3);
+    // Blind: nobody was shown what another had said.
+    for turn in stage.house.api.turns() {
+        let shown = ["A mesh of services", "begin as one program", "would be cheaper"];
+        assert!(!shown.iter().any(|words| turn.prompt.contains(words)), "{turn:#?}");
+    }
+    stage.end();
+}
+
+/// A team that stays over a conversation: asked, told to write, told to test, saved.
+fn continuous_collaboration(lead: Lead) {
+    let mut stage = Stage::new(lead, Script::new());
+    let teams = stage.house.project().join(".wheelhouse/teams");
+    fs::create_dir_all(&teams).unwrap();
+    let team = "name: project\nmembers:\n  - {name: architect, role: architect, agent: gemini}\n  \
+                - {name: backend, role: backend_developer, agent: claude}\n  \
+                - {name: frontend, role: frontend_developer, agent: quick}\n  \
+                - {name: tester, role: testing_specialist, agent: opencode}\n";
+    fs::write(teams.join("project.yaml"), team).unwrap();
+    stage.says(&format!(
+        "Set up a team for this project.{}[[say:Team is ready.]]",
+        call("start_team", &json!({"team": "project"}))
+    ));
+    assert_eq!(stage.crew().len(), 4);
+    stage.says(
+        &[
+            "What about authentication?",
+            &send("architect", "What about authentication? [[say:OAuth 2.0 with JWT.]]"),
+            &send("backend", "The architect says OAuth 2.0. Can you? [[say:I can.]]"),
+            "[[say:OAuth, and it can be done.]]",
+        ]
+        .concat(),
+    );
+    stage.answered("architect", &[("succeeded", "OAuth 2.0 with JWT.")]);
+    stage.answered("backend", &[("succeeded", "I can.")]);
+    let session = stage.member("backend")["session"].clone();
+    stage.says(&format!(
+        "Write the code for that.{}[[say:Written.]]",
+        send(
+            "backend",
+            "Write it. [[edit:auth.py:def login(): return True]][[say:auth.py]]"
+        )
+    ));
+    stage.answered("backend", &[("succeeded", "I can."), ("succeeded", "auth.py")]);
+    stage.says(
+        &[
+            "Now test it.",
+            &send(
+                "tester",
+                "Test auth.py. [[run:grep -c login auth.py > tested.txt]][[say:1 test passes.]]",
+            ),
+            &call(
+                "save_team",
+                &json!({"team": "kept", "instances": ["architect", "backend", "frontend", "tester"]}),
+            ),
+            "[[say:Tested.]]",
+        ]
+        .concat(),
+    );
+    stage.answered("tester", &[("succeeded", "1 test passes.")]);
+    assert_eq!(stage.read("auth.py").trim_end(), "def login(): return True");
+    assert_eq!(stage.read("tested.txt").trim_end(), "1");
+    let backend = stage.member("backend");
+    assert_eq!(
+        (&backend["session"], &backend["turns"]),
+        (&session, &json!(2)),
+        "one session: {backend:#}"
+    );
+    assert_eq!(stage.member("frontend")["turns"], 0, "who is not asked costs nothing");
+    // What was saved goes on in the sessions that were.
+    assert!(
+        stage
+            .read(".wheelhouse/teams/kept.yaml")
+            .contains(session.as_str().unwrap())
+    );
+    stage.end();
+}
+
+/// One test for each way and lead, so that each says alone what broke.
+macro_rules! demonstrate {
+    ($($way:ident: $claude:ident $codex:ident;)*) => {$(
+        #[test]
+        #[ignore = "needs the real agents: WHEELHOUSE_REAL_AGENTS=DIR"]
+        fn $claude() {
+            $way(Lead::Claude);
+        }
+
+        #[test]
+        #[ignore = "needs the real agents: WHEELHOUSE_REAL_AGENTS=DIR"]
+        fn $codex() {
+            $way(Lead::Codex);
+        }
+    )*};
+}
+
+demonstrate! {
+    automatic_delegation: real_agents_claude_delegates_by_itself real_agents_codex_delegates_by_itself;
+    requested_orchestration: real_agents_claude_orchestrates_on_request real_agents_codex_orchestrates_on_request;
+    implicit_orchestration: real_agents_claude_gets_help_unasked real_agents_codex_gets_help_unasked;
+    interruption: real_agents_claude_interrupts_and_redirects real_agents_codex_interrupts_and_redirects;
+    hierarchical_delegation: real_agents_claude_leads_leads real_agents_codex_leads_leads;
+    consensus: real_agents_claude_builds_consensus real_agents_codex_builds_consensus;
+    continuous_collaboration: real_agents_claude_keeps_a_team real_agents_codex_keeps_a_team;
+}
