@@ -267,9 +267,9 @@ fn automatic_delegation(lead: Lead) {
     assert_eq!(stage.read("test_pool.py").trim_end(), "def test_pool(): pass");
     assert_eq!(stage.read("POOL.md").trim_end(), "How to use the pool");
     for (name, agent, role) in [
-        ("reviewer", "claude", "code_reviewer"),
-        ("tester", "gemini", "testing_specialist"),
-        ("documenter", "opencode", "documentation_writer"),
+        ("reviewer", "claude", "reviewer"),
+        ("tester", "gemini", "tester"),
+        ("documenter", "opencode", "documenter"),
     ] {
         let member = stage.member(name);
         assert_eq!(
