@@ -138,7 +138,10 @@ impl Stage {
     }
 
     fn json(&self, words: &[&str]) -> Value {
-        serde_json::from_str(&self.house.ok(&[words, &["--json"]].concat())).unwrap()
+        let done = self.house.ours(&[words, &["--json"]].concat()).output().unwrap();
+        // A coordination without a decision is 1, one that still expects an answer is 3.
+        assert!(matches!(done.status.code(), Some(0 | 1 | 3)), "{words:?}: {done:#?}");
+        serde_json::from_slice(&done.stdout).unwrap_or_else(|error| panic!("{error}: {words:?}: {done:#?}"))
     }
 
     /// All instances that there ever were.
@@ -584,7 +587,7 @@ fn consensus(lead: Lead) {
         .rule(votes(Vendor::Chat, "warn", "Functions would be cheaper."));
     let mut stage = Stage::new(lead, script);
     let special = |words: &str| json!({"role": "architect", "system_prompt": words});
-    let voters = json!({"text": "Shall we split the monolith?", "with": ["services", "monolith", "serverless"],
+    let mut voters = json!({"text": "Shall we split the monolith?", "with": ["services", "monolith", "serverless"],
         "mode": "consensus", "quorum": 2, "seconds": 50});
     stage.says(
         &[
@@ -603,7 +606,12 @@ fn consensus(lead: Lead) {
         (&json!("consensus"), &json!(2)),
         "{decided:#}"
     );
-    eprintln!("{decided:#}");
+    assert_eq!(decided["result"]["decision"]["decision"], "agreed", "{decided:#}");
+    assert_eq!(
+        decided["result"]["approving"],
+        json!(["claude", "gemini"]),
+        "{decided:#}"
+    );
     let vendors: Vec<&Value> = decided["seats"]
         .as_array()
         .unwrap()
@@ -611,11 +619,30 @@ fn consensus(lead: Lead) {
         .map(|seat| &seat["vendor"])
         .collect();
     assert_eq!(vendors.len(), 3);
-    // Blind: nobody was shown what another had said.
-    for turn in stage.house.api.turns() {
+    // Blind: nobody was shown what another had said; each was told what it is.
+    let turns = stage.house.api.turns();
+    for turn in &turns {
         let shown = ["A mesh of services", "begin as one program", "would be cheaper"];
         assert!(!shown.iter().any(|words| turn.prompt.contains(words)), "{turn:#?}");
     }
+    for (vendor, special) in [
+        (Vendor::Gemini, "You advocate monoliths."),
+        (Vendor::Chat, "You are a serverless"),
+    ] {
+        let mut told = turns.iter().filter(|turn| turn.vendor == Some(vendor));
+        assert!(told.all(|turn| turn.prompt.contains(special)), "{special}: {turns:#?}");
+    }
+    // The same voices do not carry what all three must approve.
+    voters["quorum"] = json!(3);
+    stage.says(&format!(
+        "And if all must agree?{}[[say:No.]]",
+        call("coordinate", &voters)
+    ));
+    let undecided = stage.coordination("c2");
+    assert_eq!(
+        undecided["result"]["decision"]["decision"], "undecided",
+        "{undecided:#}"
+    );
     stage.end();
 }
 
