@@ -75,6 +75,12 @@ fn real_agents_install_round_trips() {
         for client in clients {
             assert_eq!(lists(client), Some(true), "{scope} {client}: {document:#}");
         }
+        // Agents that try their servers when they list them have started ours, which would stay for a while.
+        let told = fs::read(project.join(".wheelhouse/serve.json")).unwrap_or_default();
+        let told: serde_json::Value = serde_json::from_slice(&told).unwrap_or_default();
+        if let Some(pid) = told["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok()) {
+            nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGTERM).unwrap();
+        }
         let done = run(&[&["uninstall"], &clients[..], &["--scope", scope, "--yes"]].concat());
         assert!(done.status.success(), "{done:#?}");
         assert_eq!(fs::read_to_string(home.join(".codex/config.toml")).unwrap(), trusted);
