@@ -11,25 +11,19 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use wheelhouse_core::agent::{Ended, Order};
-use wheelhouse_core::analysis::{Facts, analyse};
-use wheelhouse_core::budget::Terms;
-use wheelhouse_core::chain;
-use wheelhouse_core::disposition::{Disposition, Moment, Tries, dispose};
-use wheelhouse_core::ids::{Lease, OwnerId, QuestionId, TaskId};
-use wheelhouse_core::ledger::{Reading, Spending};
+use wheelhouse_core::agent::Order;
+use wheelhouse_core::ids::{Lease, QuestionId, TaskId};
+use wheelhouse_core::ledger::Spending;
 use wheelhouse_core::outcome::Outcome;
-use wheelhouse_core::question::{QuestionKind, Resolution};
-use wheelhouse_core::quota::Allowance;
-use wheelhouse_core::route::past::Sketch;
-use wheelhouse_core::spec::{TaskSpec, Work};
-use wheelhouse_core::store::{
-    ArtifactBytes, AttemptStart, Cap, ClaimRequest, Claimed, Command, Failure, Learned, Letter, Mail, Next, Refused,
-    Reply, Settlement,
-};
+use wheelhouse_core::question::Resolution;
+use wheelhouse_core::spec::Work;
+use wheelhouse_core::store::{ClaimRequest, Claimed, Command, Failure, Letter, Mail, Next, Refused, Reply};
 use wheelhouse_core::time::Millis;
 
-use crate::workflow::Stepped;
+mod settle;
+mod words;
+
+pub use words::{Effect, Ending, Input, Limits, StopSignal, Until};
 
 /// How many commands one commit takes at the most: enough to make a disk flush cheap, few enough that a reader or a
 /// second writer never waits long.
@@ -42,164 +36,6 @@ pub const LEASE: Duration = Duration::from_secs(180);
 pub const COMMIT_RETRY_FIRST: Duration = Duration::from_millis(50);
 /// The longest wait between two tries of a commit.
 pub const COMMIT_RETRY_MAX: Duration = Duration::from_secs(5);
-
-/// What a dispatcher works within.
-#[derive(Clone, Debug)]
-pub struct Limits {
-    /// Whose leases these are.
-    pub owner: OwnerId,
-    /// How many tries run at a time.
-    pub parallel_max: u32,
-    /// Limits over agents and accounts.
-    pub caps: Vec<Cap>,
-    /// Whether open runs of an engine that is gone go on at once, or wait for `resume`.
-    pub go_on: bool,
-    /// When to end.
-    pub until: Until,
-    /// What claims need to know about money.
-    pub terms: Arc<Terms>,
-}
-
-/// When an engine ends by itself.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Until {
-    /// When no task can go on without a person: nothing runs, nothing is ready, no wait ends by itself.
-    NothingLeft,
-    /// Never; it waits for new work.
-    Stopped,
-}
-
-/// What an engine is told from outside.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum StopSignal {
-    /// Start nothing more, ask the agents to end, return their tasks.
-    Ask,
-    /// The same, but kill the agents at once.
-    Kill,
-}
-
-/// What happened outside.
-#[derive(Debug)]
-pub enum Input {
-    /// The commit in flight ended; the batch comes back with its answers, or with what went wrong.
-    Committed {
-        /// The commands, unchanged.
-        batch: Vec<Command>,
-        /// Their answers in order, or a failure that applied none of them.
-        answers: Result<Vec<Result<Reply, Refused>>, Failure>,
-    },
-    /// A try is under way.
-    AttemptStarted {
-        /// Its lease.
-        lease: Lease,
-        /// What identifies it.
-        start: AttemptStart,
-    },
-    /// A try reported something worth keeping.
-    AttemptReported {
-        /// Its lease.
-        lease: Lease,
-        /// What kind of report.
-        kind: String,
-        /// Bounded text.
-        text: String,
-    },
-    /// A try asks a person.
-    AttemptAsked {
-        /// Its lease.
-        lease: Lease,
-        /// What kind of question.
-        kind: QuestionKind,
-        /// The backend's id of the request.
-        request: String,
-        /// Bounded words.
-        text: String,
-    },
-    /// Nobody answered a request in time; the try gave itself the safe answer.
-    AttemptDefaulted {
-        /// Its lease.
-        lease: Lease,
-        /// The backend's id of the request.
-        request: String,
-        /// The answer it gave itself.
-        answer: String,
-    },
-    /// A try ended.
-    AttemptEnded {
-        /// Its lease.
-        lease: Lease,
-        /// How.
-        ended: Box<Ended>,
-        /// The tasks a planner returned.
-        new_tasks: Vec<TaskSpec>,
-        /// What is booked for it.
-        spending: Spending,
-    },
-    /// A workflow goes on with new children, or waits for those it has.
-    WorkflowAwaits {
-        /// Its lease.
-        lease: Lease,
-        /// The new children.
-        children: Vec<TaskSpec>,
-        /// How many may be open when it looks again.
-        open_max: u32,
-    },
-    /// A workflow is over.
-    WorkflowEnded {
-        /// Its lease.
-        lease: Lease,
-        /// How.
-        ended: Box<Ended>,
-        /// What becomes of its task: the rounds were its own.
-        next: Next,
-    },
-    /// What a try has consumed so far, and how much it would like to have.
-    AttemptMetered {
-        /// Its lease.
-        lease: Lease,
-        /// So far.
-        reading: Box<Reading>,
-    },
-    /// A provider's limit came into sight.
-    Limited(Allowance),
-    /// Somebody else changed the store.
-    Nudged,
-    /// Somebody wants the engine to end.
-    Stop(StopSignal),
-}
-
-/// What is to be done outside.
-#[derive(Debug)]
-pub enum Effect {
-    /// Commit these; answer with [`Input::Committed`]. At most one is in flight.
-    Commit(Vec<Command>),
-    /// Begin a try; it ends with [`Input::AttemptEnded`], whatever happens.
-    Begin(Arc<Claimed>),
-    /// Tell the try of that lease.
-    Order(Lease, Order),
-    /// Tell the try of that lease how much it may consume; nothing when no budget concerns it.
-    Grant(Lease, Option<u64>),
-    /// Something worth a line for people.
-    Notice(String),
-    /// The store changed: wake those who follow.
-    News,
-    /// The engine is at its end; nothing runs any more.
-    End(Ending),
-}
-
-/// How an engine ended.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Ending {
-    /// Nothing is left that could go on without a person.
-    NothingLeft,
-    /// It was told to stop; so many tries were cut short and their tasks returned.
-    Stopped {
-        /// How many.
-        returned: usize,
-    },
-    /// The store failed in a way that no repetition mends.
-    Broken(String),
-}
 
 /// Why a running try was told to end; a later one in this order overrules an earlier one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -220,20 +56,6 @@ struct Active {
     cut: Option<Cut>,
     /// Its open questions, by the backend's id of the request.
     asked: BTreeMap<String, QuestionId>,
-}
-
-impl Input {
-    /// What a step of a workflow came to.
-    pub(crate) fn stepped(lease: Lease, stepped: Stepped) -> Input {
-        match stepped {
-            Stepped::Awaits { children, open_max } => Input::WorkflowAwaits {
-                lease,
-                children,
-                open_max,
-            },
-            Stepped::Over { ended, next } => Input::WorkflowEnded { lease, ended, next },
-        }
-    }
 }
 
 impl Active {
@@ -628,190 +450,6 @@ impl Dispatcher {
         }
     }
 
-    fn attempt_ended(&mut self, lease: Lease, ended: Ended, new_tasks: Vec<TaskSpec>, spending: Spending, now: Millis) {
-        let Some(active) = self.running.remove(&lease.task) else {
-            return;
-        };
-        self.claim_wanted = true;
-        if self.running.is_empty() {
-            self.beat_at = None;
-        }
-        match active.cut {
-            Some(Cut::Lost) => {}
-            Some(Cut::Stopping) if !ended.outcome.is_success() => self.give_back(lease, spending),
-            Some(Cut::Cancelled) => self.settle(
-                lease,
-                Ended {
-                    outcome: Outcome::Cancelled,
-                    ..ended
-                },
-                Next::Done { continues: false },
-                Vec::new(),
-                None,
-                spending,
-            ),
-            // How it obeyed is its outcome: `cancelled` when it said so, `killed` when it had to be ended.
-            Some(Cut::Interrupted) => {
-                self.settle(
-                    lease,
-                    ended,
-                    Next::Done { continues: false },
-                    Vec::new(),
-                    None,
-                    spending,
-                );
-            }
-            Some(Cut::Stopping) | None => {
-                let next = self.decide(&active.claimed, &ended, now);
-                let learned = learned(&active.claimed, &next);
-                self.settle(lease, ended, next, new_tasks, learned, spending);
-            }
-        }
-    }
-
-    /// Nothing of a workflow runs while it decides, so a stopping engine lets it write down what it decided.
-    fn workflow_awaits(&mut self, lease: Lease, children: Vec<TaskSpec>, open_max: u32) {
-        match self.left(lease) {
-            None | Some(Some(Cut::Lost)) => {}
-            Some(Some(Cut::Cancelled | Cut::Interrupted)) => self.settle_cancelled(lease),
-            Some(Some(Cut::Stopping) | None) => self.queue.push_back(Command::Await {
-                lease,
-                children,
-                open_max,
-            }),
-        }
-    }
-
-    fn workflow_ended(&mut self, lease: Lease, ended: Ended, next: Next) {
-        match self.left(lease) {
-            None | Some(Some(Cut::Lost)) => {}
-            Some(Some(Cut::Cancelled | Cut::Interrupted)) => self.settle_cancelled(lease),
-            Some(Some(Cut::Stopping) | None) => {
-                self.settle(lease, ended, next, Vec::new(), None, Spending::default());
-            }
-        }
-    }
-
-    /// A try is not running any more; with what cut it short, if anything did. None: it was not ours.
-    fn left(&mut self, lease: Lease) -> Option<Option<Cut>> {
-        let active = self.running.remove(&lease.task)?;
-        self.claim_wanted = true;
-        if self.running.is_empty() {
-            self.beat_at = None;
-        }
-        Some(active.cut)
-    }
-
-    fn settle_cancelled(&mut self, lease: Lease) {
-        let ended = *crate::attempt::failed(Outcome::Cancelled, String::new());
-        let next = Next::Done { continues: false };
-        self.settle(lease, ended, next, Vec::new(), None, Spending::default());
-    }
-
-    fn decide(&mut self, claimed: &Claimed, ended: &Ended, now: Millis) -> Next {
-        let tries = Tries {
-            link: claimed.link,
-            on_link: claimed.on_agent,
-            since: claimed.since,
-        };
-        let moment = Moment {
-            now: self.store_time(now),
-            jitter: self.draw(),
-            quota: self.limits.terms.quota,
-        };
-        let spec = &claimed.spec;
-        let try_at = |at, link, quota| Next::TryAt {
-            at,
-            link,
-            agent: spec.link(link).map_or_else(|| claimed.agent.clone(), |link| link.agent),
-            quota,
-        };
-        match dispose(spec, &ended.outcome, &tries, moment) {
-            Disposition::Done => Next::Done { continues: false },
-            Disposition::DoneAndContinue => Next::Done { continues: true },
-            Disposition::TryAt { at, link, unwaited_ms } => {
-                if let Some(text) = chain::went_on(spec, claimed.link, link, &ended.outcome, unwaited_ms) {
-                    self.queue.push_back(Command::Report {
-                        lease: claimed.lease,
-                        kind: chain::REPORT_KIND.to_owned(),
-                        text,
-                    });
-                }
-                try_at(at, link, false)
-            }
-            Disposition::HoldUntil { at, link } => try_at(at, link, true),
-            // Not a person's judgement is missing, but money: it goes on when there is some.
-            Disposition::Ask if ended.outcome == Outcome::BudgetExhausted => Next::AwaitBudget,
-            Disposition::Ask => Next::Ask {
-                kind: match ended.outcome {
-                    Outcome::Conflict => QuestionKind::Conflict,
-                    _ => QuestionKind::Failure,
-                },
-                text: question(claimed, ended),
-            },
-        }
-    }
-
-    fn settle(
-        &mut self,
-        lease: Lease,
-        ended: Ended,
-        next: Next,
-        new_tasks: Vec<TaskSpec>,
-        learned: Option<Learned>,
-        spending: Spending,
-    ) {
-        let Ended {
-            outcome,
-            detail,
-            mut result,
-            outputs,
-            usage,
-            cost,
-            session: _,
-        } = ended;
-        // What a summary says already (a command's own `exit 3` and its last line) is not told twice.
-        let told = detail.split(": ").all(|part| result.summary.contains(part));
-        let adds = !told || result.summary.len() <= detail.len();
-        if adds && !outcome.is_success() {
-            result.summary = if told || result.summary.is_empty() {
-                detail
-            } else {
-                format!("{detail}\n\n{}", result.summary)
-            };
-        }
-        let artifacts = result
-            .artifacts
-            .iter()
-            .zip(outputs)
-            .map(|(artifact, bytes)| ArtifactBytes {
-                hash: artifact.hash.clone(),
-                bytes,
-            })
-            .collect();
-        let settlement = Box::new(Settlement {
-            outcome,
-            next,
-            result,
-            usage,
-            cost,
-            artifacts,
-            new_tasks,
-            learned,
-            spending,
-        });
-        self.queue.push_back(Command::Settle { lease, settlement });
-    }
-
-    fn give_back(&mut self, lease: Lease, spending: Spending) {
-        self.returned += 1;
-        self.queue.push_back(Command::Return {
-            lease,
-            why: "the engine was stopped".to_owned(),
-            spending,
-        });
-    }
-
     fn stop(&mut self, signal: StopSignal) {
         let order = match signal {
             StopSignal::Ask => Order::Stop,
@@ -877,33 +515,4 @@ impl Dispatcher {
         let fraction = ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64;
         fraction
     }
-}
-
-/// What routing is to remember of a prompt that is over. Commands teach nothing about agents.
-fn learned(claimed: &Claimed, next: &Next) -> Option<Learned> {
-    let (Work::Prompt(text), Next::Done { .. }) = (&claimed.spec.work, next) else {
-        return None;
-    };
-    let facts = Facts {
-        text,
-        files: &claimed.spec.files,
-        checks: claimed.spec.verify.len(),
-        material_tokens: None,
-    };
-    Some(Learned {
-        kind: analyse(&facts).kind.value,
-        sketch: Sketch::of(text),
-    })
-}
-
-fn question(claimed: &Claimed, ended: &Ended) -> String {
-    let detail = match (ended.detail.as_str(), ended.result.summary.as_str()) {
-        ("", "") => String::new(),
-        ("", summary) => format!(": {summary}"),
-        (detail, _) => format!(": {detail}"),
-    };
-    format!(
-        "`{}` ended as {} on {} (try {}){detail}",
-        claimed.spec.key, ended.outcome, claimed.agent, claimed.attempt
-    )
 }

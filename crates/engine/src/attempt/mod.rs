@@ -1,0 +1,382 @@
+//! One try of a task, from the claim to its end: prepare, do, time, check. Reports to the dispatcher, decides nothing
+//! about what follows.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use wheelhouse_context::count::SAMPLE_KIND;
+use wheelhouse_context::receipt::REPORT_KIND;
+use wheelhouse_core::agent::{Agent, Assignment, Ended, Order};
+use wheelhouse_core::caller::MCP_NAME;
+use wheelhouse_core::chain::CONFIDENCE_MIN;
+use wheelhouse_core::ids::{AgentName, Lease, TaskKey};
+use wheelhouse_core::ledger::Spending;
+use wheelhouse_core::outcome::Outcome;
+use wheelhouse_core::plan;
+use wheelhouse_core::route::{Obstacles, Router};
+use wheelhouse_core::spec::{TaskSpec, Work};
+use wheelhouse_core::store::{Check, Claimed, TaskResult};
+use wheelhouse_core::time::Millis;
+use wheelhouse_core::usage::{Cost, Usage};
+use wheelhouse_core::verdict;
+
+use self::line::Line;
+use self::watch::{Limits, watch};
+use crate::dispatch::Input;
+use crate::meter::Meter;
+use crate::prepare::{self, World, bounded};
+use crate::steps::Steps;
+use crate::touching::Watched;
+use crate::{
+    PLANNED_MAX, REPORT_MAX, answering, counting, earlier, fault, isolate, memory, packet, patching, turn, verify,
+    workflow,
+};
+
+mod line;
+mod watch;
+
+/// What is said of a try that has no time left.
+const DEADLINE_OVER: &str = "the time for all its tries together is over (`deadline`)";
+
+/// A try that ended without an agent's word.
+pub(crate) fn failed(outcome: Outcome, detail: String) -> Box<Ended> {
+    Box::new(Ended {
+        outcome,
+        detail,
+        result: TaskResult::default(),
+        outputs: Vec::new(),
+        usage: Usage::default(),
+        cost: Cost::Free,
+        session: None,
+    })
+}
+
+/// What a running try is told.
+#[derive(Debug)]
+pub(crate) enum Word {
+    /// Something for the agent.
+    Order(Order),
+    /// How much it may consume.
+    Granted(Option<u64>),
+}
+
+/// What a try came to.
+pub(crate) struct Tried {
+    pub(crate) ended: Box<Ended>,
+    /// The tasks a planner returned.
+    pub(crate) new_tasks: Vec<TaskSpec>,
+    /// What is booked for it.
+    pub(crate) spending: Spending,
+}
+
+/// Does the try. Every way out is an [`Ended`].
+pub(crate) async fn attempt(
+    world: Arc<World>,
+    claimed: Arc<Claimed>,
+    orders: mpsc::Receiver<Word>,
+    inputs: mpsc::Sender<Input>,
+) -> Tried {
+    let mut spending = Spending::default();
+    let claimed = match earlier::begins_anew(&world, &claimed).await {
+        Ok(true) => Arc::new(Claimed {
+            session: None,
+            ..(*claimed).clone()
+        }),
+        Ok(false) => claimed,
+        Err(ended) => {
+            return Tried {
+                ended,
+                new_tasks: Vec::new(),
+                spending,
+            };
+        }
+    };
+    let work = match workflow::not_needed(&world, &claimed).await {
+        Ok(None) => attempt_inner(&world, &claimed, orders, &inputs, &mut spending).await,
+        Ok(Some(ended)) => Ok((ended, Vec::new())),
+        Err(ended) => Err(ended),
+    };
+    let (ended, new_tasks) = match work {
+        Ok(work) => work,
+        Err(ended) => (ended, Vec::new()),
+    };
+    Tried {
+        ended,
+        new_tasks,
+        spending,
+    }
+}
+
+async fn attempt_inner(
+    world: &Arc<World>,
+    claimed: &Arc<Claimed>,
+    orders: mpsc::Receiver<Word>,
+    inputs: &mpsc::Sender<Input>,
+    spending: &mut Spending,
+) -> Result<(Box<Ended>, Vec<TaskSpec>), Box<Ended>> {
+    let fault = world.settings.fault.as_ref();
+    let spec = &claimed.spec;
+    let tree = match isolate::is_isolated(claimed) {
+        true => Some(isolate::enter(world, claimed).await?),
+        false => None,
+    };
+    let (mut assignment, receipts) = prepare::assignment(world, claimed, tree.as_ref()).await?;
+    if let Some(tree) = &tree {
+        isolate::set_up(world, claimed, tree, &assignment).await?;
+    }
+    if let Some(tree) = &tree
+        && let Some(ended) = isolate::take_up(world, claimed, tree, &assignment).await?
+    {
+        return Ok((ended, Vec::new()));
+    }
+    let packet = packet::inject(world, claimed, tree.as_ref(), &mut assignment).await;
+    let shown = patching::brief(world, claimed, tree.as_ref(), &mut assignment).await?;
+    let agent = agent(world, claimed)?;
+    answering::brief(spec, agent.capabilities(), &mut assignment);
+    fault::pass(fault, "before-start");
+    let limits = Limits {
+        idle: Duration::from_millis(spec.idle_timeout_ms),
+        wall: wall(claimed)?,
+        grace: Duration::from_millis(assignment.grace_ms),
+    };
+    let mut line = Line {
+        lease: claimed.lease,
+        inputs: inputs.clone(),
+        reports: 0,
+        open: BTreeMap::new(),
+        agent: claimed.agent.clone(),
+        policy: world.settings.policy.clone(),
+        has_ours: assignment.mcp_servers.contains_key(MCP_NAME),
+        patience: Duration::from_millis(world.settings.question_timeout_ms),
+        fault: world.settings.fault.clone(),
+        watch: turn::watch(world, claimed, agent.capabilities()).await?,
+        steps: Steps::new(world.settings.context.of(&claimed.agent), agent.capabilities()),
+        is_stuck: false,
+        interrupt_end: None,
+        meter: Meter::new(&world.settings.money, claimed),
+        account: world.settings.money.terms.account(&claimed.agent),
+        birth: Instant::now(),
+    };
+    if let Some(why) = spec.routed.as_ref().filter(|_| claimed.attempt == 1) {
+        line.report("route", why.clone()).await;
+    }
+    for notice in tree.iter().flat_map(|tree| &tree.notices) {
+        line.report("notice", notice.clone()).await;
+    }
+    for receipt in receipts.into_iter().chain(packet) {
+        line.report(REPORT_KIND, receipt.line()).await;
+    }
+    let work = watch(agent.as_ref(), assignment.clone(), limits, orders, &mut line);
+    let watched = match &tree {
+        Some(_) => Some(isolate::watched(world, claimed, inputs).await?),
+        None => None,
+    };
+    let mut ended = match &watched {
+        Some(watched) => watched.beside(work).await,
+        None => work.await,
+    };
+    *spending = line.meter.close(&mut ended, line.elapsed_ms());
+    if let Some(sample) = counting::sample(agent.capabilities(), &assignment, &ended, spending).await {
+        line.report(SAMPLE_KIND, sample.line()).await;
+    }
+    origin(world, claimed, &line, &mut ended).await;
+    fault::pass(fault, "before-settle");
+    if let (Some(shown), Some(tree)) = (&shown, &tree)
+        && ended.outcome.is_success()
+    {
+        patching::apply(claimed, (&tree.project, shown), &mut ended, inputs).await;
+    }
+    answering::check(spec, &mut ended);
+    let new_tasks = match conclude(world, claimed, &assignment, &mut ended, watched.as_ref()).await {
+        Ok(new_tasks) => new_tasks,
+        Err(failure) => {
+            // What the agent consumed and produced stays on record.
+            (ended.outcome, ended.detail) = (failure.outcome, failure.detail);
+            Vec::new()
+        }
+    };
+    for kept in memory::learn(world, claimed, &ended).await {
+        line.report("memory", kept).await;
+    }
+    let new_tasks = if ended.outcome.is_success() {
+        new_tasks
+    } else {
+        Vec::new()
+    };
+    Ok((Box::new(ended), new_tasks))
+}
+
+/// Who gave the result stays with it, and what the tries of its task did, this one included.
+async fn origin(world: &World, claimed: &Claimed, line: &Line, ended: &mut Ended) {
+    ended.result.link = claimed.link;
+    ended.result.model = line.meter.model_used();
+    let before = earlier::earlier(world, claimed).await.ok().flatten();
+    let before = before.and_then(|earlier| earlier.trail().cloned()).unwrap_or_default();
+    ended.result.trail = before.then(line.steps.trail());
+}
+
+/// Everything between the agent's word and ours: what it changed, the tasks it planned, the checks, the merge.
+async fn conclude(
+    world: &Arc<World>,
+    claimed: &Arc<Claimed>,
+    assignment: &Assignment,
+    ended: &mut Ended,
+    watched: Option<&Watched>,
+) -> Result<Vec<TaskSpec>, Box<Ended>> {
+    let spec = &claimed.spec;
+    let isolated = isolate::is_isolated(claimed);
+    let output = ended
+        .outputs
+        .first()
+        .map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+        .unwrap_or_default();
+    if ended.result.verdict.is_none() {
+        ended.result.verdict = verdict::last_block(&output);
+    }
+    if matches!(spec.work, Work::Prompt(_)) {
+        weigh(spec, ended, &output);
+    }
+    if isolated {
+        isolate::leave(world, claimed, ended).await?;
+    }
+    if !ended.outcome.is_success() {
+        return Ok(Vec::new());
+    }
+    let new_tasks = if spec.planner {
+        planned(world, claimed, &output).await?
+    } else {
+        Vec::new()
+    };
+    if isolated {
+        isolate::land(world, claimed, assignment, ended, watched).await?;
+    } else if !spec.verify.is_empty() {
+        fault::pass(world.settings.fault.as_ref(), "before-verify");
+        let wall = Duration::from_millis(spec.timeout_ms);
+        let checks = verify::checks(world, assignment, &spec.verify, wall)
+            .await
+            .map_err(|why| failed(Outcome::Unavailable, why))?;
+        judge(ended, checks);
+    }
+    Ok(new_tasks)
+}
+
+/// How long the try may take: what its link of the chain is given, or what is left of the deadline for all of them.
+fn wall(claimed: &Claimed) -> Result<Duration, Box<Ended>> {
+    let spec = &claimed.spec;
+    let own_ms = spec.link(claimed.link).and_then(|link| link.timeout_ms);
+    let deadline = claimed.since.0.saturating_add(spec.deadline_or_sum_ms());
+    match deadline.saturating_sub(claimed.at.0) {
+        0 => Err(failed(Outcome::TimedOut, DEADLINE_OVER.to_owned())),
+        left_ms => Ok(Duration::from_millis(own_ms.unwrap_or(spec.timeout_ms).min(left_ms))),
+    }
+}
+
+/// The gate of confidence: an answer that says of itself that it is not to be relied on is not good enough, whoever
+/// gave it. One that says nothing passes.
+fn weigh(spec: &TaskSpec, ended: &mut Ended, output: &str) {
+    ended.result.confidence = verdict::confidence(output);
+    let least = spec.confidence_min.unwrap_or(CONFIDENCE_MIN);
+    if let Some(sure) = ended.result.confidence.filter(|sure| *sure < least)
+        && ended.outcome.is_success()
+    {
+        ended.outcome = Outcome::LowConfidence;
+        ended.detail = format!("it is {sure} % sure of its answer, and {least} % are asked for");
+    }
+}
+
+/// The agent whose try it is.
+fn agent(world: &World, claimed: &Claimed) -> Result<Arc<dyn Agent>, Box<Ended>> {
+    let agent = world.roster.agent(&claimed.agent);
+    agent.ok_or_else(|| missing_agent(world, claimed))
+}
+
+fn missing_agent(world: &World, claimed: &Claimed) -> Box<Ended> {
+    let names: Vec<String> = world.roster.names().iter().map(ToString::to_string).collect();
+    let detail = format!(
+        "there is no agent `{}` here; there are: {}. `wheelhouse doctor` says what is missing",
+        claimed.agent,
+        names.join(", ")
+    );
+    failed(Outcome::Unavailable, detail)
+}
+
+/// Takes the results of our checks into an agent's claim.
+pub(crate) fn judge(ended: &mut Ended, checks: Vec<Check>) {
+    if let Some(check) = checks.iter().find(|check| !check.passed()) {
+        ended.outcome = Outcome::GateFailed;
+        ended.detail = match check.exit_code {
+            Some(code) => format!("the check `{}` failed with exit {code}", check.command),
+            None => format!("the check `{}` had to be stopped", check.command),
+        };
+    }
+    ended.result.checks = checks;
+}
+
+async fn planned(world: &World, claimed: &Claimed, output: &str) -> Result<Vec<TaskSpec>, Box<Ended>> {
+    let run = claimed.run;
+    let existing = world
+        .read(move |reader| {
+            let mut keys: Vec<TaskKey> = Vec::new();
+            loop {
+                let page = reader.tasks(run, keys.len() as u64, 1_000)?;
+                if page.is_empty() {
+                    return Ok(keys);
+                }
+                keys.extend(page.into_iter().map(|task| task.key));
+            }
+        })
+        .await?;
+    let names = world.roster.names();
+    let spec = world.run_spec(run).await?;
+    let router = router(world, claimed.at).await?.map(RefCell::new);
+    let auto = AgentName("auto".to_owned());
+    let context = plan::Context {
+        agents: &names,
+        default_agent: if router.is_some() {
+            &auto
+        } else {
+            &world.settings.default_agent
+        },
+        router: router.as_ref(),
+        vars: &spec.vars,
+        ..plan::Context::default()
+    };
+    let malformed = |why: String| failed(Outcome::Malformed, why);
+    let tasks = plan::tasks_from_output(output, &existing, &context)
+        .map_err(|problems| malformed(format!("the tasks it returned are not usable:\n{problems}")))?;
+    if tasks.len() > PLANNED_MAX {
+        return Err(malformed(format!(
+            "it returned {} tasks; a planner may add {PLANNED_MAX} at the most",
+            tasks.len()
+        )));
+    }
+    Ok(tasks)
+}
+
+/// The router with the loads and obstacles of this moment.
+pub(crate) async fn router(world: &World, now: Millis) -> Result<Option<Router>, Box<Ended>> {
+    let Some(router) = &world.settings.router else {
+        return Ok(None);
+    };
+    let terms = Arc::clone(&world.settings.money.terms);
+    let (busy, obstacles) = world
+        .read(move |reader| Ok((reader.busy()?, Obstacles::read(reader, &terms, now)?)))
+        .await?;
+    let mut router = (**router).clone();
+    router.refresh(None, &busy.into_iter().collect(), &obstacles);
+    Ok(Some(router))
+}
+
+/// Tells the history something about a try.
+pub(crate) async fn report(inputs: &mpsc::Sender<Input>, lease: Lease, kind: &str, text: String) {
+    let report = Input::AttemptReported {
+        lease,
+        kind: kind.to_owned(),
+        text: bounded(&text, REPORT_MAX),
+    };
+    let _ = inputs.send(report).await;
+}
