@@ -227,7 +227,7 @@ mod tests {
             "use tokio::task::{spawn_blocking as away};",
         ] {
             assert_eq!(
-                found(&SPAWN, &[("crates/engine/src/dispatch.rs", code)]).len(),
+                found(&SPAWN, &[("crates/engine/src/dispatch/mod.rs", code)]).len(),
                 1,
                 "{code}"
             );
