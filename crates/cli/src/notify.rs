@@ -42,8 +42,10 @@ const TRIES_MAX: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(250);
 /// How long one try may take.
 const DEADLINE: Duration = Duration::from_secs(10);
-/// How often it is looked for news, hints or not.
+/// How often it is looked for news while no engine gives hints.
 const LOOK: Duration = Duration::from_secs(2);
+/// The same while one does: a hint may be lost.
+const SAFETY_LOOK: Duration = Duration::from_secs(30);
 /// How long a collector is left alone that is away.
 const AWAY: Duration = Duration::from_secs(10);
 /// How long what is left may take when the engine has ended; the rest comes with the next engine.
@@ -368,6 +370,7 @@ async fn wait(state_dir: &Path, ear: &mut Option<nudge::Subscription>, ended: &C
     if ear.is_none() {
         *ear = nudge::subscribe(state_dir).await;
     }
+    let pause = if ear.is_some() { SAFETY_LOOK } else { LOOK };
     let heard = async {
         match ear {
             Some(ear) => ear.changed().await,
@@ -376,7 +379,7 @@ async fn wait(state_dir: &Path, ear: &mut Option<nudge::Subscription>, ended: &C
     };
     tokio::select! {
         heard = heard => if !heard { *ear = None },
-        () = tokio::time::sleep(LOOK) => {}
+        () = tokio::time::sleep(pause) => {}
         () = ended.cancelled() => {}
     }
 }

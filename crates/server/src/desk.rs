@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::Instant;
 use wheelhouse_core::store::{Failure as StoreFailure, Reader, Store};
 use wheelhouse_engine::lock::{self, Engine};
@@ -49,6 +49,8 @@ pub(crate) struct Desk {
     places: Semaphore,
     state_dir: PathBuf,
     news: watch::Sender<()>,
+    /// Somebody began to listen for news.
+    listened: Notify,
 }
 
 impl Desk {
@@ -60,6 +62,7 @@ impl Desk {
             places: Semaphore::new(AT_WORK_MAX),
             state_dir: state_dir.to_owned(),
             news: watch::Sender::new(()),
+            listened: Notify::new(),
         })
     }
 
@@ -144,17 +147,24 @@ impl Desk {
 
     /// Ears for news. Mark what was read before as seen by making it first.
     pub(crate) fn news(&self) -> watch::Receiver<()> {
-        self.news.subscribe()
+        let ears = self.news.subscribe();
+        self.listened.notify_one();
+        ears
     }
 
-    /// Passes the engine's hints on, for ever.
+    /// Passes the engine's hints on to those who listen, for ever. While nobody does, nothing wakes up.
     pub(crate) async fn carry_news(self: Arc<Self>) {
         loop {
+            while self.news.receiver_count() == 0 {
+                self.listened.notified().await;
+            }
             match nudge::subscribe(&self.state_dir).await {
                 None => tokio::time::sleep(POLL).await,
                 Some(mut ear) => {
                     self.news.send_replace(());
-                    while let Ok(true) | Err(_) = tokio::time::timeout(SAFETY_POLL, ear.changed()).await {
+                    while self.news.receiver_count() > 0
+                        && let Ok(true) | Err(_) = tokio::time::timeout(SAFETY_POLL, ear.changed()).await
+                    {
                         self.news.send_replace(());
                     }
                 }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use rmcp::model::{ReadResourceResult, Resource, ResourceContents, ResourceTemplate, ResourceUpdatedNotificationParam};
 use rmcp::service::{Peer, RoleServer};
 use serde_json::json;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 use wheelhouse_core::ids::Cursor;
 use wheelhouse_core::store::Reader;
 
@@ -299,13 +299,16 @@ struct Watcher {
 /// Everything that sessions have subscribed to. Locked while changes are looked for, so that nobody is told of what it has
 /// given up before.
 #[derive(Default)]
-pub(crate) struct Watchers(Mutex<Vec<Watcher>>);
+pub(crate) struct Watchers {
+    all: Mutex<Vec<Watcher>>,
+    added: Notify,
+}
 
 impl Watchers {
     /// One more.
     pub(crate) async fn add(&self, faces: &Faces, peer: Peer<RoleServer>, uri: String) -> Result<(), Failure> {
         let watched = Watched::begin(faces, &[uri]).await?;
-        let mut all = self.0.lock().await;
+        let mut all = self.all.lock().await;
         all.retain(|watcher| !watcher.peer.is_transport_closed());
         if all.len() >= WATCHED_MAX {
             return Err(Failure::new(
@@ -314,32 +317,40 @@ impl Watchers {
             ));
         }
         all.push(Watcher { peer, watched });
+        self.added.notify_one();
         Ok(())
     }
 
     /// This URI no more, for whoever subscribed through a session that is gone or is this one.
     pub(crate) async fn remove(&self, uri: &str, is_theirs: impl Fn(&Peer<RoleServer>) -> bool) {
-        let mut all = self.0.lock().await;
+        let mut all = self.all.lock().await;
         all.retain(|watcher| {
             let is_it = watcher.watched.uris.iter().any(|(watched, _)| watched == uri);
             !(watcher.peer.is_transport_closed() || is_it && is_theirs(&watcher.peer))
         });
     }
 
-    /// Tells everybody what changed, for ever.
+    /// Tells everybody what changed, for ever. While nobody has subscribed it listens to nothing.
     pub(crate) async fn carry(&self, faces: &Faces) {
-        let mut ears = faces.desk.news();
-        while ears.changed().await.is_ok() {
-            let mut all = self.0.lock().await;
-            all.retain(|watcher| !watcher.peer.is_transport_closed());
-            for watcher in all.iter_mut() {
-                // A store that cannot be read now is looked at again with the next news.
-                for uri in watcher.watched.changed(faces).await.unwrap_or_default() {
-                    let update = ResourceUpdatedNotificationParam::new(uri);
-                    let _ = watcher.peer.notify_resource_updated(update).await;
-                }
+        loop {
+            self.added.notified().await;
+            let mut ears = faces.desk.news();
+            while self.tell(faces).await && ears.changed().await.is_ok() {}
+        }
+    }
+
+    /// Tells everybody what changed; whether anybody is there.
+    async fn tell(&self, faces: &Faces) -> bool {
+        let mut all = self.all.lock().await;
+        all.retain(|watcher| !watcher.peer.is_transport_closed());
+        for watcher in all.iter_mut() {
+            // A store that cannot be read now is looked at again with the next news.
+            for uri in watcher.watched.changed(faces).await.unwrap_or_default() {
+                let update = ResourceUpdatedNotificationParam::new(uri);
+                let _ = watcher.peer.notify_resource_updated(update).await;
             }
         }
+        !all.is_empty()
     }
 }
 
