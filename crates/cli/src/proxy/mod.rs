@@ -24,6 +24,7 @@ use crate::args;
 use crate::exit;
 use crate::faces;
 use crate::failure::{Failure, Outcome};
+use crate::host;
 use message::Message;
 
 /// How often a message is sent again when the server goes away under it.
@@ -71,6 +72,7 @@ async fn carry(app: &App, args: &args::Mcp) -> Outcome {
         outbox,
         session: Session::default(),
         under_way: HashMap::new(),
+        own: host::random(),
         sent: 0,
         greets: false,
     };
@@ -177,6 +179,8 @@ struct Proxy {
     session: Session,
     /// Requests under way by their id, so that one can be given up.
     under_way: HashMap<String, oneshot::Sender<()>>,
+    /// What its keys begin with. Not the process number: another proxy had that before, or has it in another container.
+    own: u64,
     /// Counts messages, for their keys.
     sent: u64,
     /// Whether a greeting is under way.
@@ -237,7 +241,7 @@ impl Proxy {
     /// Sends a message and brings back what comes of it.
     fn send<'a>(&mut self, app: &'a App, message: Message) -> impl Future<Output = Done> + use<'a> {
         self.sent += 1;
-        let once = format!("mcp-{}-{}", std::process::id(), self.sent);
+        let once = format!("mcp-{:016x}-{}", self.own, self.sent);
         let key = message.id.as_ref().map(Value::to_string).unwrap_or_default();
         let (give_up, mut given_up) = oneshot::channel();
         if !key.is_empty() && message.method.is_some() {

@@ -1,8 +1,5 @@
 //! Instances from outside: talked to, bounded, forged, overflowing, interrupted, killed.
 
-use std::collections::BTreeMap;
-
-use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::{House, until};
@@ -169,51 +166,6 @@ fn an_interrupt_that_is_ignored_is_not_said_to_be_confirmed() {
         house.json(&["interrupt", "deaf"])["interrupted"][0]["said"],
         "nothing was under way"
     );
-}
-
-#[test]
-fn messages_in_flight_survive_a_killed_engine_and_none_is_answered_twice() {
-    const INSTANCES: usize = 20;
-    const EACH: usize = 15;
-    let house = House::new();
-    house.ok(&["policy", "set", "max_instances=20"]);
-    house.ok(&["spawn", "w", "--agent", "exec", "--count", "20"]);
-    let engine = serve(&house);
-    let names: Vec<String> = (1..=INSTANCES).map(|n| format!("w-{n}")).collect();
-    let names = names.join(",");
-    for n in 0..EACH {
-        house.ok(&["send", &names, &format!("echo {n} >> \"$WHEELHOUSE_INSTANCE.order\"")]);
-        if n == EACH / 2 {
-            engine.signal(Signal::SIGKILL);
-        }
-    }
-    drop(engine);
-    let _engine = serve(&house);
-    until("all are answered", || {
-        let all = house.json(&["instances"])["instances"].as_array().unwrap().clone();
-        all.iter().all(|view| view["turns"] == EACH && view["queued"] == 0)
-    });
-    let log = house.run(&["audit", "--messages", "--json"]).out;
-    let states: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(states.len(), INSTANCES * EACH, "none is lost");
-    assert!(states.iter().all(|message| message["state"] == "done"));
-    let mut done: BTreeMap<String, u32> = BTreeMap::new();
-    for line in house.run(&["events", "--json"]).out.lines() {
-        let event: Value = serde_json::from_str(line).unwrap();
-        if event["event"] == "task_done" {
-            *done.entry(event["task"].to_string()).or_default() += 1;
-        }
-    }
-    assert_eq!(done.len(), INSTANCES * EACH);
-    assert!(done.values().all(|times| *times == 1), "none is answered twice");
-    // In the order in which they were sent; what was under way when the engine died may have been done again.
-    for n in 1..=INSTANCES {
-        let order = house.read(&format!("i{n}.order"));
-        let mut order: Vec<usize> = order.lines().map(|line| line.parse().unwrap()).collect();
-        order.dedup();
-        assert_eq!(order, (0..EACH).collect::<Vec<_>>());
-    }
-    assert_eq!(house.json(&["fsck"])["sound"], true);
 }
 
 #[test]

@@ -20,6 +20,7 @@ mod economy;
 mod faults;
 mod find;
 mod house;
+mod in_flight;
 mod install;
 mod instances;
 mod interrupt;

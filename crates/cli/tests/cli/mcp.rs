@@ -38,6 +38,32 @@ impl Client {
         writeln!(self.input.as_mut().unwrap(), "{message}").unwrap();
     }
 
+    /// A request whose answer is awaited elsewhere; a proxy that is gone hears nothing.
+    pub(crate) fn request(&mut self, method: &str, params: &Value) {
+        self.number += 1;
+        let message = json!({ "jsonrpc": "2.0", "id": self.number, "method": method, "params": params });
+        let _ = writeln!(self.input.as_mut().unwrap(), "{message}");
+    }
+
+    /// The answer to the last request; none when the proxy is gone.
+    pub(crate) fn answer(&mut self) -> Option<Value> {
+        loop {
+            let mut line = String::new();
+            if self.output.read_line(&mut line).ok()? == 0 {
+                return None;
+            }
+            let message: Value = serde_json::from_str(&line).ok()?;
+            if message["id"] == self.number {
+                return Some(message);
+            }
+        }
+    }
+
+    /// Kills the proxy with whatever is under way.
+    pub(crate) fn kill(&mut self) {
+        self.proxy.kill().unwrap();
+    }
+
     fn hear(&mut self) -> Value {
         let mut line = String::new();
         assert!(self.output.read_line(&mut line).unwrap() > 0, "the proxy ended");
@@ -83,7 +109,7 @@ impl Drop for Client {
 pub(crate) struct Server<'h>(pub(crate) &'h House);
 
 impl Server<'_> {
-    fn pid(&self) -> Option<i32> {
+    pub(crate) fn pid(&self) -> Option<i32> {
         let told = std::fs::read(self.0.project().join(".wheelhouse/serve.json")).ok()?;
         let told: Value = serde_json::from_slice(&told).ok()?;
         i32::try_from(told["pid"].as_i64()?).ok()

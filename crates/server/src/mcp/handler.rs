@@ -40,6 +40,9 @@ pub(crate) struct Handler {
     pub(crate) watchers: Arc<Watchers>,
 }
 
+/// The member of a call's `_meta` in which a client names the call.
+const KEY: &str = "wheelhouse/key";
+
 /// The request as HTTP had it.
 fn parts(context: &RequestContext<RoleServer>) -> Option<&Parts> {
     context.extensions.get::<Parts>()
@@ -64,9 +67,12 @@ impl Call<'_> {
         self.caller().party
     }
 
-    /// The caller's own name for this very call, when it may send it again (`Idempotency-Key`, as over HTTP).
+    /// The caller's own name for this very call, when it may send it again: what it says with the call, which outlives
+    /// the proxy that carries it, else `Idempotency-Key`, as over HTTP.
     pub(crate) fn once(&self) -> Option<Once> {
-        let key = parts(self.context)?.headers.get("idempotency-key")?.to_str().ok()?;
+        let said = self.context.meta.get(KEY).and_then(Value::as_str);
+        let header = || parts(self.context)?.headers.get("idempotency-key")?.to_str().ok();
+        let key = said.or_else(header)?;
         let mut digest = blake3::Hasher::new();
         digest.update(self.tool.as_bytes());
         digest.update(Value::Object(self.arguments.clone()).to_string().as_bytes());
