@@ -1,7 +1,8 @@
 //! The ways of working that users were promised, each as a scripted demonstration: a user talks to a real Claude Code
 //! (MCP over HTTP) or a real Codex (stdio), which leads a crew of real agents and models. The fake model plays all of them;
-//! what is looked at is what the engine did, in its documents. Run by hand: `WHEELHOUSE_REAL_AGENTS=DIR cargo test -p
-//! wheelhouse-cli --test real_demonstrations -- --ignored`, where `DIR/node_modules/.bin` has the programs.
+//! what is looked at is what the engine did, in its documents, and what the lead's model was told of it. docs/demonstrations.md
+//! says what each shows. Run by hand: `WHEELHOUSE_REAL_AGENTS=DIR cargo test -p wheelhouse-cli --test real_demonstrations --
+//! --ignored`, where `DIR/node_modules/.bin` has the programs.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests say what they expect by failing")]
 
 use std::fs;
@@ -26,7 +27,7 @@ enum Lead {
 }
 
 /// What Codex searches for before it calls something.
-const SEARCH: &str = r#"[[tool:tool_search {"query":"instances spawn send interrupt terminate coordinate several team start save","limit":50}]]"#;
+const SEARCH: &str = r#"[[tool:tool_search {"query":"instances spawn send interrupt terminate coordinate several team start save policy stop answer report cost","limit":50}]]"#;
 
 /// A project with an engine that serves, and a lead that Wheelhouse was installed into.
 struct Stage {
@@ -205,6 +206,23 @@ impl Stage {
         shown
     }
 
+    /// What our tools told the lead in the turn that began with these words.
+    fn told_the_lead(&self, words: &str) -> String {
+        let turns = self.house.api.turns();
+        let its = turns.iter().filter(|turn| turn.prompt.contains(words));
+        // Some leads wrap what a tool said in JSON once more.
+        let told: Vec<String> = its.map(|turn| turn.brought.replace("\\\"", "\"")).collect();
+        told.join("\n")
+    }
+
+    /// The lead can only make one answer of what it was told.
+    fn lead_knows(&self, words: &str, answers: &[&str]) {
+        let told = self.told_the_lead(words);
+        for answer in answers {
+            assert!(told.contains(answer), "{answer}, in what the lead was told: {told}");
+        }
+    }
+
     fn read(&self, name: &str) -> String {
         fs::read_to_string(self.house.project().join(name)).unwrap()
     }
@@ -267,6 +285,10 @@ fn automatic_delegation(lead: Lead) {
     stage.answered("reviewer", &[("succeeded", "The connections are not pooled.")]);
     stage.answered("tester", &[("succeeded", "1 test.")]);
     stage.answered("documenter", &[("succeeded", "One page.")]);
+    stage.lead_knows(
+        "Review my Python code",
+        &["The connections are not pooled.", "1 test.", "One page."],
+    );
     assert_eq!(stage.read("test_pool.py").trim_end(), "def test_pool(): pass");
     assert_eq!(stage.read("POOL.md").trim_end(), "How to use the pool");
     for (name, agent, role) in [
@@ -307,7 +329,7 @@ fn automatic_delegation(lead: Lead) {
 }
 
 /// "Use multiple specialised agents to design a system": six, in phases, each phase on what came before.
-fn requested_orchestration(lead: Lead) {
+fn user_requested_orchestration(lead: Lead) {
     let plans = |vendor, model: &str, text: &str| {
         Rule::any()
             .vendor(vendor)
@@ -365,6 +387,13 @@ fn requested_orchestration(lead: Lead) {
         .map(|seat| seat["answer"].as_str().unwrap().trim())
         .collect();
     assert_eq!(told, ["REST interfaces.", "A portal.", "Two tables.", "One container."]);
+    stage.lead_knows(
+        "use multiple specialized agents",
+        &[&["Five services behind a gateway."], &told[..]].concat(),
+    );
+    let turns = stage.house.api.turns();
+    let design = turns.iter().find(|turn| turn.prompt.starts_with("Phase 1"));
+    assert!(design.unwrap().model.contains("opus"), "{design:#?}");
     let review = json!({"text": "Phase 3: what is missing?", "with": ["security", "backend"], "mode": "sequential", "seconds": 50});
     stage.says(&format!(
         "What does security say?{}[[say:A limit.]]",
@@ -430,6 +459,7 @@ fn implicit_orchestration(lead: Lead) {
         .map(|seat| seat["answer"].as_str().unwrap().trim())
         .collect();
     assert_eq!(told, ["A race in the mesh.", "The lock is not held."]);
+    stage.lead_knows("Debug this complex issue", &told);
     let crew = stage.crew();
     assert_eq!(crew.len(), 2);
     for member in crew {
@@ -444,7 +474,7 @@ fn implicit_orchestration(lead: Lead) {
 }
 
 /// "Actually, just the first 1000 rows": the turn stops, and the same session goes on with the other task.
-fn interruption(lead: Lead) {
+fn task_interruption_and_redirection(lead: Lead) {
     let mut stage = Stage::new(lead, Script::new());
     let whole =
         "Process the entire dataset. [[say:Row by row by row by row, through the whole of it.]][[hold:dataset]]";
@@ -476,10 +506,19 @@ fn interruption(lead: Lead) {
     let answers = stage.answers("analyst");
     assert_eq!(answers[0].0, "cancelled", "the agent obeyed: {answers:?}");
     assert_eq!(answers[1], ("succeeded".to_owned(), "A quick summary.".to_owned()));
+    stage.lead_knows("Actually, just give me", &[r#""confirmed":true"#, "A quick summary."]);
     // The model's first answer was hung up on, and the second was asked for in the same conversation.
     let turns = stage.house.api.turns();
     let first = turns.iter().find(|turn| turn.number == number).unwrap();
     assert_eq!(first.finished, Some(Finished::ClientGone), "{first:#?}");
+    let redirected = turns
+        .iter()
+        .find(|turn| turn.prompt.starts_with("Only the first 1000 rows"));
+    let told = &redirected.unwrap().told;
+    assert!(
+        told.iter().any(|words| words.starts_with("Process the entire dataset")),
+        "its context is retained: {told:#?}"
+    );
     let analyst = stage.member("analyst");
     assert_eq!(
         (&analyst["state"], &analyst["turns"]),
@@ -515,6 +554,10 @@ fn hierarchical_delegation(lead: Lead) {
         let all: String = spawned.chain(asked).collect();
         json!({"prompt": format!("Lead your part.{all}[[say:My crew is done.]]")})
     };
+    let with = |mut wish: Value, model: &str| {
+        wish["model"] = model.into();
+        wish
+    };
     let design = [("backend-designer", "claude"), ("frontend-designer", "gemini")];
     let build = [
         ("api-developer", "opencode"),
@@ -525,9 +568,9 @@ fn hierarchical_delegation(lead: Lead) {
     stage.says(
         &[
             "Build it, with a crew that has leads of its own.",
-            &spawn("architect", "claude", &leads(&design)),
-            &spawn("lead-developer", "claude", &leads(&build)),
-            &spawn("qa-lead", "claude", &leads(&check)),
+            &spawn("architect", "claude", &with(leads(&design), "opus")),
+            &spawn("lead-developer", "claude", &with(leads(&build), "sonnet")),
+            &spawn("qa-lead", "claude", &with(leads(&check), "sonnet")),
             "[[say:They are at work.]]",
         ]
         .concat(),
@@ -573,7 +616,7 @@ fn hierarchical_delegation(lead: Lead) {
 }
 
 /// Three architects of three vendors are asked blindly; two of three carry it.
-fn consensus(lead: Lead) {
+fn consensus_building(lead: Lead) {
     let votes = |vendor, status: &str, why: &str| {
         let text = format!("{why}\n\n--- VERDICT ---\nSTATUS: {status}\nCONFIDENCE: 80\nSUMMARY: {why}\n---\n");
         Rule::any()
@@ -611,6 +654,10 @@ fn consensus(lead: Lead) {
         decided["result"]["approving"],
         json!(["claude", "gemini"]),
         "{decided:#}"
+    );
+    stage.lead_knows(
+        "a critical architecture decision",
+        &["agreed", "A mesh of services does it."],
     );
     let vendors: Vec<&Value> = decided["seats"]
         .as_array()
@@ -697,6 +744,7 @@ fn continuous_collaboration(lead: Lead) {
         .concat(),
     );
     stage.answered("tester", &[("succeeded", "1 test passes.")]);
+    stage.lead_knows("Now test it", &["1 test passes."]);
     assert_eq!(stage.read("auth.py").trim_end(), "def login(): return True");
     assert_eq!(stage.read("tested.txt").trim_end(), "1");
     let backend = stage.member("backend");
@@ -712,6 +760,102 @@ fn continuous_collaboration(lead: Lead) {
             .read(".wheelhouse/teams/kept.yaml")
             .contains(session.as_str().unwrap())
     );
+    stage.end();
+}
+
+/// What a user may say of the crew itself: who is there, what it costs, ask me first, these models alone, stop.
+fn in_conversation_controls(lead: Lead) {
+    let mut stage = Stage::new(lead, Script::new());
+    let set = |changes: Value| call("set_policy", &json!({"changes": changes}));
+    stage.says(&format!(
+        "Set orchestration to manual approval only.{}{}[[say:I will ask you first.]]",
+        set(json!({"require_approval": true})),
+        spawn(
+            "architect",
+            "claude",
+            &json!({"prompt": "Design it. [[say:Three layers.]]"})
+        ),
+    ));
+    wait_for(
+        || format!("the question: {:#}", stage.member("architect")),
+        || stage.member("architect")["state"] == "waiting",
+    );
+    let designs = |stage: &Stage| {
+        let turns = stage.house.api.turns();
+        turns
+            .iter()
+            .filter(|turn| turn.prompt.starts_with("Design it."))
+            .count()
+    };
+    assert_eq!(designs(&stage), 0, "nobody was asked before the user said yes");
+    stage.says(&format!(
+        "Yes, it may.{}[[say:It is at work.]]",
+        call("answer", &json!({"question": "q1", "answer": "approve"}))
+    ));
+    stage.answered("architect", &[("succeeded", "Three layers.")]);
+    stage.says(
+        &[
+            "You need not ask any more, but limit instances to the Haiku model.",
+            &set(json!({"require_approval": false, "allowed_models": ["haiku"]})),
+            &spawn("dear", "claude", &json!({"model": "opus"})),
+            &spawn(
+                "cheap",
+                "claude",
+                &json!({"model": "haiku", "prompt": "Go on. [[say:On and on and on.]][[hold:cheap]]"}),
+            ),
+            "[[say:Haiku alone.]]",
+        ]
+        .concat(),
+    );
+    stage.lead_knows("limit instances to the Haiku model", &["opus"]);
+    let names = |stage: &Stage| -> Vec<String> {
+        let crew = stage.crew();
+        crew.iter()
+            .map(|member| member["name"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(names(&stage), ["architect", "cheap"], "what is not allowed is not made");
+    let is_held = |turn: &Attempt| turn.prompt.starts_with("Go on.") && turn.status == Some(200);
+    let seen = stage.house.api.wait_until(PATIENCE, |turns| turns.iter().any(is_held));
+    let seen = seen.unwrap();
+    assert!(
+        seen.iter().find(|turn| is_held(turn)).unwrap().model.contains("haiku"),
+        "{seen:#?}"
+    );
+    stage.says(&format!(
+        "Show me all active instances, and what did it cost so far?{}{}[[say:These.]]",
+        call("instances", &json!({})),
+        call("report", &json!({}))
+    ));
+    stage.lead_knows(
+        "Show me all active instances",
+        &["architect", "idle", "cheap", "busy", "cost"],
+    );
+    stage.says(&format!(
+        "Stop all running tasks.{}[[say:Stopped.]]",
+        call("stop", &json!({}))
+    ));
+    wait_for(|| "the turn's end".to_owned(), || stage.answers("cheap").len() == 1);
+    assert_eq!(stage.answers("cheap")[0].0, "cancelled");
+    assert_eq!(stage.member("cheap")["state"], "idle", "it stays, with what it knows");
+    stage.says(&format!(
+        "Terminate the architect.{}[[say:Gone.]]",
+        call("terminate", &json!({"instances": ["architect"]}))
+    ));
+    assert_eq!(stage.member("architect")["state"], "ended");
+    assert_eq!(stage.member("cheap")["state"], "idle");
+    stage.says(
+        &[
+            "Stop all orchestration.",
+            &call("stop", &json!({"all": true})),
+            &spawn("another", "claude", &json!({"model": "haiku"})),
+            "[[say:I will do everything myself.]]",
+        ]
+        .concat(),
+    );
+    assert_eq!(stage.member("cheap")["state"], "ended");
+    assert_eq!(names(&stage), ["architect", "cheap"], "nothing is spawned any more");
+    stage.house.api.release("cheap");
     stage.end();
 }
 
@@ -733,11 +877,14 @@ macro_rules! demonstrate {
 }
 
 demonstrate! {
-    automatic_delegation: real_agents_claude_delegates_by_itself real_agents_codex_delegates_by_itself;
-    requested_orchestration: real_agents_claude_orchestrates_on_request real_agents_codex_orchestrates_on_request;
-    implicit_orchestration: real_agents_claude_gets_help_unasked real_agents_codex_gets_help_unasked;
-    interruption: real_agents_claude_interrupts_and_redirects real_agents_codex_interrupts_and_redirects;
-    hierarchical_delegation: real_agents_claude_leads_leads real_agents_codex_leads_leads;
-    consensus: real_agents_claude_builds_consensus real_agents_codex_builds_consensus;
-    continuous_collaboration: real_agents_claude_keeps_a_team real_agents_codex_keeps_a_team;
+    automatic_delegation: real_agents_claude_automatic_delegation real_agents_codex_automatic_delegation;
+    user_requested_orchestration:
+        real_agents_claude_user_requested_orchestration real_agents_codex_user_requested_orchestration;
+    implicit_orchestration: real_agents_claude_implicit_orchestration real_agents_codex_implicit_orchestration;
+    task_interruption_and_redirection:
+        real_agents_claude_task_interruption_and_redirection real_agents_codex_task_interruption_and_redirection;
+    hierarchical_delegation: real_agents_claude_hierarchical_delegation real_agents_codex_hierarchical_delegation;
+    consensus_building: real_agents_claude_consensus_building real_agents_codex_consensus_building;
+    continuous_collaboration: real_agents_claude_continuous_collaboration real_agents_codex_continuous_collaboration;
+    in_conversation_controls: real_agents_claude_in_conversation_controls real_agents_codex_in_conversation_controls;
 }

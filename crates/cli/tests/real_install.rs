@@ -38,14 +38,30 @@ fn real_agents_install_round_trips() {
         let (home, project) = (root.path().join("home"), root.path().join("project"));
         fs::create_dir_all(home.join(".codex")).unwrap();
         fs::create_dir_all(&project).unwrap();
+        let put = |path: PathBuf, text: &str| {
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, text).unwrap();
+            (path, text.as_bytes().to_vec())
+        };
+        // What a user has already, in the places that are written to and that no agent rewrites by itself.
+        let place = if scope == "user" { &home } else { &project };
+        let theirs = [
+            put(project.join("CLAUDE.md"), "# mine\n\nTabs.\n"),
+            put(project.join("AGENTS.md"), "# ours, without a newline at its end"),
+            put(
+                place.join(".gemini/settings.json"),
+                "{\n    // spaces\n    \"ui\": {\"theme\": \"Default\"}\n}\n",
+            ),
+            put(place.join(".claude/commands/mine.md"), "Do it.\n"),
+        ];
         // Codex takes a project's settings from projects that the user trusts.
         let trusted = format!(
             "# mine\n[projects.\"{}\"]\ntrust_level = \"trusted\"\n",
             project.display()
         );
         fs::write(home.join(".codex/config.toml"), &trusted).unwrap();
-        let run = |args: &[&str]| -> Output {
-            Command::new(env!("CARGO_BIN_EXE_wheelhouse"))
+        let command = |program: &str, args: &[&str]| -> Output {
+            Command::new(program)
                 .args(args)
                 .current_dir(&project)
                 .env_clear()
@@ -57,6 +73,7 @@ fn real_agents_install_round_trips() {
                 .output()
                 .unwrap()
         };
+        let run = |args: &[&str]| command(env!("CARGO_BIN_EXE_wheelhouse"), args);
         let clients = ["claude", "codex", "gemini", "opencode"];
         let done = run(&[&["install"], &clients[..], &["--scope", scope, "--yes", "--json"]].concat());
         assert!(done.status.success(), "{done:#?}");
@@ -75,6 +92,9 @@ fn real_agents_install_round_trips() {
         for client in clients {
             assert_eq!(lists(client), Some(true), "{scope} {client}: {document:#}");
         }
+        let again = run(&[&["install"], &clients[..], &["--scope", scope, "--yes", "--json"]].concat());
+        let again: serde_json::Value = serde_json::from_slice(&again.stdout).unwrap();
+        assert_eq!(again["changes"], serde_json::json!([]), "{scope}: {again:#}");
         // Agents that try their servers when they list them have started ours, which would stay for a while.
         let told = fs::read(project.join(".wheelhouse/serve.json")).unwrap_or_default();
         let told: serde_json::Value = serde_json::from_slice(&told).unwrap_or_default();
@@ -84,6 +104,22 @@ fn real_agents_install_round_trips() {
         let done = run(&[&["uninstall"], &clients[..], &["--scope", scope, "--yes"]].concat());
         assert!(done.status.success(), "{done:#?}");
         assert_eq!(fs::read_to_string(home.join(".codex/config.toml")).unwrap(), trusted);
+        for (path, bytes) in theirs {
+            let now = fs::read(&path).unwrap_or_default();
+            assert_eq!(
+                String::from_utf8_lossy(&now),
+                String::from_utf8_lossy(&bytes),
+                "{}",
+                path.display()
+            );
+        }
+        // Each agent, asked itself, knows it no more.
+        for client in clients {
+            let done = command(client, &["mcp", "list"]);
+            let said = [done.stdout, done.stderr].concat();
+            let said = String::from_utf8_lossy(&said);
+            assert!(!said.contains("wheelhouse mcp"), "{scope} {client}: {said}");
+        }
         for (path, bytes) in tree(root.path()) {
             let ours = ["commands/", "/skill", "prompts/"]
                 .iter()

@@ -146,3 +146,20 @@ fn a_client_of_the_task_tools_goes_on_in_one_conversation() {
         "running"
     );
 }
+
+#[test]
+fn a_task_that_is_cleaned_away_at_work_is_gone_at_once() {
+    let (house, _serving, url) = serving("tasks");
+    let wish = json!({ "title": "Long", "tool": "exec", "instructions": "sleep 600" });
+    let made = call(&url, "create_task", &wish);
+    let id = made["result"]["task_id"].as_str().unwrap().to_owned();
+    crate::until("its turn has begun", || {
+        house.json(&["instances", &id])["instances"][0]["state"] == "busy"
+    });
+    let cleaned = call(&url, "clean_state", &json!({ "task_id": id }));
+    assert_eq!(cleaned["result"]["removed"], json!([id]), "{cleaned}");
+    // Its process may still be on its way out.
+    assert_eq!(call(&url, "report", &json!({}))["result"]["tasks"], json!([]));
+    let standing = call(&url, "check_status", &json!({}));
+    assert_eq!(standing["result"]["sessions"]["active"], 0, "{standing}");
+}

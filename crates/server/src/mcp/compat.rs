@@ -85,10 +85,15 @@ struct Nothing {}
 struct Create {
     /// At most 255 letters.
     title: String,
+    // Their older clients say `command` and `model`.
+    #[serde(alias = "command")]
     instructions: String,
     /// `CLAUDECODE`, or the name of an agent.
-    #[serde(default)]
+    #[serde(default, alias = "model")]
     tool: Option<String>,
+    /// When false the agent knows its instructions and begins when `update_task` tells it to.
+    #[serde(default)]
+    start_immediately: Option<bool>,
 }
 
 /// The agent that they call so.
@@ -133,17 +138,20 @@ async fn create(call: &Call<'_>) -> Result<Answer, Failure> {
         let key = call.once().map(|once| once.key);
         let defaults = call.faces.plans.crew();
         let made = call.faces.desk.change(move |truth| {
+            let begins = wish.start_immediately != Some(false);
             let one = Wish {
                 name: name_of(&wish.title),
                 agent: agent(wish.tool.as_deref(), &defaults),
                 env: BTreeMap::from([(TITLE.to_owned(), wish.title)]),
+                system_prompt: (!begins).then(|| wish.instructions.clone()),
                 ..Wish::default()
             };
+            let prompt = begins.then(|| wish.instructions.clone());
             let below = Below {
                 key: key.as_deref(),
                 ..Below::caller(by)
             };
-            let spawned = crew_verb::spawn_all(truth, &defaults, &below, vec![(one, Some(wish.instructions.clone()))])?;
+            let spawned = crew_verb::spawn_all(truth, &defaults, &below, vec![(one, prompt)])?;
             let Some((id, _)) = spawned.first() else {
                 return Err(Failure::usage("nothing was made"));
             };
@@ -155,18 +163,25 @@ async fn create(call: &Call<'_>) -> Result<Answer, Failure> {
                 "status": status(&view),
                 "tool": view.spec.agent.as_str(),
                 "session_id": id.to_string(),
-                "instructions_started": true,
+                "instructions_started": begins,
                 "created_at": moment(view.spawned_at),
             }))
         });
         let made = made.await?;
-        let message = match call.nothing_goes_on() {
-            Some(note) => format!("Task {} is there; {note}", made["task_id"]),
-            None => format!("Task {} is at work", made["task_id"]),
+        let id = made["task_id"].as_str().unwrap_or_default();
+        let message = match (call.nothing_goes_on(), made["instructions_started"] == true) {
+            (_, false) => format!("Task {id} is there; `update_task` lets it begin"),
+            (Some(note), true) => format!("Task {id} is there; {note}"),
+            (None, true) => format!("Task {id} is at work"),
         };
-        Ok((message.replace('"', ""), made))
+        Ok((message, made))
     };
-    enveloped(made.await)
+    let mut answer = enveloped(made.await)?;
+    // Older clients look for the id beside the envelope.
+    if let Answer::Document(document) = &mut answer {
+        document["task_id"] = document["result"]["task_id"].clone();
+    }
+    Ok(answer)
 }
 
 /// The title of such a task; none for any other instance.
@@ -207,7 +222,9 @@ fn task(reader: &mut dyn Reader, id: &str) -> Result<InstanceView, Failure> {
 fn tasks(reader: &mut dyn Reader, ended: bool) -> Result<Vec<InstanceView>, Failure> {
     let filter = wheelhouse_core::crew::InstanceFilter { below: None, ended };
     let mut all = reader.instances(filter, None, INSTANCES_MAX)?;
-    all.retain(|view| title(view).is_some());
+    // One whose process is still being stopped is over to them.
+    let shown = |view: &InstanceView| ended || !matches!(view.state, InstanceState::Ended { .. });
+    all.retain(|view| title(view).is_some() && shown(view));
     Ok(all)
 }
 
@@ -223,6 +240,7 @@ fn in_short(view: &InstanceView) -> Value {
     json!({
         "id": view.id.to_string(),
         "title": title(view),
+        "name": title(view),
         "description": title(view),
         "status": status(view),
         "tool": view.spec.agent.as_str(),
@@ -380,10 +398,7 @@ async fn report(call: &Call<'_>) -> Result<Answer, Failure> {
             }
             None => {
                 let all = tasks(reader, true)?;
-                let open = all
-                    .iter()
-                    .filter(|view| !matches!(view.state, InstanceState::Ended { .. }));
-                let open: Vec<Value> = open.map(in_short).collect();
+                let open: Vec<Value> = tasks(reader, false)?.iter().map(in_short).collect();
                 let message = format!("{} tasks are open", open.len());
                 Ok((message, json!({ "tasks": open, "statistics": statistics(&all) })))
             }
@@ -420,7 +435,12 @@ fn statistics(all: &[InstanceView]) -> Value {
 async fn stats(call: &Call<'_>) -> Result<Answer, Failure> {
     let Nothing {} = arguments(call)?;
     let all = call.faces.desk.read(|reader| tasks(reader, true)).await?;
-    enveloped(Ok((format!("{} tasks", all.len()), statistics(&all))))
+    let mut numbers = statistics(&all);
+    let standing = standing(call.faces).await?;
+    for key in ["tasks", "sessions"] {
+        numbers[key] = standing[key].clone();
+    }
+    enveloped(Ok((format!("{} tasks", all.len()), numbers)))
 }
 
 async fn check(call: &Call<'_>) -> Result<Answer, Failure> {
@@ -451,6 +471,7 @@ async fn standing(faces: &Faces) -> Result<Value, Failure> {
         "daemon": { "status": if works { "running" } else { "stopped" } },
         "tasks": {
             "total": all.len(),
+            "active": of("in_progress") + of("waiting"),
             "in_progress": of("in_progress"),
             "waiting": of("waiting"),
             "pending": of("pending"),

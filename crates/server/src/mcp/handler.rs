@@ -106,6 +106,15 @@ fn error(failure: &Failure) -> ErrorData {
     ErrorData::new(code, failure.message.clone(), Some(data))
 }
 
+/// The same about a resource, which it names.
+fn error_of(uri: &str, failure: &Failure) -> ErrorData {
+    let mut error = error(failure);
+    if let Some(Value::Object(data)) = &mut error.data {
+        data.insert("uri".to_owned(), uri.into());
+    }
+    error
+}
+
 /// A document as the result of a tool: structured, and as text for clients that know only that. What is no object is text as
 /// it is, and structured under the name that such results have elsewhere.
 pub(crate) fn answered(document: Value) -> CallToolResult {
@@ -246,7 +255,7 @@ impl ServerHandler for Handler {
         resource::read(&self.faces, &request.uri)
             .await
             .map(Into::into)
-            .map_err(|failure| error(&failure))
+            .map_err(|failure| error_of(&request.uri, &failure))
     }
 
     async fn subscribe(
@@ -254,10 +263,11 @@ impl ServerHandler for Handler {
         request: SubscribeRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
+        let uri = request.uri;
         self.watchers
-            .add(&self.faces, context.peer, request.uri)
+            .add(&self.faces, context.peer, uri.clone())
             .await
-            .map_err(|failure| error(&failure))
+            .map_err(|failure| error_of(&uri, &failure))
     }
 
     async fn unsubscribe(

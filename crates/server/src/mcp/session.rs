@@ -1,7 +1,8 @@
 //! Sessions of clients up to 2025-11-25, kept in small files so that a restart of the server is not their business.
 //!
 //! All a session is, is what its client said of itself. An id that nobody knows is taken up with a client that can do
-//! nothing special: better than a client that is told to go away until a person restarts it.
+//! nothing special: better than a client that is told to go away until a person restarts it. One that its client has ended
+//! stays over.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -35,6 +36,11 @@ impl Sessions {
         is_ours.then(|| self.0.join(format!("{id}.json")))
     }
 
+    /// The file that says that the session of this file is over.
+    fn over(file: &Path) -> PathBuf {
+        file.with_extension("over")
+    }
+
     fn forget_oldest(&self) -> std::io::Result<()> {
         let mut files: Vec<_> = fs::read_dir(&self.0)?
             .flatten()
@@ -65,6 +71,9 @@ impl SessionStore for Sessions {
         let Some(path) = self.file(session_id) else {
             return Ok(None);
         };
+        if Sessions::over(&path).exists() {
+            return Ok(None);
+        }
         let known = fs::read(path).ok().and_then(|text| serde_json::from_slice(&text).ok());
         Ok(Some(known.unwrap_or_else(stranger)))
     }
@@ -82,9 +91,13 @@ impl SessionStore for Sessions {
     }
 
     async fn delete(&self, session_id: &str) -> Result<(), SessionStoreError> {
-        if let Some(path) = self.file(session_id) {
-            let _ = fs::remove_file(path);
-        }
+        let Some(path) = self.file(session_id) else {
+            return Ok(());
+        };
+        fs::create_dir_all(&self.0)?;
+        fs::write(Sessions::over(&path), "")?;
+        let _ = fs::remove_file(path);
+        self.forget_oldest()?;
         Ok(())
     }
 }

@@ -430,6 +430,31 @@ fn a_restart_is_not_the_clients_business_and_a_stranger_is_taken_up() {
 }
 
 #[test]
+fn a_session_that_its_client_ended_is_over_also_after_a_restart() {
+    let rig = Rig::new();
+    let client = Client::new(&rig, "2025-11-25");
+    let session = client.session.clone();
+    let [line, version] = client.headers();
+    assert_eq!(rig.ask("DELETE", "/../../mcp", &[&line, &version], "").status, 202);
+    let ping = json!({ "jsonrpc": "2.0", "id": 1, "method": "ping" });
+    assert_eq!(
+        client.send(&ping).status,
+        404,
+        "a client that is told so begins a new one"
+    );
+    let dir = std::sync::Arc::clone(&rig.dir);
+    drop(rig);
+    let rig = Rig::over(dir, wheelhouse_server::Limits::default());
+    let client = Client {
+        rig: &rig,
+        session,
+        version: "2025-11-25",
+    };
+    assert_eq!(client.send(&ping).status, 404);
+    Client::new(&rig, "2025-11-25").call("status", json!({}));
+}
+
+#[test]
 fn the_same_call_under_the_same_key_is_done_once() {
     let rig = Rig::new();
     let client = Client::new(&rig, "2025-11-25");
@@ -459,6 +484,13 @@ fn resources_and_prompts_are_there() {
     assert_eq!(uris, ["run://r1", "task://r1/a", "task://r1/b"]);
     let templates = client.ask("resources/templates/list", json!({}));
     assert_eq!(templates["resourceTemplates"].as_array().unwrap().len(), 5);
+    let nowhere = json!({ "jsonrpc": "2.0", "id": 2, "method": "resources/read", "params": { "uri": "test://x" } });
+    let error = messages(&client.send(&nowhere)).pop().unwrap()["error"].clone();
+    assert_eq!(
+        (&error["code"], &error["data"]["uri"]),
+        (&json!(-32002), &json!("test://x")),
+        "{error}"
+    );
     let read = client.ask("resources/read", json!({ "uri": "task://r1/a" }));
     let document: Value = serde_json::from_str(read["contents"][0]["text"].as_str().unwrap()).unwrap();
     assert_eq!(document["task"]["id"], "r1/a");

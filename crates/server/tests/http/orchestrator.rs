@@ -2,6 +2,8 @@
 //! discovery, calls, resources and prompts, and what it looks at in the answers.
 
 use serde_json::{Value, json};
+use wheelhouse_core::ids::InstanceId;
+use wheelhouse_core::store::Store;
 
 use crate::mcp::{Client, messages};
 use crate::rig::Rig;
@@ -81,6 +83,54 @@ fn tools_are_discovered_and_a_task_is_created() {
         json!({ "title": "x", "tool": "INVALID_TOOL", "instructions": "y" }),
     );
     assert_eq!(nobody["status"], "error");
+}
+
+/// What parts of the suite that were not brought up to date still say.
+#[test]
+fn older_clients_say_command_and_model_and_may_let_a_task_wait() {
+    let rig = Rig::listing("tasks");
+    let client = Client::new(&rig, "2025-06-18");
+    let made = call(
+        &client,
+        "create_task",
+        json!({
+            "title": "Resource Test Task", "description": "Task created for resource testing", "model": "claude",
+            "command": "echo \"Testing resources\"", "project_path": "/tmp/resource-test", "priority": "low",
+            "start_immediately": false,
+        }),
+    );
+    let id = made["task_id"].as_str().unwrap().to_owned();
+    assert_eq!(
+        (
+            &made["result"]["instructions_started"],
+            &made["result"]["status"],
+            &made["result"]["tool"]
+        ),
+        (&json!(false), &json!("pending"), &json!("claude")),
+        "{made}"
+    );
+    let task = read(&client, &format!("agent://tasks/{id}"));
+    assert_eq!((&task["id"], &task["name"]), (&json!(id), &json!("Resource Test Task")));
+    assert_eq!(task["logs"], json!([]), "nothing was begun");
+    let store = rig.store();
+    let spec = store.reader().unwrap().instance(InstanceId(1)).unwrap().unwrap().spec;
+    assert_eq!(
+        spec.system_prompt.as_deref(),
+        Some("echo \"Testing resources\""),
+        "it knows what it is to do"
+    );
+    let told = call(&client, "update_task", json!({ "id": id, "instructions": "Begin." }));
+    assert_eq!(told["result"]["status"], "in_progress", "{told}");
+    let numbers = call(&client, "update_stats", json!({ "include_tasks": true }));
+    assert_eq!(
+        (
+            &numbers["result"]["tasks"]["total"],
+            &numbers["result"]["tasks"]["active"],
+            &numbers["result"]["sessions"]["active"]
+        ),
+        (&json!(1), &json!(1), &json!(1)),
+        "{numbers}"
+    );
 }
 
 #[test]

@@ -77,7 +77,13 @@ pub(crate) struct Ask {
     pub(crate) side: bool,
     /// How long the conversation is.
     pub(crate) entries: usize,
+    /// Beginnings of the texts of the user in all of it, the last few.
+    pub(crate) told: Vec<String>,
 }
+
+/// How many of the user's texts are kept of a conversation, and how much of each, in characters.
+const TOLD_MAX: usize = 8;
+const TOLD_CHARS: usize = 120;
 
 impl Ask {
     pub(crate) fn understand(body: Body) -> Ask {
@@ -95,6 +101,7 @@ impl Ask {
             cwd: working_directory(&body.entries),
             side: body.offered.is_empty() && is_side_question(&body.entries),
             entries: body.entries.len(),
+            told: told(&body.entries),
             vendor: body.vendor,
             model: body.model,
             stream: body.stream,
@@ -102,6 +109,16 @@ impl Ask {
             offered: body.offered,
             schema: body.schema,
         }
+    }
+
+    /// Everything that came back last.
+    pub(crate) fn brought(&self) -> String {
+        let last = self.rounds.last().into_iter().flatten();
+        let texts: Vec<&str> = last
+            .filter_map(|call| call.result.as_ref())
+            .map(|result| &*result.text)
+            .collect();
+        texts.join("\n")
     }
 
     /// The results that came back last.
@@ -150,6 +167,21 @@ fn words(entry: &Entry, vendor: Vendor) -> Option<String> {
         (Vendor::Chat, Some(inside)) => Some(inside.replace("\\\"", "\"")),
         _ => Some(text),
     }
+}
+
+/// What the user said in a conversation, an interrupted prompt too; blocks that clients put there are left out.
+fn told(entries: &[Entry]) -> Vec<String> {
+    let blocks = entries.iter().filter_map(|entry| match entry {
+        Entry::User(blocks) => Some(blocks),
+        Entry::System(_) | Entry::Said | Entry::Call { .. } | Entry::Result { .. } => None,
+    });
+    let own = |block: &&String| !CLIENT_BLOCKS.iter().any(|start| block.trim_start().starts_with(start));
+    let mut told: Vec<String> = blocks
+        .flatten()
+        .filter(own)
+        .map(|block| block.chars().take(TOLD_CHARS).collect())
+        .collect();
+    told.split_off(told.len().saturating_sub(TOLD_MAX))
 }
 
 /// Calls between two results belong to one reply of the model.

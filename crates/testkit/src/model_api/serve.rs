@@ -249,6 +249,8 @@ async fn model_call(connection: &mut Connection, state: &State, request: &Reques
         prompt_digest: digest(&[&ask.text]),
         try_number: play.try_number,
         tool_rounds: ask.rounds.len(),
+        brought: head_of(&ask.brought(), PROMPT_BYTES_KEPT),
+        told: ask.told.clone(),
         tools: ask.offered.iter().map(|tool| tool.name.clone()).collect(),
         fault: hit.map(|fault| fault.to_string()),
         said: if refused.is_some() {

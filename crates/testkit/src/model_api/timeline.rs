@@ -87,6 +87,10 @@ pub struct Attempt {
     pub try_number: u32,
     /// Tool rounds since the last text of the user.
     pub tool_rounds: usize,
+    /// What tools brought in the last of those rounds, at most [`PROMPT_BYTES_KEPT`] bytes of it.
+    pub brought: String,
+    /// Beginnings of the texts of the user in the whole conversation, the last few.
+    pub told: Vec<String>,
     /// Names of the tools the request offers.
     pub tools: Vec<String>,
     /// Bytes of the request's body.
@@ -214,6 +218,8 @@ impl Attempt {
             prompt_digest: String::new(),
             try_number: 1,
             tool_rounds: 0,
+            brought: String::new(),
+            told: Vec::new(),
             tools: Vec::new(),
             body_bytes: 0,
             user_agent: String::new(),

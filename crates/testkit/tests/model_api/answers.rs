@@ -132,7 +132,10 @@ fn an_edit_becomes_the_vendors_tool_call_and_closes_when_its_result_is_there() {
         let closing = second.answer(&api);
         assert_eq!(text(vendor, false, &closing), "Closed.", "{vendor:?}");
         assert_eq!(api.violations(), [], "{vendor:?}");
-        assert_eq!(api.timeline().last().unwrap().tool_rounds, 1, "{vendor:?}");
+        let attempts = api.timeline();
+        let last = attempts.last().unwrap();
+        assert_eq!((last.tool_rounds, &*last.brought), (1, "ok"), "{vendor:?}");
+        assert_eq!(last.told.len(), 1, "{vendor:?}: {:?}", last.told);
     }
 }
 
