@@ -58,10 +58,20 @@ pub(crate) fn shared(app: &App, settings: &Settings) -> Result<RefCell<Router>, 
 
 /// What the routing file says; nothing where there is none.
 pub(crate) fn routing(app: &App, settings: &Settings) -> Result<Routing, Failure> {
+    let (routing, warnings) = read_file(app, settings)?;
+    for warning in warnings {
+        app.terminal.say(&warning);
+    }
+    Ok(routing)
+}
+
+fn read_file(app: &App, settings: &Settings) -> Result<(Routing, Vec<String>), Failure> {
     let (path, named) = file(app, settings);
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !named => return Ok(Routing::default()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !named => {
+            return Ok((Routing::default(), Vec::new()));
+        }
         Err(error) => return Err(Failure::io("read the routing file", &path, &error)),
     };
     let name = app.place.short(&path);
@@ -70,10 +80,22 @@ pub(crate) fn routing(app: &App, settings: &Settings) -> Result<Routing, Failure
         failure.problems = serde_json::to_value(&problems).ok().map(Box::new);
         failure
     })?;
-    for warning in warnings {
-        app.terminal.say(&warning.to_string());
+    Ok((routing, warnings.iter().map(ToString::to_string).collect()))
+}
+
+/// The settings of context, with who looks after safety by the role that the routing file gives it.
+pub(crate) fn with_roles(app: &App, settings: &Settings) -> Result<wheelhouse_context::settings::Settings, Failure> {
+    let mut context = settings.context.clone();
+    for agent in read_file(app, settings)?.0.agents {
+        let role = agent.role.unwrap_or_default().to_lowercase();
+        if role.contains("security") || role.contains("safety") {
+            let name = AgentName(agent.name);
+            let mut limits = context.of(&name).clone();
+            limits.safety = true;
+            context.agents.insert(name, limits);
+        }
     }
-    Ok(routing)
+    Ok(context)
 }
 
 /// The routing file, and whether the configuration names it.

@@ -44,6 +44,8 @@ pub enum Layer {
     Memory,
     /// Agents whose work others have covered.
     Dropout,
+    /// Findings of several as one list.
+    Triage,
     /// What changed in place of what a session knows.
     Delta,
     /// What earlier tries did, from their tool calls.
@@ -52,7 +54,7 @@ pub enum Layer {
 
 impl Layer {
     /// All of them, in the order of the pages.
-    pub const ALL: [Layer; 19] = [
+    pub const ALL: [Layer; 20] = [
         Layer::HandOver,
         Layer::Summary,
         Layer::VerdictFilter,
@@ -70,6 +72,7 @@ impl Layer {
         Layer::Compaction,
         Layer::Memory,
         Layer::Dropout,
+        Layer::Triage,
         Layer::Delta,
         Layer::Trail,
     ];
@@ -94,6 +97,7 @@ impl Layer {
             Layer::Compaction => "compaction",
             Layer::Memory => "memory",
             Layer::Dropout => "dropout",
+            Layer::Triage => "triage",
             Layer::Delta => "delta",
             Layer::Trail => "trail",
         }

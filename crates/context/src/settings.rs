@@ -70,6 +70,8 @@ pub struct Limits {
     pub repeats: u32,
     /// What the agent reads for, when it does not read everything.
     pub reader: Option<Reader>,
+    /// Whether it looks after safety: no review goes without it, and its findings are never weighed down.
+    pub safety: bool,
     /// Whether it can open a file that it is told of. One that cannot is given texts whole, within
     /// [`BLIND_FACTOR`] times the limits.
     pub opens_files: bool,
@@ -94,6 +96,7 @@ impl Default for Limits {
             early_stop: EarlyStop::default(),
             repeats: circle::REPEATS,
             reader: None,
+            safety: false,
             opens_files: true,
         }
     }

@@ -28,7 +28,7 @@ pub const FULL_SHARE: usize = 80;
 /// A reader that less than this share concerns may be the wrong reader, in hundredths; the receipt says so.
 pub const SUSPICIOUS_SHARE: usize = 10;
 /// Words that make a unit the safety reader's, whatever its keywords are.
-const SAFETY_WORDS: &[&str] = &[
+pub const SAFETY_WORDS: &[&str] = &[
     "auth",
     "credential",
     "secret",

@@ -22,6 +22,7 @@ pub mod nudge;
 mod packet;
 mod patching;
 mod prepare;
+mod reviewing;
 mod run_loop;
 mod steps;
 mod supervise;

@@ -20,7 +20,7 @@ use crate::attempt::failed;
 use crate::meter::asked_model;
 use crate::token::Key;
 use crate::worktree::{Tree, Workplace};
-use crate::{InstanceMcp, Settings, earlier, given, memory, merging, packet, supervise, touching, turn};
+use crate::{InstanceMcp, Settings, earlier, given, memory, merging, packet, reviewing, supervise, touching, turn};
 
 /// The longest summary that flows into another task, in bytes.
 pub const SUMMARY_MAX: usize = 4_000;
@@ -41,6 +41,7 @@ pub(crate) struct World {
     pub(crate) merging: merging::Queue,
     pub(crate) touching: touching::Touching,
     pub(crate) codebase: packet::Shared,
+    pub(crate) reviews: reviewing::Shared,
 }
 
 impl World {
@@ -64,6 +65,7 @@ impl World {
             merging: merging::Queue::default(),
             touching: touching::Touching::default(),
             codebase: packet::Shared::default(),
+            reviews: reviewing::Shared::default(),
         }
     }
 

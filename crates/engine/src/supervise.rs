@@ -79,7 +79,7 @@ pub(crate) fn attempt(world: Arc<World>, claimed: Arc<Claimed>, inputs: mpsc::Se
     if workflow::is_workflow(&claimed) {
         tokio::spawn(async move {
             let lease = claimed.lease;
-            let work = tokio::spawn(workflow::step(world, claimed));
+            let work = tokio::spawn(workflow::step(world, claimed, inputs.clone()));
             let stepped = AbortOnDrop(work).join().await.unwrap_or_else(|panic| Stepped::Over {
                 ended: crashed(panic),
                 next: Next::Done { continues: false },

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use tokio::sync::mpsc;
 use wheelhouse_core::agent::Ended;
 use wheelhouse_core::ids::{ArtifactHash, RunId, TaskKey};
 use wheelhouse_core::outcome::Outcome;
@@ -17,8 +18,10 @@ use wheelhouse_core::workflow::{self, Child, Delivery, Output, Scene, Step, Work
 
 use crate::SUMMARY_MAX;
 use crate::attempt::failed;
+use crate::dispatch::Input;
 use crate::isolate;
 use crate::prepare::{World, bounded};
+use crate::reviewing;
 
 /// How much of a child's answer a controller reads, in bytes, from its end: judgements stand there.
 const TEXT_MAX: usize = 256 << 10;
@@ -49,8 +52,8 @@ pub(crate) fn is_workflow(claimed: &Claimed) -> bool {
 }
 
 /// Looks at the children and says what follows.
-pub(crate) async fn step(world: Arc<World>, claimed: Arc<Claimed>) -> Stepped {
-    match stepped(&world, &claimed).await {
+pub(crate) async fn step(world: Arc<World>, claimed: Arc<Claimed>, inputs: mpsc::Sender<Input>) -> Stepped {
+    match stepped(&world, &claimed, &inputs).await {
         Ok(stepped) => stepped,
         Err(ended) => Stepped::Over {
             ended,
@@ -59,7 +62,7 @@ pub(crate) async fn step(world: Arc<World>, claimed: Arc<Claimed>) -> Stepped {
     }
 }
 
-async fn stepped(world: &World, claimed: &Claimed) -> Result<Stepped, Box<Ended>> {
+async fn stepped(world: &World, claimed: &Claimed, reports: &mpsc::Sender<Input>) -> Result<Stepped, Box<Ended>> {
     let (id, run, spec) = (claimed.lease.task, claimed.run, claimed.spec.clone());
     let (children, inputs) = world
         .read(move |reader| {
@@ -83,18 +86,29 @@ async fn stepped(world: &World, claimed: &Claimed) -> Result<Stepped, Box<Ended>
     if children.is_empty() {
         can_deliver(world, claimed).await?;
     }
+    let bench = reviewing::bench(world, claimed).await?;
+    if children.is_empty() {
+        reviewing::say_left_out(world, claimed, &bench, reports).await;
+    }
     let scene = Scene {
         task: &claimed.spec,
         attempt: claimed.attempt,
         children: &children,
         inputs: &inputs,
+        bench: &bench,
     };
     match workflow::next(scene) {
-        Some(Step::Await { new, open_max }) => Ok(Stepped::Awaits {
-            children: new,
-            open_max,
-        }),
-        Some(Step::Done(delivery)) => over(world, claimed, &children, *delivery).await,
+        Some(Step::Await { new, open_max }) => {
+            reviewing::say_called(claimed, &new, reports).await;
+            Ok(Stepped::Awaits {
+                children: new,
+                open_max,
+            })
+        }
+        Some(Step::Done(delivery)) => {
+            reviewing::say_merged(claimed, &delivery.report, reports).await;
+            over(world, claimed, &children, *delivery).await
+        }
         None => Err(failed(Outcome::Crashed, "it is no workflow".to_owned())),
     }
 }

@@ -69,11 +69,18 @@ fn apply(limits: &mut Limits, of: &str, key: &str, (value, origin): (&Value, &Or
                 name: of.to_owned(),
                 keywords,
                 paths,
-                breadth: limits
-                    .reader
-                    .as_ref()
-                    .map_or(Breadth::Mandatory, |reader| reader.breadth),
+                breadth: if limits.safety {
+                    Breadth::Safety
+                } else {
+                    Breadth::Mandatory
+                },
             });
+        }
+        ("safety", Value::Text(word)) => {
+            limits.safety = word == "on";
+            if let Some(reader) = limits.reader.as_mut().filter(|_| limits.safety) {
+                reader.breadth = Breadth::Safety;
+            }
         }
         ("files", Value::Text(word)) => match word.as_str() {
             "on" => limits.opens_files = true,

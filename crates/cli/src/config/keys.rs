@@ -523,6 +523,13 @@ pub(crate) const KEYS: &[Key] = &[
         about: "What this agent reads for, as words and paths: a long document or diff is cut for it.",
     },
     Key {
+        pattern: "agents.*.context.safety",
+        kind: Kind::Word(&["on", "off"]),
+        default: None,
+        about: "`on`: it looks after safety. No review goes without it, its findings are never weighed down, and what it reads \
+                for includes what speaks of secrets and permissions.",
+    },
+    Key {
         pattern: "agents.*.context.files",
         kind: Kind::Text,
         default: None,

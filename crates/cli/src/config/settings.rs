@@ -488,6 +488,7 @@ pub(super) mod tests {
                 "agents.*.context.instructions" => "agents.exec.context.instructions = [\"AGENTS.md\"]",
                 "agents.*.context.reads" => "agents.exec.context.reads = [\"sql\"]",
                 "agents.*.context.memory" => "agents.exec.context.memory = [\"db\"]",
+                "agents.*.context.safety" => "agents.exec.context.safety = \"on\"",
                 "agents.*.context.files" => "agents.exec.context.files = \"off\"",
                 "agents.*.packet" => "agents.exec.packet = \"on\"",
                 "agents.*.parallel_max" => "agents.exec.parallel_max = 7",

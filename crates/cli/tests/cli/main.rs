@@ -41,6 +41,7 @@ mod plans;
 mod probe;
 mod queue;
 mod report;
+mod reviews;
 mod routing;
 mod run;
 mod screen;

@@ -45,10 +45,26 @@ impl Which {
     pub(crate) fn keys(self) -> &'static [&'static str] {
         match self {
             Which::Qc => &["reviewer", "editor", "stakes", "deadline", "type"],
-            Which::Consensus => &["seats", "quorum", "veto", "rounds"],
+            Which::Consensus => &["seats", "reserve", "quorum", "veto", "rounds"],
             Which::Cascade => &["rungs", "strikes", "confidence"],
-            Which::Map => &["over", "agents", "in_flight", "failures", "reduce", "reducer"],
-            Which::ParallelValidate => &["agents", "over", "in_flight", "failures", "reduce", "reducer"],
+            Which::Map => &[
+                "over",
+                "agents",
+                "reserve",
+                "in_flight",
+                "failures",
+                "reduce",
+                "reducer",
+            ],
+            Which::ParallelValidate => &[
+                "agents",
+                "reserve",
+                "over",
+                "in_flight",
+                "failures",
+                "reduce",
+                "reducer",
+            ],
         }
     }
 }
@@ -65,6 +81,7 @@ pub(crate) struct Wish {
     pub(crate) deadline: Option<At<Duration>>,
     pub(crate) sort: Option<At<Sort>>,
     pub(crate) seats: Vec<At<String>>,
+    pub(crate) reserve: Vec<At<String>>,
     pub(crate) quorum: Option<At<u32>>,
     pub(crate) veto: Option<At<bool>>,
     pub(crate) rounds: Option<At<u32>>,
@@ -139,6 +156,9 @@ impl<'a> Walk<'a, '_, '_> {
         let sorts = KINDS.map(|kind| (kind.name(), kind));
         let sort = take("type").and_then(|node| self.choice(node, "type", &sorts));
         let seats = take("seats").map(|node| self.texts(node, "seats")).unwrap_or_default();
+        let reserve = take("reserve")
+            .map(|node| self.texts(node, "reserve"))
+            .unwrap_or_default();
         let quorum = number(self, take("quorum"), "quorum", 1, small(consensus::SEATS_MAX));
         let veto = take("veto").and_then(|node| self.boolean(node, "veto"));
         let rounds = number(self, take("rounds"), "rounds", 1, consensus::ROUNDS_MAX);
@@ -162,6 +182,7 @@ impl<'a> Walk<'a, '_, '_> {
             deadline,
             sort,
             seats,
+            reserve,
             quorum,
             veto,
             rounds,
@@ -211,6 +232,7 @@ impl Wish {
             deadline: None,
             sort: None,
             seats: Vec::new(),
+            reserve: Vec::new(),
             quorum: None,
             veto: None,
             rounds: None,
@@ -256,6 +278,10 @@ impl JsonSchema for Wish {
                         "deadline": {"allOf": [duration], "description": "qc: the time there is; below 30s nobody reviews."},
                         "type": {"type": "string", "enum": sorts, "description": "qc: what sort of work it is."},
                         "seats": {"allOf": [agents], "description": "consensus: who votes."},
+                        "reserve": {
+                            "allOf": [agents],
+                            "description": "consensus, map: who is called in only when a grave finding is in its domain, or the others do not agree.",
+                        },
                         "quorum": {
                             "type": "integer", "minimum": 1, "maximum": consensus::SEATS_MAX,
                             "description": "consensus: how many distinct vendors must approve.",

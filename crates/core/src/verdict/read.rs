@@ -55,6 +55,14 @@ impl Stance {
         }
     }
 
+    /// Whether something has to change for it.
+    pub fn objects(self) -> bool {
+        match self {
+            Stance::Revise | Stance::Reject => true,
+            Stance::Approve | Stance::Undecided => false,
+        }
+    }
+
     /// The word for it.
     pub fn name(self) -> &'static str {
         match self {

@@ -110,6 +110,12 @@ pub fn crew(task: &TaskKey, workflow: &Workflow, try_nano: impl Fn(&Hand) -> Opt
             .iter()
             .enumerate()
             .map(|(place, hand)| share(format!("seat-{}", place + 1), hand, 1, Some(panel.rule.rounds_max)))
+            .chain(
+                panel
+                    .reserve
+                    .iter()
+                    .map(|hand| share("reserve".to_owned(), hand, 0, Some(panel.rule.rounds_max))),
+            )
             .collect(),
         Workflow::Cascade(cascade) => cascade
             .rungs
@@ -133,7 +139,11 @@ pub fn crew(task: &TaskKey, workflow: &Workflow, try_nano: impl Fn(&Hand) -> Opt
                 .reduce
                 .iter()
                 .map(|reduce| share("reduce".to_owned(), &reduce.hand, 1, Some(1)));
-            each.chain(reduce).collect()
+            let reserve = map
+                .reserve
+                .iter()
+                .map(|hand| share("reserve".to_owned(), hand, 0, inputs));
+            each.chain(reserve).chain(reduce).collect()
         }
     };
     Crew {

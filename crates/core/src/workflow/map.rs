@@ -1,17 +1,21 @@
 //! `map`: the same task over many inputs, bounded in flight; a reduce at the end.
 //!
 //! With several agents every one of them gets every input (`parallel_validate`: the same content to several
-//! validators).
+//! validators); what they found is merged, and who would say what others say is called in only where it matters
+//! ([`super::review`]).
 
 use serde::{Deserialize, Serialize};
 
 use super::report::{Report, Skipped, block};
+use super::review::call::{self, CALLED};
+use super::review::{self, Bench, Said, merge};
 use super::steps::{reader, words, worker};
 use super::{Child, Delivery, Flow, Hand, Item, OPEN_MAX, Output, Past, Step};
 use crate::ids::TaskKey;
 use crate::outcome::Outcome;
+use crate::plan::template;
 use crate::spec::{TaskSpec, Work};
-use crate::verdict;
+use crate::verdict::{self, Verdict};
 
 /// How many inputs a map may have, and how many children.
 pub const INPUTS_MAX: usize = 1_000;
@@ -29,6 +33,9 @@ pub struct Map {
     pub over: Over,
     /// Who does it; each of them does every input. Empty for a command.
     pub hands: Vec<Hand>,
+    /// Who is called in for an input only when what was found there is theirs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reserve: Vec<Hand>,
     /// How many children are open at a time.
     pub in_flight: u32,
     /// How many may fail without the whole failing.
@@ -57,14 +64,24 @@ pub struct Reduce {
 }
 
 impl Map {
+    /// Those who get every input, then the reserve.
+    pub(super) fn everybody(&self) -> impl Iterator<Item = &Hand> {
+        self.hands.iter().chain(&self.reserve)
+    }
+
+    /// The hand at a place among [`Map::everybody`].
+    fn hand(&self, place: usize) -> Option<&Hand> {
+        self.everybody().nth(place)
+    }
+
     pub(super) fn every_hand(&self) -> Vec<&Hand> {
         let reduce = self.reduce.iter().map(|reduce| &reduce.hand);
-        self.hands.iter().chain(reduce).collect()
+        self.everybody().chain(reduce).collect()
     }
 
     pub(super) fn every_hand_mut(&mut self) -> Vec<&mut Hand> {
         let reduce = self.reduce.iter_mut().map(|reduce| &mut reduce.hand);
-        self.hands.iter_mut().chain(reduce).collect()
+        self.hands.iter_mut().chain(&mut self.reserve).chain(reduce).collect()
     }
 }
 
@@ -83,7 +100,7 @@ pub fn inputs(output: &str) -> Vec<String> {
 }
 
 /// What follows.
-pub(super) fn next(task: &TaskSpec, map: &Map, from_task: &[String], past: &Past<'_>) -> Step {
+pub(super) fn next(task: &TaskSpec, map: &Map, from_task: &[String], (bench, past): (&Bench, &Past<'_>)) -> Step {
     let (items, from) = match &map.over {
         Over::Items(items) => (items.as_slice(), None),
         Over::Output(task) => (from_task, Some(task)),
@@ -97,14 +114,23 @@ pub(super) fn next(task: &TaskSpec, map: &Map, from_task: &[String], past: &Past
         return Step::Done(Box::new(failed(Outcome::Malformed, found)));
     }
     let in_flight = map.in_flight.clamp(1, OPEN_MAX);
+    let left_out = review::record::left_out(bench, &map.hands, 1);
+    let goes_without = |hand: usize| left_out.iter().any(|one| one.place == hand);
     let mut room = in_flight.saturating_sub(past.open());
     let mut new = Vec::new();
-    let mut children = Vec::new();
+    let mut done: Vec<Done<'_>> = Vec::new();
+    let mut wanted = 0;
     for (place, item) in items.iter().enumerate() {
         for hand in 0..each {
             let step = step(map, place, hand);
             match past.get(&step) {
-                Some(child) => children.push((step, child)),
+                Some(child) => done.push(Done {
+                    place,
+                    hand,
+                    step,
+                    child,
+                }),
+                None if goes_without(hand) => continue,
                 None if room > 0 => {
                     room -= 1;
                     let item = Item {
@@ -115,24 +141,139 @@ pub(super) fn next(task: &TaskSpec, map: &Map, from_task: &[String], past: &Past
                 }
                 None => {}
             }
+            wanted += 1;
         }
     }
     let open = past.open() + u32::try_from(new.len()).unwrap_or(u32::MAX);
     if open > 0 && past.get(REDUCE).is_none() {
         // Looking again at every single end would be a look an input; at half of them it is as busy.
-        let open_max = if children.len() + new.len() < items.len() * each {
+        let open_max = if done.len() + new.len() < wanted {
             in_flight / 2
         } else {
             0
         };
         return Step::Await { new, open_max };
     }
-    reduced(task, map, past, &children)
+    let fan = Fan { task, map, bench, past };
+    let called = fan.called(&mut done);
+    if !called.is_empty() {
+        let item = |place: usize| Item {
+            text: items.get(place).cloned().unwrap_or_default(),
+            from: from.cloned(),
+        };
+        let new = called.into_iter().take(in_flight as usize);
+        let new = new.map(|(place, hand, step)| one_of(task, map, past, &step, hand, item(place)));
+        return Step::Await {
+            new: new.collect(),
+            open_max: 0,
+        };
+    }
+    let mut report = Report {
+        workflow: "map",
+        ..Report::default()
+    };
+    report.without(&left_out);
+    fan.reviewed(&done, &mut report);
+    let children: Vec<(String, &Child)> = done.into_iter().map(|one| (one.step, one.child)).collect();
+    reduced(fan, &children, report)
+}
+
+/// One input that somebody did.
+struct Done<'a> {
+    place: usize,
+    hand: usize,
+    step: String,
+    child: &'a Child,
+}
+
+/// What is decided about a map whose inputs are done.
+#[derive(Clone, Copy)]
+struct Fan<'a> {
+    task: &'a TaskSpec,
+    map: &'a Map,
+    bench: &'a Bench,
+    past: &'a Past<'a>,
+}
+
+impl<'a> Fan<'a> {
+    /// Who is called in, for which input, by what was said of it; those who have come are put among the `done`.
+    fn called(&self, done: &mut Vec<Done<'a>>) -> Vec<(usize, usize, String)> {
+        let mut missing = Vec::new();
+        if self.map.everybody().count() < 2 {
+            return missing;
+        }
+        let verdicts = verdicts(done);
+        let inputs = done.iter().map(|one| one.place + 1).max().unwrap_or(0);
+        for place in 0..inputs {
+            let here: Vec<usize> = done
+                .iter()
+                .filter(|one| one.place == place)
+                .map(|one| one.hand)
+                .collect();
+            let said = self.said(&verdicts, done, place);
+            // Where nobody judged there is nothing that anybody could be called in for.
+            if said.is_empty() {
+                continue;
+            }
+            let waiting = self
+                .map
+                .everybody()
+                .enumerate()
+                .filter(|(hand, _)| !here.contains(hand));
+            let calls = call::calls(self.bench, words(self.task), waiting, &said, said.len() < here.len());
+            for hand in calls.into_iter().map(|call| call.place) {
+                let step = format!("{}{CALLED}", step(self.map, place, hand));
+                match self.past.get(&step) {
+                    Some(child) => done.push(Done {
+                        place,
+                        hand,
+                        step,
+                        child,
+                    }),
+                    None => missing.push((place, hand, step)),
+                }
+            }
+        }
+        missing
+    }
+
+    /// What was said of one input.
+    fn said<'v>(&'v self, verdicts: &'v [Option<Verdict>], done: &'v [Done<'a>], place: usize) -> Vec<Said<'v>> {
+        let of_it = done.iter().zip(verdicts).filter(|(one, _)| one.place == place);
+        of_it
+            .filter_map(|(one, verdict)| {
+                let hand = self.map.hand(one.hand)?;
+                Some(Said {
+                    name: hand.agent.as_str(),
+                    vendor: &hand.vendor,
+                    task: &one.child.key,
+                    verdict: verdict.as_ref()?,
+                })
+            })
+            .collect()
+    }
+
+    /// Puts what several said of each input into the report.
+    fn reviewed(&self, done: &[Done<'a>], report: &mut Report) {
+        if self.map.everybody().count() < 2 {
+            return;
+        }
+        let verdicts = verdicts(done);
+        let inputs = done.iter().map(|one| one.place + 1).max().unwrap_or(0);
+        for place in 0..inputs {
+            report.found(&self.said(&verdicts, done, place), self.bench);
+        }
+    }
+}
+
+fn verdicts(done: &[Done<'_>]) -> Vec<Option<Verdict>> {
+    let read = |one: &Done<'_>| verdict::read(&one.child.text).filter(|_| one.child.succeeded());
+    done.iter().map(read).collect()
 }
 
 fn step(map: &Map, place: usize, hand: usize) -> String {
-    match map.hands.get(hand) {
-        Some(hand) if map.hands.len() > 1 => format!("{}.{}", place + 1, hand.agent),
+    match map.hand(hand) {
+        Some(hand) if map.everybody().count() > 1 => format!("{}.{}", place + 1, hand.agent),
         _ => (place + 1).to_string(),
     }
 }
@@ -143,7 +284,7 @@ fn one_of(task: &TaskSpec, map: &Map, past: &Past<'_>, step: &str, hand: usize, 
         model: None,
         vendor: String::new(),
     };
-    let hand = map.hands.get(hand).unwrap_or(&nobody);
+    let hand = map.hand(hand).unwrap_or(&nobody);
     let spec = worker(task, past, step, hand, words(task).to_owned());
     TaskSpec {
         work: match &task.work {
@@ -160,11 +301,8 @@ fn one_of(task: &TaskSpec, map: &Map, past: &Past<'_>, step: &str, hand: usize, 
 }
 
 /// All inputs are done: the reduce, or the results one after the other.
-fn reduced(task: &TaskSpec, map: &Map, past: &Past<'_>, children: &[(String, &Child)]) -> Step {
-    let mut report = Report {
-        workflow: "map",
-        ..Report::default()
-    };
+fn reduced(fan: Fan<'_>, children: &[(String, &Child)], mut report: Report) -> Step {
+    let Fan { task, map, past, .. } = fan;
     for (step, child) in children {
         report.note(step, child, verdict::read(&child.text).as_ref());
         report.part(step, child);
@@ -187,7 +325,7 @@ fn reduced(task: &TaskSpec, map: &Map, past: &Past<'_>, children: &[(String, &Ch
                 past,
                 REDUCE,
                 &reduce.hand,
-                reduce_prompt(reduce, children),
+                reduce_prompt(reduce, children, &report),
             ));
         };
         let Some(outcome) = &child.outcome else {
@@ -196,6 +334,7 @@ fn reduced(task: &TaskSpec, map: &Map, past: &Past<'_>, children: &[(String, &Ch
         report.note(REDUCE, child, verdict::read(&child.text).as_ref());
         report.part("reducer", child);
         report.confidence = verdict::confidence(&child.text);
+        merge::judge(&mut report.reviews, &child.text);
         let (summary, output) = match outcome.is_success() {
             true => (child.result.summary.clone(), Output::Of(child.key.clone())),
             false => (
@@ -233,16 +372,41 @@ fn reduced(task: &TaskSpec, map: &Map, past: &Past<'_>, children: &[(String, &Ch
     }))
 }
 
-fn reduce_prompt(reduce: &Reduce, children: &[(String, &Child)]) -> String {
+/// Where several judged and found something, their findings are given as one list, and of who judged only the stance;
+/// else all summaries.
+fn reduce_prompt(reduce: &Reduce, children: &[(String, &Child)], report: &Report) -> String {
     let mut results = String::new();
-    for (_, child) in children.iter().filter(|(_, child)| child.succeeded()) {
-        results.push_str(&format!("{{{{ tasks.{}.summary }}}}\n", child.key));
+    let merged = report.triaged.as_ref().filter(|(before, _)| !before.is_empty());
+    let mut unresolved = Vec::new();
+    for (step, child) in children.iter().filter(|(_, child)| child.succeeded()) {
+        let verdict = verdict::read(&child.text).filter(|_| merged.is_some());
+        results.push_str(&match verdict {
+            Some(verdict) => {
+                unresolved.extend(verdict.unresolved);
+                format!("- {step}: {}\n", verdict.stance.name())
+            }
+            None => format!("{{{{ tasks.{}.summary }}}}\n", child.key),
+        });
     }
-    let filled = crate::plan::template::with_results(&reduce.prompt, results.trim_end());
+    if merged.is_some() {
+        results.push_str(&given(&report.reviews, &unresolved));
+    }
+    let filled = template::with_results(&reduce.prompt, results.trim_end());
     match filled == reduce.prompt {
         true => format!("{filled}\n\n{results}"),
         false => filled,
     }
+}
+
+/// The findings of several as one list, for who goes on with them.
+pub(super) fn given(reviews: &[review::Review], unresolved: &[String]) -> String {
+    let open: String = unresolved.iter().map(|what| format!("UNRESOLVED: {what}\n")).collect();
+    let list = template::untrusted("reviews", "findings", &format!("{}{open}", merge::list(reviews)));
+    let list = template::literal(&list);
+    format!(
+        "\nWHAT THE REVIEWERS FOUND, merged, the weightiest first:\n{list}\n\n{}\n",
+        merge::JUDGE
+    )
 }
 
 fn joined(children: &[(String, &Child)]) -> String {

@@ -14,6 +14,7 @@ pub mod panel;
 mod past;
 pub mod qc;
 pub mod report;
+pub mod review;
 mod steps;
 
 use serde::{Deserialize, Serialize};
@@ -26,6 +27,7 @@ use crate::store::{Next, TaskResult};
 use condition::Condition;
 pub use past::Past;
 use report::Report;
+use review::Bench;
 pub use steps::doubts;
 
 /// Who is said to do a task that is a workflow: nobody, its children have agents.
@@ -100,7 +102,7 @@ impl Workflow {
     pub fn hands(&self) -> Vec<&Hand> {
         match self {
             Workflow::Qc(qc) => qc.hands(),
-            Workflow::Consensus(panel) => panel.seats.iter().collect(),
+            Workflow::Consensus(panel) => panel.everybody().collect(),
             Workflow::Cascade(cascade) => cascade.rungs.iter().collect(),
             Workflow::Map(map) => map.every_hand(),
         }
@@ -110,7 +112,7 @@ impl Workflow {
     pub fn hands_mut(&mut self) -> Vec<&mut Hand> {
         match self {
             Workflow::Qc(qc) => qc.hands_mut(),
-            Workflow::Consensus(panel) => panel.seats.iter_mut().collect(),
+            Workflow::Consensus(panel) => panel.seats.iter_mut().chain(&mut panel.reserve).collect(),
             Workflow::Cascade(cascade) => cascade.rungs.iter_mut().collect(),
             Workflow::Map(map) => map.every_hand_mut(),
         }
@@ -209,6 +211,8 @@ pub struct Scene<'a> {
     pub children: &'a [Child],
     /// The inputs of a `map` that come from another task.
     pub inputs: &'a [String],
+    /// What is known about those who review.
+    pub bench: &'a Bench,
 }
 
 /// What follows now. None when the task is no workflow.
@@ -221,10 +225,10 @@ pub fn next(scene: Scene<'_>) -> Option<Step> {
         workflow.steps_are_independent(),
     );
     Some(match workflow {
-        Workflow::Qc(qc) => qc::next(scene.task, qc, &past),
-        Workflow::Consensus(panel) => panel::next(scene.task, panel, &past),
+        Workflow::Qc(qc) => qc::next(scene.task, qc, scene.bench, &past),
+        Workflow::Consensus(panel) => panel::next(scene.task, panel, scene.bench, &past),
         Workflow::Cascade(cascade) => cascade::next(scene.task, cascade, &past),
-        Workflow::Map(map) => map::next(scene.task, map, scene.inputs, &past),
+        Workflow::Map(map) => map::next(scene.task, map, scene.inputs, (scene.bench, &past)),
     })
 }
 

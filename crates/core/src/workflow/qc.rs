@@ -9,10 +9,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::report::{Report, Skipped, block};
+use super::review::{self, Bench, LeftOut, Review, Reviewer, Said, merge, record};
 use super::steps::{DOUBTS, doubts, one, reader, wait, words, worker};
 use super::{Child, Delivery, Flow, Hand, Output, Past, Step};
 use crate::analysis::{Kind, Risk};
 use crate::outcome::Outcome;
+use crate::plan::template;
 use crate::spec::{Isolation, Merge, TaskSpec, Work};
 use crate::verdict::{self, ASKED_FOR, Finding, Severity, Stance, Verdict};
 
@@ -135,6 +137,27 @@ impl Qc {
         std::iter::once(&mut self.author).chain(others).collect()
     }
 
+    /// Whether what the author finds in its own work is found by the reviewer anyway. Nothing is left out of what goes to
+    /// others.
+    pub(super) fn without_self_review(&self, bench: &Bench) -> Option<LeftOut> {
+        let reviewer = self.reviewer.as_ref()?;
+        let agent = &self.author.agent;
+        let stays =
+            bench.guards.contains(agent) || bench.stay.contains(agent) || bench.lot.is_multiple_of(record::LOTS);
+        if !self.self_review || self.incorporate == Incorporate::Always || stays {
+            return None;
+        }
+        let own = bench
+            .record
+            .own(&review::as_author(&self.author), &[reviewer.agent.as_str()]);
+        own.is_redundant().then(|| LeftOut {
+            place: 0,
+            step: "self-review".to_owned(),
+            hand: self.author.clone(),
+            why: record::why(own),
+        })
+    }
+
     /// How many tries of agents it takes at least and at most, without retries.
     pub fn tries(&self) -> (u32, u32) {
         let reviews = u32::from(self.self_review) + u32::from(self.reviewer.is_some());
@@ -150,17 +173,19 @@ struct Loop<'a> {
     task: &'a TaskSpec,
     qc: &'a Qc,
     past: &'a Past<'a>,
+    bench: &'a Bench,
     report: Report,
     /// What the author thinks of its own work.
     own: Option<Verdict>,
 }
 
 /// What follows.
-pub(super) fn next(task: &TaskSpec, qc: &Qc, past: &Past<'_>) -> Step {
+pub(super) fn next(task: &TaskSpec, qc: &Qc, bench: &Bench, past: &Past<'_>) -> Step {
     let mut of = Loop {
         task,
         qc,
         past,
+        bench,
         report: Report {
             workflow: "qc",
             skipped: qc.skipped.clone(),
@@ -196,7 +221,10 @@ impl<'a> Loop<'a> {
         if !outcome.is_success() {
             return Ok(self.over(outcome.clone(), None, None, format!("producing it ended as {outcome}")));
         }
-        if self.qc.self_review {
+        let without = self.qc.without_self_review(self.bench);
+        let without = without.filter(|_| self.past.get("self-review").is_none());
+        self.report.without(without.as_slice());
+        if self.qc.self_review && without.is_none() {
             let (review, _) = self.done("self-review", |of| {
                 let prompt = format!(
                     "Review this output of yours for errors, omissions and quality, as if somebody else had written it. Score \
@@ -242,9 +270,15 @@ impl<'a> Loop<'a> {
                     return Ok(self.attention(work, why));
                 }
                 judged = verdict;
+                if round == 1 {
+                    self.weigh(reviewer, review, judged.as_ref());
+                }
             }
             if approves(judged.as_ref().or(self.own.as_ref())) {
                 let mended = round > 1;
+                if mended {
+                    self.was_right();
+                }
                 return self.incorporate(work, judged, mended);
             }
             if self.qc.reviewer.is_none() {
@@ -266,11 +300,53 @@ impl<'a> Loop<'a> {
                 self.take(judged.as_ref());
                 return Ok(self.over(outcome.clone(), Some(work), judged.as_ref(), why));
             }
+            merge::judge(&mut self.report.reviews, &mended.text);
             work = mended;
         }
         self.take(judged.as_ref());
         let why = format!("still not approved after {ROUNDS_MAX} rounds of mending");
         Ok(self.over(Outcome::GateFailed, Some(work), judged.as_ref(), why))
+    }
+
+    /// What the author and the reviewer said of the first draft, as one review.
+    fn weigh(&mut self, reviewer: &Hand, reviewed: &Child, judged: Option<&Verdict>) {
+        let (Some(judged), Some(own), Some(self_review)) = (judged, &self.own, self.past.get("self-review")) else {
+            return;
+        };
+        let author = review::as_author(&self.qc.author);
+        let said = [
+            Said {
+                name: reviewer.agent.as_str(),
+                vendor: &reviewer.vendor,
+                task: &reviewed.key,
+                verdict: judged,
+            },
+            Said {
+                name: &author,
+                vendor: &self.qc.author.vendor,
+                task: &self_review.key,
+                verdict: own,
+            },
+        ];
+        let review = review::review(&said, self.bench);
+        if self.is_given_merged(&review) && self.past.get("incorporate").is_some() {
+            let list = merge::list(std::slice::from_ref(&review));
+            self.report.triaged = Some((format!("{}{}", self_review.text, reviewed.text), list));
+        }
+        self.report.reviews.push(review);
+    }
+
+    /// Whether both found something: then who mends it is given one list.
+    fn is_given_merged(&self, review: &Review) -> bool {
+        let found = |one: &Reviewer| review.findings.iter().any(|merged| merged.by.contains(&one.name));
+        self.bench.triage && review.heard.iter().all(found)
+    }
+
+    /// What was mended and then approved was rightly found, unless who mended it said otherwise.
+    fn was_right(&mut self) {
+        for merged in self.report.reviews.iter_mut().flat_map(|review| &mut review.findings) {
+            merged.confirmed = merged.confirmed.or(Some(true));
+        }
     }
 
     /// What was approved gets the remarks that came with the approval.
@@ -291,6 +367,7 @@ impl<'a> Loop<'a> {
             self.report.note("incorporate", edited, None);
             self.report.part("synthesizer", edited);
             if outcome.is_success() {
+                merge::judge(&mut self.report.reviews, &edited.text);
                 last = edited;
             } else {
                 let why = format!(
@@ -456,7 +533,7 @@ impl Loop<'_> {
             text.push_str("\n\nYou are in a checkout of the result: look at the files themselves. Change nothing.");
         }
         for check in &work.result.checks {
-            let command = crate::plan::template::literal(&check.command);
+            let command = template::literal(&check.command);
             let said = if check.passed() { "passed" } else { "failed" };
             text.push_str(&format!("\n\nThe engine ran `{command}` on it: it {said}."));
         }
@@ -510,13 +587,7 @@ impl Loop<'_> {
              changes. For what nobody could settle write a line `UNRESOLVED: what it is`.\n\n{}",
             self.material(work)
         );
-        if let (1, Some(own)) = (round, self.past.get("self-review").filter(|own| own.succeeded())) {
-            prompt.push_str(&format!("\n\nTHE SELF-REVIEW:\n{{{{ tasks.{}.result }}}}", own.key));
-        }
-        let review = self.past.get(&numbered("cross-check", round));
-        if let Some(review) = review.filter(|review| review.succeeded()) {
-            prompt.push_str(&format!("\n\nTHE CROSS-CHECK:\n{{{{ tasks.{}.result }}}}", review.key));
-        }
+        prompt.push_str(&self.remarks(round));
         prompt.push_str(&format!("\n\n{DOUBTS}"));
         let spec = worker(self.task, self.past, step, hand, prompt);
         match self.task.isolation {
@@ -526,6 +597,31 @@ impl Loop<'_> {
                 ..spec
             },
         }
+    }
+
+    /// What was found: as one list where both found something, else what each said.
+    fn remarks(&self, round: u32) -> String {
+        let of_it = |name: &str| self.past.get(name).filter(|review| review.succeeded());
+        if let (1, Some(review)) = (
+            round,
+            self.report.reviews.first().filter(|one| self.is_given_merged(one)),
+        ) {
+            let judged = of_it("cross-check").and_then(|review| verdict::read(&review.text));
+            let open = judged
+                .iter()
+                .chain(&self.own)
+                .flat_map(|one| one.unresolved.iter().cloned());
+            let open: Vec<String> = open.collect();
+            return format!("\n{}", super::map::given(std::slice::from_ref(review), &open));
+        }
+        let mut said = String::new();
+        if let (1, Some(own)) = (round, of_it("self-review")) {
+            said.push_str(&format!("\n\nTHE SELF-REVIEW:\n{{{{ tasks.{}.result }}}}", own.key));
+        }
+        if let Some(review) = of_it(&numbered("cross-check", round)) {
+            said.push_str(&format!("\n\nTHE CROSS-CHECK:\n{{{{ tasks.{}.result }}}}", review.key));
+        }
+        said
     }
 
     /// Nobody works any more: the tree of this step begins with the approved work, and is merged under its checks.

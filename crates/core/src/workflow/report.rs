@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::Child;
+use super::review::{self, Bench, LeftOut, Review, Said, merge};
 use crate::ids::TaskKey;
 use crate::verdict::{Finding, Verdict};
 
@@ -35,6 +36,12 @@ pub struct Report {
     pub steps_completed: usize,
     /// What was left out, and why.
     pub skipped: Vec<Skipped>,
+    /// What several said about the same: who was heard, and what they found, merged and weighed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reviews: Vec<Review>,
+    /// The findings as they were made, and as they are delivered, when several made them.
+    #[serde(skip)]
+    pub triaged: Option<(String, String)>,
     /// The steps whose work is what is delivered: who needs the task begins with theirs.
     pub delivered: Vec<TaskKey>,
 }
@@ -95,6 +102,37 @@ impl Report {
             checks_passed: child.result.checks.iter().filter(|check| check.passed()).count(),
         });
         self.steps_completed = self.steps.iter().filter(|done| done.outcome == "succeeded").count();
+    }
+
+    /// Notes who was not heard, and why.
+    pub(super) fn without(&mut self, left_out: &[LeftOut]) {
+        self.skipped.extend(left_out.iter().map(|one| Skipped {
+            step: format!("{} ({})", one.step, one.hand.agent),
+            why: one.why.clone(),
+        }));
+    }
+
+    /// Takes in what was said about one thing: merged and weighed where that is wanted, else one after the other.
+    pub(super) fn found(&mut self, said: &[Said<'_>], bench: &Bench) {
+        let all = said.iter().flat_map(|said| said.verdict.findings.iter());
+        if said.len() < 2 {
+            self.findings.extend(all.cloned());
+            self.findings.sort_by_key(|finding| finding.severity);
+            return;
+        }
+        let review = review::review(said, bench);
+        if bench.triage {
+            let before = all.map(|finding| format!("{finding}\n")).collect::<String>();
+            let (was, is) = self.triaged.get_or_insert_default();
+            was.push_str(&before);
+            is.push_str(&merge::list(std::slice::from_ref(&review)));
+            self.findings
+                .extend(review.findings.iter().map(|merged| merged.finding.clone()));
+        } else {
+            self.findings.extend(all.cloned());
+            self.findings.sort_by_key(|finding| finding.severity);
+        }
+        self.reviews.push(review);
     }
 
     /// Names who had a part.

@@ -17,6 +17,7 @@ use super::trial::{Trial, claim_by, names};
 fn workflow(key: &str) -> TaskSpec {
     let map = Map {
         over: Over::Items(Vec::new()),
+        reserve: Vec::new(),
         hands: Vec::new(),
         in_flight: 1,
         failures_max: 0,

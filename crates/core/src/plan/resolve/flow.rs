@@ -280,7 +280,8 @@ impl Resolve<'_, '_> {
         if seats.len() > CREW_MAX {
             self.large(own, at, seats.len());
         }
-        Some(Panel { seats, rule })
+        let reserve = self.reserve(own, &wish.reserve, &seats)?;
+        Some(Panel { seats, reserve, rule })
     }
 
     fn large(&mut self, own: &str, at: Place, many: usize) {
@@ -437,9 +438,16 @@ impl Resolve<'_, '_> {
             }
         };
         let reduce = self.reduce(of)?;
+        if is_command && let Some(name) = wish.reserve.first() {
+            let message = format!("{own} is a command; nobody is called in to one");
+            let help = "take `reserve` out, or write `prompt`";
+            self.reporter.error("exec-agent", name.at, "reserve", message, help);
+        }
+        let reserve = self.reserve(own, &wish.reserve, &hands)?;
         Some(Map {
             over,
             hands,
+            reserve,
             in_flight: wish.in_flight.map_or(IN_FLIGHT, |in_flight| in_flight.value),
             failures_max: wish.failures.map_or(0, |failures| failures.value),
             reduce,
@@ -519,6 +527,19 @@ impl Resolve<'_, '_> {
             }
         }
         Some(hands)
+    }
+
+    /// Who waits until it is called in: nobody who is there already.
+    fn reserve(&mut self, own: &str, names: &[At<String>], there: &[Hand]) -> Option<Vec<Hand>> {
+        for name in names
+            .iter()
+            .filter(|name| there.iter().any(|hand| hand.agent.as_str() == name.value))
+        {
+            let message = format!("{own}: `{}` has a seat, and cannot be called in as well", name.value);
+            let help = "name it once: as one who is heard in any case, or in `reserve`";
+            self.reporter.error("bad-workflow", name.at, &name.value, message, help);
+        }
+        self.hands(own, names, consensus::SEATS_MAX)
     }
 
     fn hand(&mut self, name: &At<String>) -> Option<Hand> {
