@@ -1,6 +1,6 @@
 //! The `exec` backend: a shell command, its exit code and its output. No model, no cost.
 //!
-//! The command runs as `/bin/sh -c COMMAND` under the keeper, reads nothing, and leaves nothing running: what it put
+//! The command runs as `/bin/sh -c COMMAND` under the keeper, reads what its task names or nothing, and leaves nothing running: what it put
 //! into the background ends with it. Its exit code decides, never its words.
 
 mod summary;
@@ -77,7 +77,7 @@ impl Exec {
             ],
             env: assignment.env,
             cwd: assignment.cwd,
-            stdin: Stdin::Null,
+            stdin: assignment.stdin.map_or(Stdin::Null, Stdin::File),
             grace,
         };
         let kept = match self.keeper.spawn(command).await {

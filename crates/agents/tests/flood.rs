@@ -61,6 +61,7 @@ async fn a_gigabyte_is_taken_in_bounded_memory() {
         role: None,
         cwd: directory.path().to_owned(),
         env: BTreeMap::new(),
+        stdin: None,
         schema: None,
         session: None,
         mcp_servers: BTreeMap::new(),

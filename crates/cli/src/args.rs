@@ -72,6 +72,27 @@ pub(crate) struct Global {
     pub(crate) color: Color,
 }
 
+/// `blueprint`
+#[derive(Args, Debug)]
+#[command(after_help = "\
+A task gets the same of each of its `documents` that is long. With --agent a model reads the document too; what it finds is
+held to the lines it names, kept for this version of the document, and given to tasks with the rest.
+
+Examples:
+  wheelhouse blueprint docs/spec.md
+  wheelhouse blueprint docs/spec.md --agent haiku")]
+pub(crate) struct Blueprint {
+    /// The document
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// How many tokens it may take; `context.document_tokens` when absent
+    #[arg(long, value_name = "N")]
+    pub(crate) tokens: Option<u64>,
+    /// Have this agent look for what no word marks
+    #[arg(long, value_name = "NAME")]
+    pub(crate) agent: Option<String>,
+}
+
 /// `economy`
 #[derive(Args, Debug)]
 #[command(after_help = "\
@@ -140,6 +161,8 @@ pub(crate) enum Command {
     Watch(Watch),
     /// Find the places in the project that a question is about
     Find(Find),
+    /// Print what a long document requires, forbids and leaves open, with its lines
+    Blueprint(Blueprint),
     /// Print the raw output of a task
     Logs(Logs),
     /// Print what a task produced
@@ -824,6 +847,7 @@ mod tests {
         ("memory find", "files of the project, like those of `memory add`"),
         ("memory keep", "it is a person who vouches for what an agent said"),
         ("memory forget", "files of the project, like those of `memory add`"),
+        ("blueprint", "it reads a file of the caller's own machine"),
         ("patch apply", "it changes files of the caller's own machine"),
         ("patch make", "it reads files of the caller's own machine"),
         ("patch hash", "it reads files of the caller's own machine"),

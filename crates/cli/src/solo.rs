@@ -140,6 +140,7 @@ impl Solo {
             role: None,
             cwd: job.cwd,
             env,
+            stdin: None,
             schema: None,
             session: None,
             mcp_servers: BTreeMap::new(),

@@ -8,6 +8,7 @@
 //! Called by the engine (prompts, results) and by the command line (`wheelhouse economy`).
 
 pub mod account;
+pub mod blueprint;
 pub mod cache;
 pub mod conversation;
 pub mod count;

@@ -50,11 +50,17 @@ pub enum Layer {
     Delta,
     /// What earlier tries did, from their tool calls.
     Trail,
+    /// A long document by what it requires, with line numbers.
+    Blueprint,
+    /// What another task wrote, handed on whole.
+    Stream,
+    /// Tools that an agent does without.
+    ToolScope,
 }
 
 impl Layer {
     /// All of them, in the order of the pages.
-    pub const ALL: [Layer; 20] = [
+    pub const ALL: [Layer; 23] = [
         Layer::HandOver,
         Layer::Summary,
         Layer::VerdictFilter,
@@ -75,6 +81,9 @@ impl Layer {
         Layer::Triage,
         Layer::Delta,
         Layer::Trail,
+        Layer::Blueprint,
+        Layer::Stream,
+        Layer::ToolScope,
     ];
 
     /// Its name in settings, receipts and tables.
@@ -100,6 +109,9 @@ impl Layer {
             Layer::Triage => "triage",
             Layer::Delta => "delta",
             Layer::Trail => "trail",
+            Layer::Blueprint => "blueprint",
+            Layer::Stream => "stream",
+            Layer::ToolScope => "tool_scope",
         }
     }
 }

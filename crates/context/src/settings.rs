@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use wheelhouse_core::circle;
 use wheelhouse_core::ids::AgentName;
 
+use crate::blueprint;
 use crate::conversation;
 use crate::memory;
 use crate::receipt::Layer;
@@ -52,6 +53,8 @@ pub struct Limits {
     pub summary_tokens: u64,
     /// See [`PROMPT_TOKENS`].
     pub prompt_tokens: u64,
+    /// What one document may take that a task is given; a longer one is distilled. See [`blueprint::DOCUMENT_TOKENS`].
+    pub document_tokens: u64,
     /// See [`SKILLS_CHARS`].
     pub skills_chars: usize,
     /// Files with skills that this agent is given before its task.
@@ -87,6 +90,7 @@ impl Default for Limits {
             hand_over_tokens: HAND_OVER_TOKENS,
             summary_tokens: SUMMARY_TOKENS,
             prompt_tokens: PROMPT_TOKENS,
+            document_tokens: blueprint::DOCUMENT_TOKENS,
             skills_chars: SKILLS_CHARS,
             skills: Vec::new(),
             instructions: Vec::new(),

@@ -57,6 +57,8 @@ pub struct Assignment {
     pub agent: AgentName,
     /// A command for `exec`, a prompt for everybody else; templates are filled in.
     pub input: Input,
+    /// A file that a command reads on its standard input; nothing where it is absent.
+    pub stdin: Option<PathBuf>,
     /// A model, when the plan names one.
     pub model: Option<String>,
     /// A role or system prompt.

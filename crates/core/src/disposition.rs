@@ -299,6 +299,7 @@ mod tests {
             budget: None,
             routed: None,
             flow: Default::default(),
+            inputs: Default::default(),
         }
     }
 

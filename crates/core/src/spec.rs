@@ -182,6 +182,28 @@ pub struct TaskSpec {
     /// What makes it more than one try of one agent.
     #[serde(default)]
     pub flow: Flow,
+    /// What it is given besides its text.
+    #[serde(default, skip_serializing_if = "Inputs::is_empty")]
+    pub inputs: Inputs,
+}
+
+/// What a task is given besides its text.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Inputs {
+    /// Files of the project that a prompt is about: short ones as they are, long ones as a blueprint with line numbers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub documents: Vec<String>,
+    /// The task whose whole output it reads: a command on its standard input, an agent below its prompt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stdin: Option<TaskKey>,
+}
+
+impl Inputs {
+    /// Whether there is nothing.
+    pub fn is_empty(&self) -> bool {
+        *self == Inputs::default()
+    }
 }
 
 /// "Never more than 3 tries of one thing": two retries after the first.

@@ -6,6 +6,7 @@
 
 mod answering;
 mod attempt;
+pub mod blueprints;
 pub mod codebase;
 mod counting;
 pub mod dispatch;
@@ -13,6 +14,7 @@ mod earlier;
 pub mod edits;
 pub mod fault;
 mod given;
+mod inputs;
 mod isolate;
 pub mod lock;
 pub mod memory;

@@ -20,7 +20,9 @@ use crate::attempt::failed;
 use crate::meter::asked_model;
 use crate::token::Key;
 use crate::worktree::{Tree, Workplace};
-use crate::{InstanceMcp, Settings, earlier, given, memory, merging, packet, reviewing, supervise, touching, turn};
+use crate::{
+    InstanceMcp, Settings, earlier, given, inputs, memory, merging, packet, reviewing, supervise, touching, turn,
+};
 
 /// The longest summary that flows into another task, in bytes.
 pub const SUMMARY_MAX: usize = 4_000;
@@ -123,6 +125,7 @@ pub(crate) async fn assignment(
     let mut receipts = Vec::new();
     let project = tree.map_or(&settings.project, |tree| &tree.project);
     let input = input(world, claimed, project, &mut receipts).await?;
+    let stdin = inputs::stdin(world, claimed).await?;
     let log = log_path(&settings.state_dir, claimed.run, &spec.key, claimed.attempt);
     if let Some(directory) = log.parent() {
         // Without it the backend notices that it cannot write the log, and says so; the try goes on.
@@ -135,6 +138,7 @@ pub(crate) async fn assignment(
         attempt: claimed.attempt,
         agent: claimed.agent.clone(),
         input,
+        stdin,
         model: asked_model(claimed),
         role: spec.role.clone(),
         schema: spec.schema.clone(),
@@ -228,6 +232,7 @@ async fn input(
     match mode {
         Mode::Shell => Ok(Input::Command(filled)),
         Mode::Prompt => {
+            inputs::add(world, claimed, project, &mut filled, receipts).await?;
             let limits = world.settings.context.of(&claimed.agent);
             let below = claimed.spec.cwd.as_deref().unwrap_or_default();
             filled.insert_str(0, &given::before(project, below, limits, receipts));

@@ -33,6 +33,7 @@ pub(crate) async fn checks(
             Assignment {
                 agent: AgentName::from(EXEC),
                 input: Input::Command(command.clone()),
+                stdin: None,
                 schema: None,
                 session: None,
                 ..assignment.clone()

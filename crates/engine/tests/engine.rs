@@ -148,6 +148,7 @@ fn task(key: &str, agent: &str, text: &str) -> TaskSpec {
         budget: None,
         routed: None,
         flow: Default::default(),
+        inputs: Default::default(),
     }
 }
 

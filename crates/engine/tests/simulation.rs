@@ -499,6 +499,7 @@ fn dag(random: &mut Random) -> Vec<TaskSpec> {
                 budget: None,
                 routed: None,
                 flow: Default::default(),
+                inputs: Default::default(),
             }
         })
         .collect()

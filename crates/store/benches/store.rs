@@ -186,6 +186,7 @@ fn task(number: usize, needs: Vec<usize>) -> TaskSpec {
         budget: None,
         routed: None,
         flow: Default::default(),
+        inputs: Default::default(),
     }
 }
 

@@ -13,7 +13,7 @@ use wheelhouse_core::breaker::{Breaker, Policy};
 use wheelhouse_core::chain::Link;
 use wheelhouse_core::ids::{AgentName, ArtifactHash, InstanceId, MessageId, TaskKey};
 use wheelhouse_core::schema::Schema;
-use wheelhouse_core::spec::{BudgetLimit, Edits, Isolation, Merge, OnFailure, RunSpec, TaskSpec, Turn, Work};
+use wheelhouse_core::spec::{BudgetLimit, Edits, Inputs, Isolation, Merge, OnFailure, RunSpec, TaskSpec, Turn, Work};
 use wheelhouse_core::store::{ArtifactRef, Check, TaskResult};
 use wheelhouse_core::workflow::condition::Condition;
 use wheelhouse_core::workflow::{Flow, Item, Workflow};
@@ -84,6 +84,10 @@ struct TaskShape<'a> {
     routed: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     flow: Option<FlowShape<'a>>,
+    #[serde(default, skip_serializing_if = "is_empty")]
+    documents: Cow<'a, [String]>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    stdin: Option<Cow<'a, TaskKey>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -319,6 +323,7 @@ pub(crate) fn task_text(spec: &TaskSpec) -> Answer<String> {
         budget,
         routed,
         flow,
+        inputs: Inputs { documents, stdin },
     } = spec;
     let (exec, prompt, turn) = match work {
         Work::Exec(command) => (Some(command), None, None),
@@ -372,6 +377,8 @@ pub(crate) fn task_text(spec: &TaskSpec) -> Answer<String> {
         budget_nano: budget.map(|BudgetLimit { cost_nano }| cost_nano),
         routed: routed.as_ref().map(Cow::from),
         flow: FlowShape::of(flow),
+        documents: Cow::from(documents),
+        stdin: stdin.as_ref().map(Cow::Borrowed),
     })
 }
 
@@ -407,6 +414,8 @@ pub(crate) fn task_spec(key: TaskKey, body: &str) -> Answer<TaskSpec> {
         budget_nano,
         routed,
         flow,
+        documents,
+        stdin,
     } = parse("a task", body)?;
     let work = match (exec, prompt, turn) {
         (Some(command), None, None) => Work::Exec(command.into_owned()),
@@ -459,6 +468,10 @@ pub(crate) fn task_spec(key: TaskKey, body: &str) -> Answer<TaskSpec> {
         budget: budget_nano.map(|cost_nano| BudgetLimit { cost_nano }),
         routed: routed.map(Cow::into_owned),
         flow: flow.map(FlowShape::flow).unwrap_or_default(),
+        inputs: Inputs {
+            documents: documents.into_owned(),
+            stdin: stdin.map(Cow::into_owned),
+        },
     })
 }
 
@@ -664,6 +677,7 @@ mod tests {
             budget: None,
             routed: None,
             flow: Default::default(),
+            inputs: Default::default(),
         }
     }
 
@@ -707,6 +721,7 @@ mod tests {
             budget: Some(BudgetLimit { cost_nano: u64::MAX }),
             routed: None,
             flow: Default::default(),
+            inputs: Default::default(),
         }
     }
 

@@ -118,6 +118,7 @@ mod tests {
             role: Some("You review.".into()),
             cwd: "/work".into(),
             env: BTreeMap::from([("CLAUDECODE".into(), "1".into()), ("HOME".into(), "/h".into())]),
+            stdin: None,
             schema: None,
             session: None,
             mcp_servers: BTreeMap::new(),

@@ -89,6 +89,7 @@ mod tests {
                 ("CODEX_SANDBOX_NETWORK_DISABLED".into(), "1".into()),
                 ("CODEX_HOME".into(), "/h".into()),
             ]),
+            stdin: None,
             schema: None,
             session: session.map(str::to_owned),
             mcp_servers: BTreeMap::new(),

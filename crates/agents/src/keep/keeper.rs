@@ -62,6 +62,8 @@ pub enum Stdin {
     Null,
     /// These bytes, then the end. They wait in a file of memory, so nobody has to feed a pipe.
     Bytes(Vec<u8>),
+    /// What this file holds. The program reads it itself: nothing of it passes through us.
+    File(PathBuf),
     /// Whatever is written to [`Kept::stdin`].
     Piped,
 }
@@ -267,6 +269,7 @@ impl Ends {
         let (stdin, their_stdin) = match stdin {
             Stdin::Null => (None, File::open("/dev/null")?.into()),
             Stdin::Bytes(bytes) => (None, file_of_memory(bytes)?),
+            Stdin::File(path) => (None, File::open(path)?.into()),
             Stdin::Piped => {
                 let (reader, writer) = io::pipe()?;
                 (Some(pipe::Sender::from_owned_fd(writer.into())?), reader.into())

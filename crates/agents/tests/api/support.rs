@@ -65,6 +65,7 @@ impl Rig {
             role: None,
             cwd: self.directory.path().to_owned(),
             env: BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned())]),
+            stdin: None,
             schema: None,
             session: None,
             log: Some(self.directory.path().join("log")),

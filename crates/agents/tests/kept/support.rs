@@ -66,6 +66,7 @@ impl Rig {
             role: None,
             cwd: self.directory.path().to_owned(),
             env: env(),
+            stdin: None,
             schema: None,
             session: None,
             mcp_servers: BTreeMap::new(),

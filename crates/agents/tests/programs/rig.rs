@@ -31,6 +31,7 @@ pub(crate) fn assignment(cwd: &Path, prompt: &str) -> Assignment {
         role: None,
         cwd: cwd.to_owned(),
         env: BTreeMap::new(),
+        stdin: None,
         schema: None,
         session: None,
         mcp_servers: BTreeMap::new(),

@@ -4,6 +4,7 @@ mod acp;
 pub(crate) mod add;
 mod answer;
 pub(crate) mod ask;
+mod blueprint;
 mod budget;
 mod change;
 mod compare;
@@ -54,6 +55,7 @@ pub(crate) fn dispatch(app: &App, command: &Command) -> Outcome {
         Command::Status(args) => status::status(app, args),
         Command::Watch(args) => watch::watch(app, args),
         Command::Find(args) => find::find(app, args),
+        Command::Blueprint(args) => blueprint::blueprint(app, args),
         Command::Logs(args) => logs::logs(app, args),
         Command::Result(args) => result::result(app, args),
         Command::Economy(args) => economy::economy(app, args),

@@ -177,6 +177,7 @@ fn task_document(task: &TaskSpec) -> Value {
         budget,
         routed,
         flow,
+        inputs,
     } = task;
     let (kind, text) = match work {
         Work::Exec(command) => ("exec", command),
@@ -216,6 +217,8 @@ fn task_document(task: &TaskSpec) -> Value {
         "routed": routed,
         "workflow": flow.workflow,
         "skip_if": flow.skip_if.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "documents": inputs.documents,
+        "stdin": inputs.stdin,
     })
 }
 

@@ -52,6 +52,7 @@ fn apply(limits: &mut Limits, of: &str, key: &str, (value, origin): (&Value, &Or
         ("hand_over_tokens", Value::Count(tokens)) => limits.hand_over_tokens = *tokens,
         ("summary_tokens", Value::Count(tokens)) => limits.summary_tokens = *tokens,
         ("prompt_tokens", Value::Count(tokens)) => limits.prompt_tokens = *tokens,
+        ("document_tokens", Value::Count(tokens)) => limits.document_tokens = *tokens,
         ("memory_tokens", Value::Count(tokens)) => limits.memory_tokens = *tokens,
         ("conversation_tokens", Value::Count(tokens)) => limits.conversation_tokens = *tokens,
         ("memory", Value::Names(names)) => limits.memory.clone_from(names),

@@ -266,6 +266,15 @@ pub(crate) const KEYS: &[Key] = &[
         about: "A prompt longer than this goes by a file, which the agent is told to read.",
     },
     Key {
+        pattern: "context.document_tokens",
+        kind: Kind::Count {
+            min: 100,
+            max: 10_000_000,
+        },
+        default: Some("2000"),
+        about: "How much one document may take that a task is given by `documents`; a longer one is distilled.",
+    },
+    Key {
         pattern: "context.memory_tokens",
         kind: Kind::Count { min: 20, max: 100_000 },
         default: Some("300"),
@@ -476,6 +485,15 @@ pub(crate) const KEYS: &[Key] = &[
         },
         default: None,
         about: "The same as `context.hand_over_tokens`, for this agent.",
+    },
+    Key {
+        pattern: "agents.*.context.document_tokens",
+        kind: Kind::Count {
+            min: 100,
+            max: 10_000_000,
+        },
+        default: None,
+        about: "The same as `context.document_tokens`, for this agent.",
     },
     Key {
         pattern: "agents.*.context.skills",

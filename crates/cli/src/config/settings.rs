@@ -475,6 +475,8 @@ pub(super) mod tests {
                 "context.hand_over_tokens" => "context.hand_over_tokens = 700",
                 "context.summary_tokens" => "context.summary_tokens = 700",
                 "context.prompt_tokens" => "context.prompt_tokens = 7000",
+                "context.document_tokens" => "context.document_tokens = 700",
+                "agents.*.context.document_tokens" => "agents.exec.context.document_tokens = 700",
                 "context.memory_tokens" => "context.memory_tokens = 700",
                 "context.conversation_tokens" => "context.conversation_tokens = 700",
                 "context.early_stop" => "context.early_stop = \"off\"",

@@ -104,6 +104,7 @@ fn task(row: &InstanceRow, message: MessageId, approval: bool) -> TaskSpec {
         budget: None,
         routed: None,
         flow: Default::default(),
+        inputs: Default::default(),
     }
 }
 

@@ -289,6 +289,10 @@ pub const CODES: &[(&str, &str)] = &[
         "bad-id",
         "a task id with other characters than letters, digits, `_`, `.`, `-`, or too long",
     ),
+    (
+        "bad-input",
+        "`documents`, `stdin` or `with` where they have no meaning, or more than a task may have",
+    ),
     ("bad-money", "not an amount in US dollars"),
     (
         "bad-name",
@@ -375,8 +379,16 @@ pub const CODES: &[(&str, &str)] = &[
     ("step-name", "a task is called like a step of a workflow"),
     ("syntax", "not YAML, not JSON, or not the text format it looks like"),
     (
+        "template-file",
+        "a template that the plan does not have, or whose file could not be read",
+    ),
+    (
         "template-name",
         "a template names something other than a variable or a task",
+    ),
+    (
+        "template-parameter",
+        "a parameter that a template needs and is not given, or is given and does not have",
     ),
     (
         "template-shell",

@@ -87,6 +87,8 @@ pub enum Name {
     Item,
     /// `{{ results }}`: what all steps of a `map` came to, in its reduce.
     Results,
+    /// `{{ with.x }}`: a parameter of a reusable text, filled in when the plan is read.
+    With(String),
 }
 
 /// One `{{ … }}` of a text.
@@ -212,7 +214,7 @@ pub fn check_shell(text: &str, vars: &BTreeMap<String, String>) -> Vec<Error> {
             Piece::Use(one) => match &one.name {
                 Name::Var(name) => shell.read(vars.get(name).map_or("", String::as_str)),
                 Name::Literal(literal) => shell.read(literal),
-                Name::Task { .. } | Name::Item | Name::Results => {
+                Name::Task { .. } | Name::Item | Name::Results | Name::With(_) => {
                     if let Err(place) = shell.take_word() {
                         let kind = ErrorKind::Shell { place };
                         errors.push(Error { kind, at: one.start });
@@ -269,10 +271,23 @@ pub fn with_results(text: &str, results: &str) -> String {
     replaced(text, &Name::Results, results)
 }
 
+/// The text with each [`Name::With`] replaced by its value, which is a template itself. What has no value stays.
+pub fn with_parameters(text: &str, values: &BTreeMap<String, String>) -> String {
+    replaced_by(text, |name| match name {
+        Name::With(parameter) => values.get(parameter).map(String::as_str),
+        _ => None,
+    })
+}
+
 fn replaced(text: &str, name: &Name, by: &str) -> String {
+    replaced_by(text, |found| (found == name).then_some(by))
+}
+
+fn replaced_by<'v>(text: &str, by: impl Fn(&Name) -> Option<&'v str>) -> String {
     let mut out = String::with_capacity(text.len());
     let mut from = 0;
-    for one in examine(text).0.iter().filter(|one| one.name == *name) {
+    for one in examine(text).0 {
+        let Some(by) = by(&one.name) else { continue };
         out.push_str(&text[from..one.start]);
         out.push_str(by);
         from = one.end;
@@ -330,13 +345,10 @@ fn fill(
     let fail = |kind| Error { kind, at: one.start };
     match &one.name {
         Name::Literal(literal) => Ok(literal.clone()),
-        // Only steps of a map have them, and theirs are filled in before.
-        Name::Item | Name::Results => {
-            let found = if one.name == Name::Item { "item" } else { "results" };
-            Err(fail(ErrorKind::UnknownRoot {
-                found: found.to_owned(),
-            }))
-        }
+        // Only steps of a map and tasks of a template have them, and theirs are filled in before.
+        Name::Item => Err(fail(unknown_root("item"))),
+        Name::Results => Err(fail(unknown_root("results"))),
+        Name::With(_) => Err(fail(unknown_root("with"))),
         Name::Var(name) => {
             let value = vars.get(name).cloned();
             value.ok_or_else(|| fail(ErrorKind::UnknownVar { found: name.clone() }))
@@ -353,6 +365,12 @@ fn fill(
                 }
             }
         }
+    }
+}
+
+fn unknown_root(found: &str) -> ErrorKind {
+    ErrorKind::UnknownRoot {
+        found: found.to_owned(),
     }
 }
 
@@ -456,6 +474,7 @@ impl<'t> Reader<'t> {
                 "tasks" => self.task()?,
                 "item" => Name::Item,
                 "results" => Name::Results,
+                "with" => Name::With(self.member()?),
                 "" => return Err(self.not_a_name()),
                 other => {
                     return Err(ErrorKind::UnknownRoot {

@@ -6,7 +6,7 @@
 use super::answer;
 use super::problem::{Place, Reporter, shortened};
 use super::tree::{Entry, Kind, Node, NodeId, Tree};
-use super::wire::{Answer, At, Budget, Defaults, Duration, Given, NEEDS_ALIASES, Plan, Retry, Task, Usd};
+use super::wire::{Answer, At, Budget, Defaults, Duration, Given, NEEDS_ALIASES, Plan, Retry, Task, Usd, WORKS};
 use super::{TASKS_MAX, TIMEOUT_MAX, USD_MAX};
 use crate::spec::{Edits, Isolation, Merge, OnFailure, RETRY_MAX};
 use crate::time::parse_duration;
@@ -84,6 +84,10 @@ impl<'a> Walk<'a, '_, '_> {
             .take("vars")
             .map(|node| self.pairs(node, "vars"))
             .unwrap_or_default();
+        let templates = fields
+            .take("templates")
+            .map(|node| self.pairs(node, "templates"))
+            .unwrap_or_default();
         let budget = fields.take("budget").and_then(|node| self.budget(node));
         let tasks = match fields.take("tasks") {
             Some(node) => match &node.kind {
@@ -106,6 +110,7 @@ impl<'a> Walk<'a, '_, '_> {
             name,
             defaults,
             vars,
+            templates,
             budget,
             tasks,
             at: root.at,
@@ -139,7 +144,7 @@ impl<'a> Walk<'a, '_, '_> {
         }
         let given = Given {
             id: fields.has("id"),
-            work: ["exec", "prompt", "prompt_file"].into_iter().any(|key| fields.has(key)),
+            work: WORKS.into_iter().any(|key| fields.has(key)),
         };
         let mut task = Task {
             id,
@@ -148,6 +153,16 @@ impl<'a> Walk<'a, '_, '_> {
             prompt_file: fields
                 .take("prompt_file")
                 .and_then(|node| self.text(node, "prompt_file")),
+            template: fields.take("template").and_then(|node| self.text(node, "template")),
+            with: fields
+                .take("with")
+                .map(|node| self.pairs(node, "with"))
+                .unwrap_or_default(),
+            documents: fields
+                .take("documents")
+                .map(|node| self.texts(node, "documents"))
+                .unwrap_or_default(),
+            stdin: fields.take("stdin").and_then(|node| self.name(node, "stdin")),
             agent: fields.take("agent").and_then(|node| self.text(node, "agent")),
             fallback: fields
                 .take("fallback")
@@ -197,7 +212,8 @@ impl<'a> Walk<'a, '_, '_> {
             given,
             at: node.at,
         };
-        if self.lenient && task.exec.is_none() && task.prompt.is_none() && task.prompt_file.is_none() {
+        let texts = [&task.exec, &task.prompt, &task.prompt_file, &task.template];
+        if self.lenient && texts.into_iter().all(Option::is_none) {
             // Other tools' words for the prompt, the fullest first.
             let words = ["description", "task", "title"];
             task.prompt = words

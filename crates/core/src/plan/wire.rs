@@ -45,6 +45,9 @@ pub(crate) struct Plan {
     /// Variables for `{{ vars.NAME }}`; `--var NAME=VALUE` overrides them.
     #[schemars(with = "Option<Pairs>")]
     pub(crate) vars: Vec<(At<String>, At<String>)>,
+    /// Texts of prompts with parameters, by name; a task takes one with `template` and `with`.
+    #[schemars(with = "Option<Pairs>")]
+    pub(crate) templates: Vec<(At<String>, At<String>)>,
     /// Money the whole run may spend.
     pub(crate) budget: Option<Budget>,
     /// The tasks. Their order means nothing except between equals.
@@ -84,10 +87,11 @@ pub(crate) struct Defaults {
     pub(crate) env: Vec<(At<String>, At<String>)>,
 }
 
-/// One task. It has exactly one of `exec`, `prompt` and `prompt_file`.
+/// One task. It has exactly one of `exec`, `prompt`, `prompt_file` and `template`.
 #[derive(Debug, Default, JsonSchema)]
 #[schemars(deny_unknown_fields, extend("oneOf" = [
-    {"required": ["exec"]}, {"required": ["prompt"]}, {"required": ["prompt_file"]}
+    {"required": ["exec"]}, {"required": ["prompt"]}, {"required": ["prompt_file"]},
+    {"required": ["template"]}
 ]))]
 pub(crate) struct Task {
     /// The task's name, unique in the plan.
@@ -99,6 +103,18 @@ pub(crate) struct Task {
     pub(crate) prompt: Option<At<String>>,
     /// A file that holds the prompt, relative to the plan's directory. Its text is a template.
     pub(crate) prompt_file: Option<At<String>>,
+    /// The prompt is made of this: one of the plan's `templates`, or the path of a file, relative to the plan's directory.
+    pub(crate) template: Option<At<String>>,
+    /// The template's parameters: what `{{ with.NAME }}` stands for in it. Each value is a template.
+    #[schemars(with = "Option<Pairs>")]
+    pub(crate) with: Vec<(At<String>, At<String>)>,
+    /// Files of the project that the prompt is about, given with it: long ones as a blueprint with line numbers.
+    #[schemars(with = "Option<Words>")]
+    pub(crate) documents: Vec<At<String>>,
+    /// The task whose whole output this one reads: a command on its standard input, an agent below its prompt. It needs
+    /// that task.
+    #[schemars(with = "Option<Id>")]
+    pub(crate) stdin: Option<At<String>>,
     /// Who does it: a configured agent, or `auto`.
     pub(crate) agent: Option<At<String>>,
     /// Who does it next, in order, when the failure says to move on: agents, or models that somebody here serves.
@@ -174,12 +190,15 @@ pub(crate) struct Task {
     pub(crate) at: Place,
 }
 
+/// The keys that say what a task does.
+pub(crate) const WORKS: [&str; 4] = ["exec", "prompt", "prompt_file", "template"];
+
 /// Keys that were there, readable or not.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Given {
     /// `id`.
     pub(crate) id: bool,
-    /// One of `exec`, `prompt` and `prompt_file`.
+    /// One of `exec`, `prompt`, `prompt_file` and `template`.
     pub(crate) work: bool,
 }
 

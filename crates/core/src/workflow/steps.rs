@@ -1,7 +1,7 @@
 //! Child tasks as specs, and the words they share.
 
 use super::{Flow, Hand, Past, Step};
-use crate::spec::{Edits, Isolation, Merge, TaskSpec, Work};
+use crate::spec::{Edits, Inputs, Isolation, Merge, TaskSpec, Work};
 
 /// What an agent that does the work is told about doubts. A doubt that is said can be settled by somebody who may.
 pub(super) const DOUBTS: &str = "\
@@ -51,6 +51,10 @@ pub(super) fn reader(task: &TaskSpec, past: &Past<'_>, step: &str, hand: &Hand, 
         flow: Flow {
             parent: Some(task.key.clone()),
             ..Flow::default()
+        },
+        inputs: Inputs {
+            documents: task.inputs.documents.clone(),
+            stdin: None,
         },
     }
 }

@@ -29,7 +29,7 @@ plan.yaml:2:19: error[unknown-agent]: no agent is called `cluade`
 plan.yaml:2:36: error[bad-duration]: `defaults`: `timeout`: `20` has no unit
   help: write a number and a unit, such as `90s`, `20m`, `2h30m` or `500ms`
 plan.yaml:6:5: error[one-work]: task `draft` has nothing to do
-  help: add one of `exec`, `prompt` and `prompt_file`
+  help: add one of `exec`, `prompt`, `prompt_file`, `template`
 plan.yaml:7:5: error[unknown-key]: task `draft` has no key `promt`
   help: did you mean `prompt`? Else take it out; `wheelhouse plan schema` has all keys
 plan.yaml:8:18: error[too-many-retries]: task `draft`: `retry` is 5; a try is repeated 2 times at the most
@@ -141,6 +141,14 @@ const TASKS: &[(&str, &[&str])] = &[
     ("- {id: a, exec: x, ? [k] : v}", &["wrong-type 2:22"]),
     ("- {id: a, exec: x, <<: {}}", &["unknown-key 2:20"]),
     ("- {id: a, prompt_file: nope.md}", &["prompt-file 2:24"]),
+    ("- {id: a, template: nope.md}", &["template-file 2:21"]),
+    ("- {id: a, template: ../x.md}", &["bad-path 2:21"]),
+    ("- {id: a, prompt: x, with: {b: c}}", &["bad-input 2:29"]),
+    ("- {id: a, exec: x, documents: [a.md]}", &["bad-input 2:32"]),
+    (
+        "- {id: a, template: t, with: {b: c}}\ntemplates: {t: 'x {{ with.d }}'}",
+        &["template-parameter 2:31", "template-parameter 3:19"],
+    ),
     ("- {id: a, prompt_file: ../x.md}", &["bad-path 2:24"]),
     ("- {id: a, prompt: '{{ tasks.b }}'}", &["unknown-task 2:20"]),
     ("- {id: a, prompt: '{{ tasks.a }}'}", &["self-reference 2:20"]),

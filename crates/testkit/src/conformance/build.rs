@@ -57,6 +57,7 @@ pub fn task(key: &str) -> TaskSpec {
         budget: None,
         routed: None,
         flow: Default::default(),
+        inputs: Default::default(),
     }
 }
 

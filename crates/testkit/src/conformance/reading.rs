@@ -183,6 +183,7 @@ pub(super) fn text_comes_back_byte_for_byte(t: &mut Trial) {
         budget: Some(BudgetLimit { cost_nano: 1 }),
         routed: Some("by a rule".to_owned()),
         flow: Default::default(),
+        inputs: Default::default(),
     };
     let r = t.submit_run(run.clone(), vec![spec.clone()]);
     t.reopen();

@@ -87,7 +87,8 @@ impl Resolve<'_, '_> {
             let mut keys: Vec<TaskKey> = Vec::with_capacity(task.needs.len());
             let mut inside = Vec::with_capacity(task.needs.len());
             let mut seen: HashSet<&str> = HashSet::with_capacity(task.needs.len());
-            for need in &task.needs {
+            // Whoever reads what a task wrote needs that task.
+            for need in task.needs.iter().chain(&task.stdin) {
                 if !seen.insert(&need.value) {
                     continue;
                 }

@@ -7,6 +7,7 @@ mod answer;
 mod chosen;
 mod edges;
 mod flow;
+mod inputs;
 mod texts;
 mod values;
 
@@ -21,9 +22,10 @@ use crate::chain::Link;
 use crate::ids::{AgentName, TaskKey};
 use crate::schema::Schema;
 use crate::spec::{BudgetLimit, Edits, Isolation, Merge, OnFailure, TaskSpec};
-use crate::workflow::Flow;
 use crate::workflow::crew::Crew;
 use edges::TaskUse;
+use inputs::unless;
+use texts::Written;
 
 /// The agent that runs commands.
 const EXEC: &str = "exec";
@@ -51,6 +53,10 @@ pub(crate) struct Resolve<'a, 'n> {
     pub(crate) reporter: &'a mut Reporter<'n>,
     vars: BTreeMap<String, String>,
     prompt_files: HashMap<String, Result<String, String>>,
+    /// The plan's own reusable texts, and where each stands.
+    templates: BTreeMap<String, At<String>>,
+    /// What the reusable text that is being read is given, by name; nothing outside of one.
+    parameters: Option<BTreeMap<String, String>>,
     /// Each schema file that was read; none for one with problems.
     schema_files: HashMap<String, Option<Schema>>,
     /// Each `{{ tasks.… }}` that was found: the task it is in, what it names, where.
@@ -97,6 +103,8 @@ impl<'a, 'n> Resolve<'a, 'n> {
             reporter,
             vars: BTreeMap::new(),
             prompt_files: HashMap::new(),
+            templates: BTreeMap::new(),
+            parameters: None,
             schema_files: HashMap::new(),
             uses: Vec::new(),
             inside: Inside::Task,
@@ -108,12 +116,14 @@ impl<'a, 'n> Resolve<'a, 'n> {
             name,
             defaults,
             vars,
+            templates,
             budget,
             tasks,
             at,
         } = plan;
         let name = name.and_then(|name| self.plan_name(name));
         self.variables(vars);
+        self.reusable(templates);
         let defaults = self.defaults(defaults.unwrap_or_default());
         if tasks.is_empty() && self.manners.tasks_required && !self.reporter.has_errors() {
             let message = "the plan has no tasks".to_owned();
@@ -241,6 +251,10 @@ impl<'a, 'n> Resolve<'a, 'n> {
             exec,
             prompt,
             prompt_file,
+            template,
+            with,
+            documents,
+            stdin,
             agent,
             fallback,
             chain: _,
@@ -271,11 +285,22 @@ impl<'a, 'n> Resolve<'a, 'n> {
             given,
             at,
         } = task;
-        let begins = at;
         let is_exec = exec.is_some();
-        let at = (!given.work).then_some(at);
+        let nothing_at = (!given.work).then_some(at);
         self.inside = Inside::of(workflow.as_ref());
-        let work = self.work(place, &own, at, exec, prompt, prompt_file, needs);
+        let work = self.work(
+            place,
+            &own,
+            nothing_at,
+            Written {
+                exec,
+                prompt,
+                prompt_file,
+                template,
+                with,
+            },
+            needs,
+        );
         self.inside = Inside::Task;
         let skip_if = self.conditions(&own, skip_if, needs);
         let role = role.map(|role| self.with_vars(&role, &own, "role"));
@@ -283,12 +308,15 @@ impl<'a, 'n> Resolve<'a, 'n> {
             true => (Link::of(AgentName(EXEC.to_owned())), Vec::new(), role),
             false => self.doers(agent.as_ref(), model, role, &fallback, defaults),
         };
-        let mut environment = defaults.env.clone();
-        environment.extend(self.environment(env));
+        let env = self.environment_over(&defaults.env, env);
         let files = self.globs(&own, "files", files);
         let isolation = isolation.map_or(defaults.isolation, |one| one.value);
-        let edits_default = if is_exec { Edits::Own } else { defaults.edits };
-        let edits = self.edits(&own, isolation, edits.as_ref(), edits_default);
+        let edits = self.edits(
+            &own,
+            isolation,
+            edits.as_ref(),
+            if is_exec { Edits::Own } else { defaults.edits },
+        );
         let (merge, protect) = self.guarded(&own, isolation, merge, protect, defaults);
         let planner = plan.is_some_and(|one| one.value);
         let otherwise = [is_exec, planner, edits == Edits::Patch, workflow.is_some()];
@@ -320,16 +348,14 @@ impl<'a, 'n> Resolve<'a, 'n> {
             on_failure: on_failure.map(|one| one.value).or(defaults.on_failure),
             planner,
             approval: approval.is_some_and(|one| one.value),
-            env: environment,
+            env,
             cwd,
             budget: limit(budget),
             routed: None,
-            flow: Flow {
-                skip_if,
-                ..Flow::default()
-            },
+            flow: unless(skip_if),
+            inputs: self.inputs(&own, documents, stdin, is_exec, workflow.is_some()),
         };
-        let spec = self.choose(&own, followed(spec, chained)?, begins)?;
+        let spec = self.choose(&own, followed(spec, chained)?, at)?;
         self.flow(place, &own, spec, workflow.as_ref())
     }
 

@@ -6,28 +6,39 @@ use crate::ids::TaskKey;
 use crate::plan::problem::{Place, shortened};
 use crate::plan::template::{self, ErrorKind, Name};
 use crate::plan::walk::listed;
-use crate::plan::wire::At;
+use crate::plan::wire::{At, WORKS};
 use crate::plan::{Prompts, TEXT_BYTES_MAX};
 use crate::spec::Work;
 
+/// What a task says of its work: one of the four.
+pub(super) struct Written {
+    pub(super) exec: Option<At<String>>,
+    pub(super) prompt: Option<At<String>>,
+    pub(super) prompt_file: Option<At<String>>,
+    pub(super) template: Option<At<String>>,
+    /// What the template is given.
+    pub(super) with: Vec<(At<String>, At<String>)>,
+}
+
 impl Resolve<'_, '_> {
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the three sources of one text and whom it belongs to"
-    )]
     pub(super) fn work(
         &mut self,
         place: usize,
         own: &str,
         nothing_at: Option<Place>,
-        exec: Option<At<String>>,
-        prompt: Option<At<String>>,
-        prompt_file: Option<At<String>>,
+        written: Written,
         needs: &[TaskKey],
     ) -> Option<Work> {
-        let given = [("exec", &exec), ("prompt", &prompt), ("prompt_file", &prompt_file)];
+        let Written {
+            exec,
+            prompt,
+            prompt_file,
+            template,
+            with,
+        } = written;
+        let values = [&exec, &prompt, &prompt_file, &template];
+        let given = WORKS.into_iter().zip(values);
         let given: Vec<(&str, Place)> = given
-            .into_iter()
             .filter_map(|(key, value)| value.as_ref().map(|value| (key, value.at)))
             .collect();
         match given.as_slice() {
@@ -35,7 +46,7 @@ impl Resolve<'_, '_> {
             [] => {
                 if let Some(at) = nothing_at {
                     let message = format!("{own} has nothing to do");
-                    let help = "add one of `exec`, `prompt` and `prompt_file`";
+                    let help = format!("add one of {}", listed(WORKS.into_iter()));
                     self.reporter.error("one-work", at, "", message, help);
                 }
             }
@@ -50,7 +61,8 @@ impl Resolve<'_, '_> {
         let exec = exec.and_then(|text| self.command_text(place, own, text));
         let prompt = prompt.and_then(|text| self.prompt_text(place, own, text, needs));
         let file = prompt_file.and_then(|path| self.prompt_from_file(place, own, &path));
-        exec.map(Work::Exec).or(prompt.or(file).map(Work::Prompt))
+        let made = self.prompt_from_template(place, own, template.as_ref(), with);
+        exec.map(Work::Exec).or(prompt.or(file).or(made).map(Work::Prompt))
     }
 
     fn command_text(&mut self, place: usize, own: &str, text: At<String>) -> Option<String> {
@@ -103,8 +115,22 @@ impl Resolve<'_, '_> {
     }
 
     fn prompt_from_file(&mut self, place: usize, own: &str, path: &At<String>) -> Option<String> {
-        self.says_something(own, "prompt_file", path)?;
-        self.stays_inside(own, "prompt_file", path)?;
+        let text = self.text_of_file(own, ("prompt_file", "prompt-file", "prompt file"), path)?;
+        let spots = Spots::of_file(&text);
+        self.template(place, own, &text, &spots, Some(&path.value));
+        Some(text)
+    }
+
+    /// The text of a file that a key names; each file is read once. `names` are the key, the code of the problem when it
+    /// cannot be read, and what people call it.
+    pub(super) fn text_of_file(
+        &mut self,
+        own: &str,
+        (key, code, called): (&str, &'static str, &str),
+        path: &At<String>,
+    ) -> Option<String> {
+        self.says_something(own, key, path)?;
+        self.stays_inside(own, key, path)?;
         if !self.prompt_files.contains_key(&path.value) {
             let read = (self.context.read_file)(&path.value);
             self.prompt_files.insert(path.value.clone(), read);
@@ -112,12 +138,9 @@ impl Resolve<'_, '_> {
         let text = match self.prompt_files.get(&path.value)? {
             Ok(text) => text.clone(),
             Err(why) => {
-                let message = format!(
-                    "{own}: the prompt file `{}` cannot be read: {why}",
-                    shortened(&path.value)
-                );
+                let message = format!("{own}: the {called} `{}` cannot be read: {why}", shortened(&path.value));
                 let help = "the path is relative to the directory of the plan";
-                self.reporter.error("prompt-file", path.at, &path.value, message, help);
+                self.reporter.error(code, path.at, &path.value, message, help);
                 return None;
             }
         };
@@ -125,11 +148,13 @@ impl Resolve<'_, '_> {
             value: text,
             at: path.at,
         };
-        self.says_something(own, &format!("prompt_file` `{}", shortened(&path.value)), &as_value)?;
-        let text = as_value.value;
-        let spots = Spots::of_file(&text);
-        self.template(place, own, &text, &spots, Some(&path.value));
-        Some(text)
+        self.says_something(own, &format!("{key}` `{}", shortened(&path.value)), &as_value)?;
+        Some(as_value.value)
+    }
+
+    /// Checks a template that stands in a file, and notes the tasks it names.
+    pub(super) fn template_in(&mut self, task: usize, own: &str, text: &str, path: &str) {
+        self.template(task, own, text, &Spots::of_file(text), Some(path));
     }
 
     pub(super) fn says_something(&mut self, own: &str, key: &str, text: &At<String>) -> Option<()> {
@@ -170,6 +195,7 @@ impl Resolve<'_, '_> {
                 Name::Item if self.inside == Inside::Map => {}
                 Name::Results if self.inside == Inside::Reduce => {}
                 Name::Item | Name::Results => self.only_in_a_map(own, &one.name, at, file),
+                Name::With(name) => self.known_parameter(own, &name, at, file),
                 Name::Var(name) => self.known_var(own, &name, at, file),
                 Name::Task {
                     task: name, explicit, ..
@@ -267,6 +293,10 @@ impl Resolve<'_, '_> {
                 Name::Item | Name::Results => {
                     sound = false;
                     self.only_in_a_map(own, &one.name, at, None);
+                }
+                Name::With(name) => {
+                    sound = false;
+                    self.known_parameter(own, &name, at, None);
                 }
                 Name::Task { task, .. } => {
                     sound = false;

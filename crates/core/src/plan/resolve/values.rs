@@ -165,6 +165,17 @@ impl Resolve<'_, '_> {
         Some(links)
     }
 
+    /// What all tasks have, and what this one has besides, which wins.
+    pub(super) fn environment_over(
+        &mut self,
+        all: &BTreeMap<String, String>,
+        own: Vec<(At<String>, At<String>)>,
+    ) -> BTreeMap<String, String> {
+        let mut environment = all.clone();
+        environment.extend(self.environment(own));
+        environment
+    }
+
     pub(super) fn environment(&mut self, pairs: Vec<(At<String>, At<String>)>) -> BTreeMap<String, String> {
         let mut environment = BTreeMap::new();
         for (name, value) in pairs {
