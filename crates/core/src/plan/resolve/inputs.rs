@@ -8,7 +8,7 @@ use crate::plan::ID_LETTERS_MAX;
 use crate::plan::problem::{Place, shortened};
 use crate::plan::template::{self, Name};
 use crate::plan::walk::listed;
-use crate::plan::wire::At;
+use crate::plan::wire::{At, Task};
 use crate::spec::Inputs;
 use crate::workflow::Flow;
 
@@ -144,14 +144,10 @@ impl Resolve<'_, '_> {
     }
 
     /// Documents and what another task wrote, where they have a meaning. That the task exists is checked with the edges.
-    pub(super) fn inputs(
-        &mut self,
-        own: &str,
-        documents: Vec<At<String>>,
-        stdin: Option<At<String>>,
-        is_exec: bool,
-        is_workflow: bool,
-    ) -> Inputs {
+    pub(super) fn inputs(&mut self, own: &str, task: &mut Task) -> Inputs {
+        let documents = std::mem::take(&mut task.documents);
+        let stdin = task.stdin.take();
+        let (is_exec, is_workflow) = (task.exec.is_some(), task.workflow.is_some());
         if let (Some(first), true) = (documents.first(), is_exec) {
             let message = format!("{own} is a command, and `documents` are for prompts");
             let help = "a command opens files itself; take `documents` out";

@@ -25,7 +25,6 @@ use crate::spec::{BudgetLimit, Edits, Isolation, Merge, OnFailure, TaskSpec};
 use crate::workflow::crew::Crew;
 use edges::TaskUse;
 use inputs::unless;
-use texts::Written;
 
 /// The agent that runs commands.
 const EXEC: &str = "exec";
@@ -243,18 +242,21 @@ impl<'a, 'n> Resolve<'a, 'n> {
         }
     }
 
-    fn task(&mut self, place: usize, task: Task, defaults: &Settled, needs: &[TaskKey]) -> Option<TaskSpec> {
+    fn task(&mut self, place: usize, mut task: Task, defaults: &Settled, needs: &[TaskKey]) -> Option<TaskSpec> {
         let own = called(task.id.as_ref(), task.at);
         let chained = self.doers_fit(&own, &task);
+        let is_exec = task.exec.is_some();
+        let inputs = self.inputs(&own, &mut task);
+        let work = self.work(place, &own, &mut task, needs);
         let Task {
             id,
-            exec,
-            prompt,
-            prompt_file,
-            template,
-            with,
-            documents,
-            stdin,
+            exec: _,
+            prompt: _,
+            prompt_file: _,
+            template: _,
+            with: _,
+            documents: _,
+            stdin: _,
             agent,
             fallback,
             chain: _,
@@ -282,26 +284,9 @@ impl<'a, 'n> Resolve<'a, 'n> {
             budget,
             workflow,
             skip_if,
-            given,
+            given: _,
             at,
         } = task;
-        let is_exec = exec.is_some();
-        let nothing_at = (!given.work).then_some(at);
-        self.inside = Inside::of(workflow.as_ref());
-        let work = self.work(
-            place,
-            &own,
-            nothing_at,
-            Written {
-                exec,
-                prompt,
-                prompt_file,
-                template,
-                with,
-            },
-            needs,
-        );
-        self.inside = Inside::Task;
         let skip_if = self.conditions(&own, skip_if, needs);
         let role = role.map(|role| self.with_vars(&role, &own, "role"));
         let (first, fallback, role) = match is_exec {
@@ -311,12 +296,8 @@ impl<'a, 'n> Resolve<'a, 'n> {
         let env = self.environment_over(&defaults.env, env);
         let files = self.globs(&own, "files", files);
         let isolation = isolation.map_or(defaults.isolation, |one| one.value);
-        let edits = self.edits(
-            &own,
-            isolation,
-            edits.as_ref(),
-            if is_exec { Edits::Own } else { defaults.edits },
-        );
+        let edits_default = if is_exec { Edits::Own } else { defaults.edits };
+        let edits = self.edits(&own, isolation, edits.as_ref(), edits_default);
         let (merge, protect) = self.guarded(&own, isolation, merge, protect, defaults);
         let planner = plan.is_some_and(|one| one.value);
         let otherwise = [is_exec, planner, edits == Edits::Patch, workflow.is_some()];
@@ -353,7 +334,7 @@ impl<'a, 'n> Resolve<'a, 'n> {
             budget: limit(budget),
             routed: None,
             flow: unless(skip_if),
-            inputs: self.inputs(&own, documents, stdin, is_exec, workflow.is_some()),
+            inputs,
         };
         let spec = self.choose(&own, followed(spec, chained)?, at)?;
         self.flow(place, &own, spec, workflow.as_ref())

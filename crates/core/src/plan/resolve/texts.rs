@@ -6,36 +6,24 @@ use crate::ids::TaskKey;
 use crate::plan::problem::{Place, shortened};
 use crate::plan::template::{self, ErrorKind, Name};
 use crate::plan::walk::listed;
-use crate::plan::wire::{At, WORKS};
+use crate::plan::wire::{At, Task, WORKS};
 use crate::plan::{Prompts, TEXT_BYTES_MAX};
 use crate::spec::Work;
 
-/// What a task says of its work: one of the four.
-pub(super) struct Written {
-    pub(super) exec: Option<At<String>>,
-    pub(super) prompt: Option<At<String>>,
-    pub(super) prompt_file: Option<At<String>>,
-    pub(super) template: Option<At<String>>,
-    /// What the template is given.
-    pub(super) with: Vec<(At<String>, At<String>)>,
-}
-
 impl Resolve<'_, '_> {
-    pub(super) fn work(
-        &mut self,
-        place: usize,
-        own: &str,
-        nothing_at: Option<Place>,
-        written: Written,
-        needs: &[TaskKey],
-    ) -> Option<Work> {
-        let Written {
-            exec,
-            prompt,
-            prompt_file,
-            template,
-            with,
-        } = written;
+    /// What the task does: one of the four keys that say so, which are taken out of it.
+    pub(super) fn work(&mut self, place: usize, own: &str, task: &mut Task, needs: &[TaskKey]) -> Option<Work> {
+        self.inside = Inside::of(task.workflow.as_ref());
+        let work = self.work_of(place, own, task, needs);
+        self.inside = Inside::Task;
+        work
+    }
+
+    fn work_of(&mut self, place: usize, own: &str, task: &mut Task, needs: &[TaskKey]) -> Option<Work> {
+        let nothing_at = (!task.given.work).then_some(task.at);
+        let with = std::mem::take(&mut task.with);
+        let (exec, prompt) = (task.exec.take(), task.prompt.take());
+        let (prompt_file, template) = (task.prompt_file.take(), task.template.take());
         let values = [&exec, &prompt, &prompt_file, &template];
         let given = WORKS.into_iter().zip(values);
         let given: Vec<(&str, Place)> = given
