@@ -105,6 +105,22 @@ pub(crate) fn codex(servers: &BTreeMap<String, McpServer>) -> Value {
     Value::Object(entries.collect())
 }
 
+/// Whether a Codex of this version lists the tools of servers that it is told to list; others let their model search.
+pub(crate) fn codex_lists(version: &str) -> bool {
+    let mut parts = version.split('.').map(str::parse::<u32>);
+    match (parts.next(), parts.next()) {
+        (Some(Ok(first)), Some(Ok(second))) => (first, second) >= (0, 171),
+        _ => false,
+    }
+}
+
+/// Adds to such overrides that our own tools are listed: they are few, and an agent that leads should see them.
+pub(crate) fn codex_list_ours(overrides: &mut Value) {
+    if overrides.get(format!("mcp_servers.{MCP_NAME}")).is_some() {
+        overrides["features.code_mode.direct_only_tool_namespaces"] = json!([format!("mcp__{MCP_NAME}")]);
+    }
+}
+
 /// The same as arguments of `codex exec`; none when a value would become one.
 pub(crate) fn codex_arguments(servers: &BTreeMap<String, McpServer>) -> Option<Vec<String>> {
     let is_public = |server: &McpServer| match server {
@@ -208,6 +224,18 @@ mod tests {
         );
         let told = json!(acp(&servers(), Inherits::ByName)).to_string();
         assert!(told.contains("${MINE}") && !told.contains("held"), "{told}");
+    }
+
+    #[test]
+    fn a_codex_that_can_lists_our_tools() {
+        assert!(codex_lists("0.171.0") && codex_lists("1.0.2") && !codex_lists("0.170.9") && !codex_lists("x"));
+        let mut overrides = codex(&servers());
+        codex_list_ours(&mut overrides);
+        let listed = overrides["features.code_mode.direct_only_tool_namespaces"].clone();
+        assert_eq!(listed, json!(["mcp__wheelhouse"]));
+        overrides = json!({});
+        codex_list_ours(&mut overrides);
+        assert_eq!(overrides, json!({}), "who is not given ours is told nothing of it");
     }
 
     #[test]

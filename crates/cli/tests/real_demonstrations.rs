@@ -22,12 +22,9 @@ use real::{Engine, House, PATIENCE, wait_for};
 enum Lead {
     /// Claude Code over HTTP.
     Claude,
-    /// Codex over stdio, which is not told our tools before it searches for them.
+    /// Codex over stdio.
     Codex,
 }
-
-/// What Codex searches for before it calls something.
-const SEARCH: &str = r#"[[tool:tool_search {"query":"instances spawn send interrupt terminate coordinate several team start save policy stop answer report cost","limit":50}]]"#;
 
 /// A project with an engine that serves, and a lead that Wheelhouse was installed into.
 struct Stage {
@@ -120,7 +117,6 @@ impl Stage {
                 command.env("WHEELHOUSE_TOKEN", token.trim()).output().unwrap()
             }
             Lead::Codex => {
-                let words = format!("{SEARCH}{words}");
                 let approve = "mcp_servers.wheelhouse.default_tools_approval_mode=\"approve\"";
                 let mut line = vec![
                     "exec",
@@ -132,7 +128,7 @@ impl Stage {
                     approve,
                 ];
                 line.extend(resumed.iter().flat_map(|id| ["resume", id]));
-                line.push(&words);
+                line.push(words);
                 self.house.command("codex", &line).output().unwrap()
             }
         }
@@ -238,6 +234,14 @@ impl Stage {
         self.house.until_all_processes_are_gone(&format!("{:?}", self.lead));
         let wrong = self.house.api.violations();
         assert!(wrong.is_empty(), "{wrong:#?}");
+        // Codex shows its model our tools as they are, and has it search for none.
+        let turns = self.house.api.turns();
+        for turn in turns.iter().filter(|turn| turn.vendor == Some(Vendor::Responses)) {
+            assert!(
+                turn.tools.iter().any(|tool| tool == "mcp__wheelhouse__spawn"),
+                "{turn:#?}"
+            );
+        }
         self.house.ok(&["fsck"]);
     }
 }
@@ -570,7 +574,7 @@ fn hierarchical_delegation(lead: Lead) {
             "Build it, with a crew that has leads of its own.",
             &spawn("architect", "claude", &with(leads(&design), "opus")),
             &spawn("lead-developer", "claude", &with(leads(&build), "sonnet")),
-            &spawn("qa-lead", "claude", &with(leads(&check), "sonnet")),
+            &spawn("qa-lead", "codex", &leads(&check)),
             "[[say:They are at work.]]",
         ]
         .concat(),

@@ -113,6 +113,9 @@ impl Talk {
         }
         if thread.config != json!({}) {
             params["config"] = thread.config.clone();
+            if self.decoder.version().is_some_and(mcp::codex_lists) {
+                mcp::codex_list_ours(&mut params["config"]);
+            }
         }
         let method = match &thread.resume {
             Some(id) => {

@@ -14,7 +14,7 @@ use crate::app::App;
 use crate::args;
 use crate::exit;
 use crate::failure::{Failure, Outcome};
-use crate::install::client::{Client, InstallScope, NAME, Places, Reach, TOKEN_VARIABLE};
+use crate::install::client::{CODEX_LISTS, Client, InstallScope, NAME, Places, Reach, TOKEN_VARIABLE};
 use crate::install::edit::{Edit, What};
 use crate::install::record::{Kept, Record, hash_of};
 use crate::place::write_atomic;
@@ -58,8 +58,9 @@ pub(crate) fn install(app: &App, args: &args::Install) -> Outcome {
         None => Reach::Stdio(own_name(app)),
     };
     let home = home(app)?;
-    let places = places(app, &args.into, &home);
+    let mut places = places(app, &args.into, &home);
     let clients = clients(app, &args.into, &places)?;
+    places.codex_lists = clients.contains(&Client::Codex) && codex_lists(app);
     let mut record = record(app, &places)?;
     let wanted = putting_in(&clients, &places, &reach, &record)?;
     let done = carry_out(app, &args.into, &wanted)?;
@@ -126,7 +127,27 @@ fn places<'a>(app: &'a App, into: &args::Into, home: &'a Path) -> Places<'a> {
         home,
         project: &app.place.project,
         env: &app.env,
+        // What is there is taken out, whichever version put it in.
+        codex_lists: true,
     }
+}
+
+/// Whether the Codex that is there is one that was seen to list our tools when told to.
+fn codex_lists(app: &App) -> bool {
+    let Some(program) = app.program(Client::Codex.program()) else {
+        return false;
+    };
+    let said = match probe::versions(app, &[program]).pop() {
+        Some(probe::Answer::Said(line)) => line,
+        _ => return false,
+    };
+    let number = |word: &str| {
+        let mut parts = word.split('.').map(str::parse::<u32>);
+        Some((parts.next()?.ok()?, parts.next()?.ok()?))
+    };
+    said.split_whitespace()
+        .find_map(number)
+        .is_some_and(|found| found >= CODEX_LISTS)
 }
 
 /// How agents are to start this program: by its name where `PATH` leads to it, so that an update is followed.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::edit::{Edit, Op, What};
+use super::edit::{Edit, Op, TomlOp, What};
 
 /// The name under which the agents know us.
 pub(crate) const NAME: &str = "wheelhouse";
@@ -68,7 +68,13 @@ pub(crate) struct Places<'a> {
     pub(crate) home: &'a Path,
     pub(crate) project: &'a Path,
     pub(crate) env: &'a BTreeMap<String, String>,
+    /// Whether this Codex lists the tools of servers that its settings name ([`CODEX_LISTS`]).
+    pub(crate) codex_lists: bool,
 }
+
+/// The first version of Codex that was seen to list the tools of the servers that `direct_only_tool_namespaces` names,
+/// in place of letting its model search for them. What older ones make of the setting is not known: it may be an error.
+pub(crate) const CODEX_LISTS: (u32, u32) = (0, 171);
 
 /// How an agent reaches us.
 pub(crate) enum Reach {
@@ -218,7 +224,14 @@ impl Client {
             ),
         };
         match self {
-            Client::Codex => Edit::new(path, What::Toml(member[0].to_owned(), NAME.to_owned(), value)),
+            Client::Codex => {
+                let mut ops = vec![TomlOp::Table(member[0].to_owned(), NAME.to_owned(), value)];
+                if places.codex_lists {
+                    let list = ["features", "code_mode", "direct_only_tool_namespaces"];
+                    ops.push(TomlOp::Word(list.map(str::to_owned).to_vec(), format!("mcp__{NAME}")));
+                }
+                Edit::new(path, What::Toml(ops))
+            }
             _ => Edit::new(path, What::Json(vec![Op::member(member, value)])),
         }
     }

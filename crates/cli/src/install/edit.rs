@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use super::json;
+use super::{json, toml};
 
 const BEGIN: &str = "<!-- wheelhouse:begin (this part is kept by `wheelhouse install`) -->";
 const END: &str = "<!-- wheelhouse:end -->";
@@ -24,8 +24,16 @@ pub(crate) enum What {
     Section(String),
     /// Members and elements of JSON, with or without comments.
     Json(Vec<Op>),
-    /// A table of TOML: the table above, its name, what is in it.
-    Toml(String, String, Value),
+    /// Tables and words of TOML, comments kept.
+    Toml(Vec<TomlOp>),
+}
+
+/// One thing in a TOML document.
+pub(crate) enum TomlOp {
+    /// A table: the table above, its name, what is in it.
+    Table(String, String, Value),
+    /// A word in the list at this path.
+    Word(Vec<String>, String),
 }
 
 /// One thing in a JSON document.
@@ -73,7 +81,12 @@ impl Edit {
             What::File(ours) => Ok(ours.clone()),
             What::Section(ours) => Ok(with_section(text.unwrap_or_default(), ours)),
             What::Json(ops) => json::put_in(text.unwrap_or_default(), ops),
-            What::Toml(above, name, value) => with_table(text.unwrap_or_default(), above, name, value),
+            What::Toml(ops) => ops
+                .iter()
+                .try_fold(text.unwrap_or_default().to_owned(), |text, op| match op {
+                    TomlOp::Table(above, name, value) => toml::with_table(&text, above, name, value),
+                    TomlOp::Word(path, word) => toml::with_word(&text, path, word),
+                }),
         }
     }
 
@@ -84,7 +97,10 @@ impl Edit {
             What::File(_) => return Ok(Some(text.to_owned())),
             What::Section(_) => without_section(text),
             What::Json(ops) => json::take_out(text, ops)?,
-            What::Toml(above, name, _) => without_table(text, above, name)?,
+            What::Toml(ops) => ops.iter().rev().try_fold(text.to_owned(), |text, op| match op {
+                TomlOp::Table(above, name, _) => toml::without_table(&text, above, name),
+                TomlOp::Word(path, word) => toml::without_word(&text, path, word),
+            })?,
         };
         let empty = matches!(rest.trim(), "" | "{}") && !matches!(text.trim(), "" | "{}");
         Ok((!empty).then_some(rest))
@@ -122,59 +138,6 @@ fn span(text: &str) -> Option<(usize, usize)> {
     let end = from + text[from..].find(END)? + END.len();
     let to = if text[end..].starts_with('\n') { end + 1 } else { end };
     Some((from, to))
-}
-
-fn document(text: &str) -> Result<toml_edit::DocumentMut, String> {
-    text.parse::<toml_edit::DocumentMut>()
-        .map_err(|error| error.message().to_owned())
-}
-
-fn with_table(text: &str, above: &str, name: &str, value: &Value) -> Result<String, String> {
-    let mut document = document(text)?;
-    let mut table = toml_edit::Table::new();
-    for (key, value) in value.as_object().into_iter().flatten() {
-        table.insert(key, toml_edit::value(toml_value(value)));
-    }
-    let shown = |table: &toml_edit::Table| table.to_string().trim().to_owned();
-    let known = document
-        .get(above)
-        .and_then(|above| above.get(name))
-        .and_then(|known| known.as_table());
-    if known.is_some_and(|known| shown(known) == shown(&table)) {
-        return Ok(text.to_owned());
-    }
-    let parent = document.entry(above).or_insert_with(|| {
-        let mut parent = toml_edit::Table::new();
-        parent.set_implicit(true);
-        toml_edit::Item::Table(parent)
-    });
-    let Some(parent) = parent.as_table_like_mut() else {
-        return Err(format!("`{above}` is no table"));
-    };
-    parent.insert(name, toml_edit::Item::Table(table));
-    Ok(document.to_string())
-}
-
-fn without_table(text: &str, above: &str, name: &str) -> Result<String, String> {
-    let mut document = document(text)?;
-    let Some(parent) = document.get_mut(above).and_then(|above| above.as_table_like_mut()) else {
-        return Ok(text.to_owned());
-    };
-    if parent.remove(name).is_none() {
-        return Ok(text.to_owned());
-    }
-    if parent.is_empty() {
-        document.remove(above);
-    }
-    Ok(document.to_string())
-}
-
-fn toml_value(value: &Value) -> toml_edit::Value {
-    match value {
-        Value::Array(list) => toml_edit::Value::Array(list.iter().map(toml_value).collect()),
-        Value::String(text) => text.into(),
-        other => other.to_string().into(),
-    }
 }
 
 #[cfg(test)]
@@ -215,11 +178,11 @@ mod tests {
     #[test]
     fn a_table_comes_and_goes_with_comments_kept() {
         let table = || {
-            What::Toml(
+            What::Toml(vec![TomlOp::Table(
                 "mcp_servers".to_owned(),
                 "wheelhouse".to_owned(),
                 json!({"command": "w", "args": ["mcp"]}),
-            )
+            )])
         };
         let before = "# mine\nmodel = \"x\" # why\n\n[mcp_servers.other]\ncommand = \"y\"\n";
         let after = round(table(), before);
@@ -232,6 +195,52 @@ mod tests {
         let edit = Edit::new(PathBuf::from("x"), table());
         assert!(edit.put_in(Some("mcp_servers = 3\n")).unwrap_err().contains("no table"));
         assert!(edit.put_in(Some("= broken")).is_err());
+    }
+
+    #[test]
+    fn a_word_comes_into_a_list_and_goes() {
+        let path = ["features", "code_mode", "names"].map(str::to_owned).to_vec();
+        let word = || What::Toml(vec![TomlOp::Word(path.clone(), "mcp__w".to_owned())]);
+        for (before, after) in [
+            ("", "[features.code_mode]\nnames = [\"mcp__w\"]\n"),
+            (
+                "# mine\nmodel = \"x\"\n",
+                "\n[features.code_mode]\nnames = [\"mcp__w\"]\n",
+            ),
+            (
+                "[features]\nplugins = false # no\n",
+                "plugins = false # no\n\n[features.code_mode]\n",
+            ),
+            (
+                "[features.code_mode]\nnames = [\"a\"]\n",
+                "names = [\"a\", \"mcp__w\"]\n",
+            ),
+            (
+                "[features.code_mode]\nenabled = true\n",
+                "enabled = true\nnames = [\"mcp__w\"]\n",
+            ),
+            (
+                "features = { plugins = false }\n",
+                "code_mode = { names = [\"mcp__w\"] } }\n",
+            ),
+        ] {
+            let made = round(word(), before);
+            assert!(made.contains(after), "{before:?}: {made}");
+        }
+        let edit = Edit::new(PathBuf::from("x"), word());
+        // Codex takes a switch there too: it stays on.
+        let switched = edit.put_in(Some("[features]\ncode_mode = true\n")).unwrap();
+        assert_eq!(
+            switched,
+            "[features]\ncode_mode = { enabled = true, names = [\"mcp__w\"] }\n"
+        );
+        assert!(
+            edit.put_in(Some("features = 3\n"))
+                .unwrap_err()
+                .contains("`features` is no table")
+        );
+        let list = "[features.code_mode]\nnames = \"a\"\n";
+        assert!(edit.put_in(Some(list)).unwrap_err().contains("no list"));
     }
 
     #[test]

@@ -7,3 +7,4 @@ pub(crate) mod client;
 pub(crate) mod edit;
 mod json;
 pub(crate) mod record;
+mod toml;

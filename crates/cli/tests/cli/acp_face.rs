@@ -82,7 +82,12 @@ impl Editor {
         let able = json!({ "protocolVersion": 1, "clientCapabilities": {} });
         let about = editor.ask("initialize", able).answer;
         assert_eq!(about["result"]["protocolVersion"], 1, "{about}");
-        assert_eq!(about["result"]["agentCapabilities"]["loadSession"], true);
+        let able = &about["result"]["agentCapabilities"];
+        assert_eq!(able["loadSession"], true);
+        assert_eq!(
+            able["sessionCapabilities"],
+            json!({ "list": {}, "resume": {}, "close": {} })
+        );
         editor
     }
 
@@ -216,6 +221,83 @@ fn a_prompt_is_answered_and_the_session_is_there_for_the_next_editor() {
         last.prompt
     );
     assert_eq!(house.json(&["instances", &session])["instances"][0]["turns"], 2);
+}
+
+/// As `acpx` does it: one process makes the session, another opens it for each prompt.
+#[test]
+fn a_session_that_nothing_was_said_in_is_opened_by_the_next_editor() {
+    let house = House::new();
+    let mut editor = Editor::new(&house, &["--agent", "exec"]);
+    let session = editor.session(&house);
+    drop(editor);
+    for (words, answer) in [("echo one", "one\n"), ("echo two", "two\n")] {
+        let mut editor = Editor::new(&house, &["--agent", "exec"]);
+        let params = json!({ "sessionId": session, "cwd": house.project(), "mcpServers": [] });
+        let loaded = editor.ask("session/load", params);
+        assert!(loaded.answer["result"].is_object(), "{loaded:#?}");
+        let came = editor.prompt(&session, words);
+        assert_eq!(came.words("agent_message_chunk"), [answer], "{came:#?}");
+    }
+    let shown = house.json(&["instances", "--all"]);
+    let all = shown["instances"].as_array().unwrap();
+    assert_eq!((all.len(), &all[0]["turns"]), (1, &json!(2)), "{shown:#}");
+    // One that has ended is no new one, and neither is a name of another form.
+    house.ok(&["terminate", &session]);
+    let mut editor = Editor::new(&house, &[]);
+    for (name, code) in [
+        (session.as_str(), -32002),
+        ("editor-x-1", -32002),
+        ("editor-0123abcd-", -32002),
+    ] {
+        let params = json!({ "sessionId": name, "cwd": house.project(), "mcpServers": [] });
+        let refused = editor.ask("session/load", params);
+        assert_eq!(refused.refused().0, code, "{refused:#?}");
+    }
+    let unplaced = editor.ask("session/load", json!({ "sessionId": "editor-0123abcd-1" }));
+    assert_eq!(unplaced.refused().0, -32602, "{unplaced:#?}");
+}
+
+#[test]
+fn sessions_are_listed_resumed_and_closed() {
+    let house = House::new();
+    let mut editor = Editor::new(&house, &["--agent", "exec"]);
+    let first = editor.session(&house);
+    editor.prompt(&first, "echo one");
+    let second = editor.session(&house);
+    editor.prompt(&second, "echo two");
+    house.ok(&["spawn", "mine", "--agent", "exec"]);
+    house.ok(&["terminate", "mine"]);
+    drop(editor);
+    let mut editor = Editor::new(&house, &["--agent", "exec"]);
+    let listed = editor.ask("session/list", json!({})).answer["result"]["sessions"].clone();
+    let listed: Vec<(&str, &str)> = listed
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| (one["sessionId"].as_str().unwrap(), one["title"].as_str().unwrap()))
+        .collect();
+    assert_eq!(listed, [(second.as_str(), "echo two"), (first.as_str(), "echo one")]);
+    let elsewhere = editor.ask("session/list", json!({ "cwd": house.home() }));
+    assert_eq!(elsewhere.answer["result"]["sessions"], json!([]));
+    let params = json!({ "sessionId": first, "cwd": house.project() });
+    let resumed = editor.ask("session/resume", params);
+    assert_eq!(
+        (&resumed.answer["result"], resumed.before.len()),
+        (&json!({}), 0),
+        "{resumed:#?}"
+    );
+    let id = editor.begin_prompt(&first, "touch begun; while :; do sleep 0.05; done");
+    until("it is at work", || house.project().join("begun").exists());
+    let closed = editor.ask("session/close", json!({ "sessionId": first }));
+    assert_eq!(closed.answer["result"], json!({}), "{closed:#?}");
+    let ended = closed.before.iter().find(|message| message["id"] == id);
+    assert_eq!(ended.unwrap()["result"]["stopReason"], "cancelled", "{closed:#?}");
+    assert_eq!(
+        editor.prompt(&first, "echo more").refused().0,
+        -32002,
+        "it is closed here"
+    );
+    until("the turn is over", || state(&house, &first) == "idle");
 }
 
 /// Asks for leave, keeps the answer, works as far as it may.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use crate::House;
@@ -132,6 +133,49 @@ fn each_agent_gets_what_it_reads() {
     );
     assert!(read(".config/opencode/opencode.jsonc").contains("\"type\": \"local\""));
     assert_eq!(json(".cursor/mcp.json")["mcpServers"]["wheelhouse"]["args"][0], "mcp");
+}
+
+#[test]
+fn a_codex_that_can_is_told_to_list_our_tools() {
+    let house = used();
+    let bin = house.project().join("../bin");
+    let path = format!("{}:/usr/bin:/bin", bin.display());
+    let house = house.with_env("PATH", &path);
+    let codex = |version: &str| {
+        let script = format!("#!/bin/sh\ncase $1 in --version) echo codex-cli {version};; *) echo wheelhouse;; esac\n");
+        let program = house.write("../bin/codex", &script);
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    let config = house.home().join(".codex/config.toml");
+    let before = fs::read_to_string(&config).unwrap();
+    let lists = || {
+        fs::read_to_string(&config)
+            .unwrap()
+            .contains("direct_only_tool_namespaces = [\"mcp__wheelhouse\"]\n")
+    };
+    // What an older one would make of it nobody knows.
+    codex("0.140.0");
+    house.ok(&["install", "codex", "--yes"]);
+    assert!(!lists());
+    codex("0.172.1");
+    house.ok(&["install", "codex", "--yes"]);
+    assert!(lists());
+    house.ok(&["uninstall", "codex", "--yes"]);
+    assert_eq!(fs::read_to_string(&config).unwrap(), before);
+    // Somebody adds to the list in the meantime: that stays.
+    house.ok(&["install", "codex", "--yes"]);
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(
+        &config,
+        text.replace("[\"mcp__wheelhouse\"]", "[\"mcp__wheelhouse\", \"mcp__mine\"]"),
+    )
+    .unwrap();
+    house.ok(&["uninstall", "codex", "--yes"]);
+    let text = fs::read_to_string(&config).unwrap();
+    assert!(
+        text.contains("[\"mcp__mine\"]") && !text.contains("wheelhouse"),
+        "{text}"
+    );
 }
 
 #[test]

@@ -70,6 +70,11 @@ impl Refusal {
         }
     }
 
+    /// Whether what was named is not there.
+    pub(super) fn is_not_found(&self) -> bool {
+        self.code == NOT_FOUND
+    }
+
     /// The answer to a request.
     pub(super) fn answer(&self, id: &Value) -> Value {
         json!({ "jsonrpc": "2.0", "id": id, "error": { "code": self.code, "message": self.message } })

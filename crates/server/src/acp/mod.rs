@@ -7,6 +7,7 @@
 //! One loop, and everything in it is done before the next thing is heard. Not here: where lines come from and go to, how
 //! an engine is started and how an agent is chosen; the command line knows that ([`Ports`]).
 
+mod list;
 mod message;
 mod session;
 mod tell;
@@ -39,13 +40,18 @@ pub const PROTOCOL_VERSION: u64 = 1;
 const POLL: Duration = Duration::from_millis(250);
 /// How many sessions one editor may have open; what it opens beyond is refused.
 const SESSIONS_MAX: usize = 256;
+/// How the names of new sessions begin.
+const OURS: &str = "editor-";
 /// What can be asked for.
 const METHODS: &[&str] = &[
     "initialize",
     "session/new",
+    "session/list",
     "session/load",
+    "session/resume",
     "session/prompt",
     "session/cancel",
+    "session/close",
 ];
 
 /// Who is to do a prompt that names nobody.
@@ -147,6 +153,16 @@ struct New {
 struct Load {
     #[serde(rename = "sessionId")]
     session: String,
+    #[serde(default)]
+    cwd: String,
+    #[serde(rename = "mcpServers", default)]
+    servers: Vec<Value>,
+}
+
+#[derive(Deserialize)]
+struct Cancel {
+    #[serde(rename = "sessionId")]
+    session: String,
 }
 
 #[derive(Deserialize)]
@@ -160,6 +176,15 @@ struct Prompt {
 struct CancelRequest {
     #[serde(rename = "requestId")]
     request: Value,
+}
+
+/// What an editor that opens an earlier session is told of it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Replay {
+    /// Everything that was said.
+    Whole,
+    /// It knows already.
+    Nothing,
 }
 
 /// Everything between an editor and the store.
@@ -221,7 +246,17 @@ impl Face {
                 Ok(Some(about()))
             }
             "session/new" => self.make(message::params(method, params)?).map(Some),
-            "session/load" => self.load(message::params(method, params)?).map(Some),
+            "session/list" => {
+                let Ports { reader, project, .. } = &mut self.ports;
+                Ok(Some(list::sessions(
+                    reader.as_mut(),
+                    project,
+                    &message::params(method, params)?,
+                )?))
+            }
+            "session/load" => self.load(message::params(method, params)?, Replay::Whole).map(Some),
+            "session/resume" => self.load(message::params(method, params)?, Replay::Nothing).map(Some),
+            "session/close" => self.close(message::params(method, params)?).map(Some),
             "session/prompt" => self.prompt(id, message::params(method, params)?).map(|()| None),
             other => Err(Refusal::method(other, METHODS)),
         }
@@ -230,7 +265,7 @@ impl Face {
     /// A notification cannot be answered; one that means nothing here is passed over, as the protocol wants it.
     fn notification(&mut self, method: &str, params: Value) {
         let name = match method {
-            "session/cancel" => message::params::<Load>(method, params)
+            "session/cancel" => message::params::<Cancel>(method, params)
                 .ok()
                 .map(|cancel| cancel.session),
             "$/cancel_request" => message::params::<CancelRequest>(method, params)
@@ -258,46 +293,75 @@ impl Face {
                 "{SESSIONS_MAX} sessions are open; start another `wheelhouse acp`"
             )));
         }
-        let cwd = inside(&self.ports.project, &new.cwd)?;
         self.made += 1;
+        let name = format!("{OURS}{:08x}-{}", self.ports.seed & 0xffff_ffff, self.made);
+        self.fresh(name.clone(), &new)?;
+        Ok(json!({ "sessionId": name }))
+    }
+
+    /// Opens a session in which nothing was said yet. What would be refused with its first prompt is refused at once.
+    fn fresh(&mut self, name: String, new: &New) -> Result<(), Refusal> {
         let wish = Wish {
-            name: format!("editor-{:08x}-{}", self.ports.seed & 0xffff_ffff, self.made),
+            name: name.clone(),
             agent: self.ports.agent.clone(),
-            cwd,
+            cwd: inside(&self.ports.project, &new.cwd)?,
             mcp_servers: words::of_servers(&new.servers)?,
             ..Wish::default()
         };
         let policy = self.ports.reader.crew_policy().map_err(Failure::from)?;
-        // What would be refused with the first prompt is refused at once.
         spawn::spec(wish.clone(), &policy, &self.ports.defaults)?;
-        let session = Session::new(wish);
-        let answer = json!({ "sessionId": session.name });
-        self.sessions.insert(session.name.clone(), session);
-        Ok(answer)
+        self.sessions.insert(name, Session::new(wish));
+        Ok(())
     }
 
-    fn load(&mut self, load: Load) -> Result<Value, Refusal> {
+    fn load(&mut self, load: Load, replay: Replay) -> Result<Value, Refusal> {
         if self.sessions.get(&load.session).is_some_and(Session::is_prompted) {
             return Err(Refusal::now(format!(
                 "a prompt of `{}` is under way; session/cancel stops it",
                 load.session
             )));
         }
-        let (session, told) = Session::load(self.ports.reader.as_mut(), &load.session)?;
-        self.outbox.extend(told);
-        self.sessions.insert(load.session, session);
+        match Session::load(self.ports.reader.as_mut(), &load.session) {
+            Ok((session, told)) => {
+                if replay == Replay::Whole {
+                    self.outbox.extend(told);
+                }
+                self.sessions.insert(load.session, session);
+            }
+            // Editors make a session in one process and open it in another before anything was said: nothing is kept of
+            // such a one, and nothing need be.
+            Err(refusal)
+                if refusal.is_not_found()
+                    && is_ours(&load.session)
+                    && !list::has_been(self.ports.reader.as_mut(), &load.session)? =>
+            {
+                let (cwd, servers) = (load.cwd, load.servers);
+                self.fresh(load.session, &New { cwd, servers })?;
+            }
+            Err(refusal) => return Err(refusal),
+        }
+        Ok(json!({}))
+    }
+
+    /// The editor is done with a session: what is under way in it stops; its instance stays.
+    fn close(&mut self, close: Cancel) -> Result<Value, Refusal> {
+        let Some(mut session) = self.sessions.remove(&close.session) else {
+            return Err(no_session(&close.session));
+        };
+        self.asks.retain(|_, (name, _)| *name != close.session);
+        if session.is_prompted() {
+            session.cancel(&mut truth(&mut self.ports))?;
+            self.wants_engine = true;
+            self.outbox
+                .extend(session.end(Ok(json!({ "stopReason": "cancelled" }))));
+        }
         Ok(json!({}))
     }
 
     fn prompt(&mut self, id: &Value, prompt: Prompt) -> Result<(), Refusal> {
         let words = words::of_prompt(&prompt.prompt)?;
         let Some(mut session) = self.sessions.remove(&prompt.session) else {
-            return Err(Failure::new(
-                crate::face::exit::NOT_FOUND,
-                format!("there is no session `{}` here", prompt.session),
-            )
-            .hint("session/load opens one of another time, session/new begins one")
-            .into());
+            return Err(no_session(&prompt.session));
         };
         let begun = session.begin(&mut self.ports, id, &words);
         self.sessions.insert(prompt.session, session);
@@ -411,11 +475,30 @@ impl Face {
     }
 }
 
+fn no_session(name: &str) -> Refusal {
+    let failure = Failure::new(
+        crate::face::exit::NOT_FOUND,
+        format!("there is no session `{name}` here"),
+    );
+    failure
+        .hint("session/load opens one of another time, session/new begins one")
+        .into()
+}
+
 fn truth(ports: &mut Ports) -> Truth<'_> {
     Truth {
         store: ports.store.as_mut(),
         reader: ports.reader.as_mut(),
     }
+}
+
+/// Whether that is a name as we make them.
+fn is_ours(name: &str) -> bool {
+    let rest = name.strip_prefix(OURS).and_then(|rest| rest.split_once('-'));
+    rest.is_some_and(|(seed, number)| {
+        let is_seed = seed.len() == 8 && seed.bytes().all(|byte| byte.is_ascii_hexdigit());
+        is_seed && !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+    })
 }
 
 /// What we are and can do.
@@ -426,6 +509,7 @@ fn about() -> Value {
             "loadSession": true,
             "promptCapabilities": { "image": false, "audio": false, "embeddedContext": true },
             "mcpCapabilities": { "http": true, "sse": false },
+            "sessionCapabilities": { "list": {}, "resume": {}, "close": {} },
         },
         "agentInfo": { "name": "wheelhouse", "title": "Wheelhouse", "version": env!("CARGO_PKG_VERSION") },
         "authMethods": [],

@@ -14,6 +14,7 @@ use rmcp::model::{
 use rmcp::service::{Peer, RequestContext, RoleServer, SubscriptionContext};
 use rmcp::{ErrorData, ServerHandler};
 use serde_json::{Value, json};
+use wheelhouse_core::ids::QuestionId;
 use wheelhouse_core::message::Party;
 
 use super::call::{Answer, Call};
@@ -341,7 +342,9 @@ impl ServerHandler for Handler {
             inputs: None,
             state: None,
         };
-        for (id, said) in &request.input_responses {
+        // What answers no question is passed over, as the protocol wants it.
+        let is_question = |id: &str| id.parse::<QuestionId>().is_ok();
+        for (id, said) in request.input_responses.iter().filter(|(id, _)| is_question(id)) {
             let said = serde_json::from_value(said.clone())
                 .map_err(|error| ErrorData::invalid_params(format!("`{id}` holds no answer: {error}"), None))?;
             person::give(&call, id, &said)

@@ -152,6 +152,20 @@ fn a_client_that_knows_tasks_gets_one_in_place_of_a_held_call() {
     let get = || stateless(&rig, "tasks/get", Some("r1"), json!({ "taskId": "r1" }), &able)["result"].clone();
     let stands = get();
     assert_eq!(stands["status"], "input_required", "{stands}");
+    // What answers nothing is acknowledged and changes nothing.
+    let nothing = json!({ "taskId": "r1", "inputResponses": { "unknown": { "ignored": true }, "r1/b": { "x": 1 } } });
+    let told = stateless(&rig, "tasks/update", Some("r1"), nothing, &able);
+    assert_eq!(told["result"]["resultType"], "complete", "{told}");
+    assert_eq!(get()["status"], "input_required");
+    let malformed = json!({ "taskId": "r1", "inputResponses": { "q1": { "ignored": true } } });
+    let told = stateless(&rig, "tasks/update", Some("r1"), malformed, &able);
+    assert!(
+        told["error"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("`q1` holds no answer"),
+        "{told}"
+    );
     let answers = json!({ "q1": { "action": "accept", "content": { "answer": "deny" } } });
     let update = json!({ "taskId": "r1", "inputResponses": answers });
     let told = stateless(&rig, "tasks/update", Some("r1"), update, &able);
