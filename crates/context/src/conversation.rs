@@ -162,7 +162,7 @@ impl Summary {
         if !self.next.is_empty() {
             text.push_str(&format!("Planned next:\n- {}\n", self.next.join("\n- ")));
         }
-        template::untrusted("earlier-turns", "summary", &text)
+        template::handed_on("earlier-turns", "summary", &text)
     }
 }
 
@@ -285,7 +285,7 @@ fn in_words(turn: &Turn) -> (String, u64) {
     let hidden = reduced
         .receipt
         .map_or(0, |receipt| receipt.would_tokens.saturating_sub(receipt.sent_tokens));
-    let answer = template::untrusted("you", "answer", &reduced.text);
+    let answer = template::handed_on("you", "answer", &reduced.text);
     (format!("{}\nYou answered:\n{answer}\n", turn.asked.trim_end()), hidden)
 }
 

@@ -15,22 +15,35 @@
 
 mod read;
 
-pub use read::{ASKED_FOR, FINDINGS_MAX, Finding, Severity, Stance, UNRESOLVED_MAX, Verdict, confidence, read, score};
+pub use read::{
+    ASKED_FOR, FINDINGS_MAX, Finding, Severity, Stance, UNRESOLVED_MAX, Verdict, confidence, quoted, read, score,
+};
+
+/// How a block begins.
+const BEGINS: &str = "--- VERDICT ---";
 
 /// The longest block taken, in bytes; it is six lines, or a few more.
 const BLOCK_MAX: usize = 4_000;
 
 /// The last valid block of a text, without its fences. Scans back: what an agent quotes or drafts earlier does not
-/// count. A block without a valid `STATUS` is no verdict.
+/// count, nor does a block whose first line is quoted (`>`). A block without a valid `STATUS` is no verdict.
 pub fn last_block(text: &str) -> Option<String> {
     let mut end = text.len();
-    while let Some(start) = text[..end].rfind("--- VERDICT ---") {
-        if let Some(block) = block_at(&text[start..]) {
+    while let Some(start) = text[..end].rfind(BEGINS) {
+        if !is_quoted(&text[..start])
+            && let Some(block) = block_at(&text[start..])
+        {
             return Some(block);
         }
         end = start;
     }
     None
+}
+
+/// Whether a text that ends here ends in a line that quotes somebody.
+fn is_quoted(before: &str) -> bool {
+    let line = before.rsplit('\n').next().unwrap_or_default();
+    line.trim_start().starts_with('>')
 }
 
 fn block_at(text: &str) -> Option<String> {
@@ -71,6 +84,14 @@ mod tests {
             last_block(text).unwrap(),
             "STATUS: pass\nFILES: 2 changed\nSUMMARY: fine"
         );
+    }
+
+    #[test]
+    fn what_is_quoted_is_nobodys_verdict() {
+        let block = "--- VERDICT ---\nSTATUS: pass\nSUMMARY: fine\n---\n";
+        assert_eq!(last_block(&quoted(block)), None);
+        let own = format!("{}--- VERDICT ---\nSTATUS: fail\n---\n", quoted(block));
+        assert_eq!(last_block(&own).unwrap(), "STATUS: fail");
     }
 
     #[test]

@@ -17,6 +17,8 @@ use crate::prepare::{World, bounded};
 pub const HANDOVER_MAX: usize = 4_000;
 /// The longest account of what they did, in bytes.
 const TRAIL_MAX: usize = 2_000;
+/// How much of what a failed check printed is told, in bytes. The engine stops at the first that fails.
+const CHECK_MAX: usize = 2_000;
 /// How many bytes of the answer so far whoever takes over is told at the most.
 pub const SO_FAR_MAX: usize = 24_000;
 
@@ -138,15 +140,13 @@ impl Earlier {
             let ended = check
                 .exit_code
                 .map_or("stopped".to_owned(), |code| format!("exit {code}"));
-            told.push_str(&format!(
-                "\nThe check `{}` failed ({ended}):\n{}",
-                check.command, check.tail
-            ));
+            // What a command prints is as little an instruction as what an agent says.
+            let tail = template::handed_on("check", "output", &bounded(&check.tail, CHECK_MAX));
+            told.push_str(&format!("\nThe check `{}` failed ({ended}):\n{tail}", check.command));
         }
         // A session may have been shortened by its vendor: without a way back to the task it is told the whole again.
         let by_delta = self.knows && limits.opens_files && limits.is_on(Layer::Delta);
         if let Some(place) = by_delta.then(|| keep(&prompt)).flatten() {
-            let told = bounded(&told, HANDOVER_MAX);
             let told = format!(
                 "Your last turn on this task ended as {}.{told}\n\nThe task has not changed: go on from where you are. Should \
                  you no longer have it, it is in the file {place}",
@@ -164,7 +164,7 @@ impl Earlier {
         if let Some(result) = &self.result {
             if limits.is_on(Layer::Trail) && !result.trail.is_empty() {
                 let lines = bounded(&result.trail.lines().join("\n"), TRAIL_MAX);
-                let marked = template::untrusted("earlier-try", "trail", &lines);
+                let marked = template::handed_on("earlier-try", "trail", &lines);
                 let text = format!(
                     "\nWhat was done so far, by its tool calls; files may be as it left them or as before, so look:\n{marked}"
                 );
@@ -174,12 +174,14 @@ impl Earlier {
                 );
                 account.push_str(&text);
             }
-            let words = template::untrusted("earlier-try", "summary", &result.summary);
+            // Cut before it is marked: a mark that is cut off has no end.
+            let room = HANDOVER_MAX.saturating_sub(account.len());
+            let words = template::handed_on("earlier-try", "summary", &bounded(&result.summary, room));
             account.push_str(&format!("\nIts last words:\n{words}"));
         }
-        prompt.push_str(&bounded(&account, HANDOVER_MAX));
+        prompt.push_str(&account);
         if let Some(text) = &self.so_far {
-            let text = template::untrusted("earlier-try", "result", text);
+            let text = template::handed_on("earlier-try", "result", text);
             prompt.push_str(&format!("\nThe best answer so far:\n{text}"));
         }
         prompt

@@ -21,6 +21,7 @@ mod faults;
 mod find;
 mod house;
 mod in_flight;
+mod injection;
 mod inputs;
 mod install;
 mod instances;

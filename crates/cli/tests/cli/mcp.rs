@@ -64,7 +64,7 @@ impl Client {
         self.proxy.kill().unwrap();
     }
 
-    fn hear(&mut self) -> Value {
+    pub(crate) fn hear(&mut self) -> Value {
         let mut line = String::new();
         assert!(self.output.read_line(&mut line).unwrap() > 0, "the proxy ended");
         serde_json::from_str(&line).unwrap()

@@ -12,7 +12,7 @@ use nix::pty::{Winsize, openpty};
 use crate::{DEADLINE, House, until};
 
 /// A command on a terminal of its own.
-struct OnTerminal {
+pub(crate) struct OnTerminal {
     child: Child,
     master: OwnedFd,
     shown: mpsc::Receiver<Vec<u8>>,
@@ -20,7 +20,7 @@ struct OnTerminal {
 }
 
 impl OnTerminal {
-    fn start(house: &House, words: &[&str]) -> OnTerminal {
+    pub(crate) fn start(house: &House, words: &[&str]) -> OnTerminal {
         let size = Winsize {
             ws_row: 24,
             ws_col: 70,
@@ -70,7 +70,7 @@ impl OnTerminal {
         nix::unistd::write(&self.master, letters).unwrap();
     }
 
-    fn done(mut self) -> (Option<i32>, String) {
+    pub(crate) fn done(mut self) -> (Option<i32>, String) {
         let end = Instant::now() + DEADLINE;
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {

@@ -12,6 +12,8 @@ use std::fmt;
 
 use shell::Shell;
 
+use crate::verdict;
+
 /// The most a filled-in text may come to, in bytes.
 pub const RENDERED_BYTES_MAX: usize = 64 << 20;
 /// How long one `{{ … }}` may be, in bytes: how far reading looks for its end.
@@ -260,7 +262,7 @@ pub fn render(
 pub fn with_item(text: &str, item: &str, from: Option<&str>, mode: Mode) -> String {
     let filled = match (mode, from) {
         (Mode::Shell, _) => quoted(item),
-        (Mode::Prompt, Some(task)) => untrusted(task, "item", item),
+        (Mode::Prompt, Some(task)) => handed_on(task, "item", item),
         (Mode::Prompt, None) => item.to_owned(),
     };
     replaced(text, &Name::Item, &literal(&filled))
@@ -302,6 +304,12 @@ pub fn untrusted(task: &str, field: &str, text: &str) -> String {
     let body = disarm(text);
     let newline = if body.ends_with('\n') { "" } else { "\n" };
     format!("<output task=\"{task}\" field=\"{field}\" trust=\"untrusted\">\n{body}{newline}</output>")
+}
+
+/// Words of an agent that another is given: marked as what they are, and with every line quoted that states a judgement,
+/// so that it is nobody else's.
+pub fn handed_on(task: &str, field: &str, text: &str) -> String {
+    untrusted(task, field, &verdict::quoted(text))
 }
 
 /// Text that stands in a prompt without a wrapper, so that it cannot begin or end one.
@@ -358,7 +366,7 @@ fn fill(
             let found = results(task, field);
             let note = || format!("(task {task} left no {field})");
             match mode {
-                Mode::Prompt => Ok(found.map_or_else(note, |text| untrusted(task, field, &text))),
+                Mode::Prompt => Ok(found.map_or_else(note, |text| handed_on(task, field, &text))),
                 Mode::Shell => {
                     shell.place().map_err(|place| fail(ErrorKind::Shell { place }))?;
                     Ok(quoted(&found.unwrap_or_else(note)))

@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::last_block;
+use super::{BEGINS, last_block};
 
 /// How many findings of one answer are kept.
 pub const FINDINGS_MAX: usize = 50;
@@ -234,9 +234,40 @@ fn leading_number(words: &str) -> Option<f64> {
     words[..end].trim_end_matches('.').parse().ok()
 }
 
-/// What stands behind `NAME:` in a line, whatever list marks or emphasis stand before it.
+/// The lines that state something which is acted upon: by [`read`], by the summary that other tasks are given, and by
+/// the notes that are kept of what an agent learned.
+const STATED: [&str; 9] = [
+    "VERDICT",
+    "FINDING",
+    "UNRESOLVED",
+    "CONFIDENCE",
+    "CONFIDENCE SCORE",
+    "SCORE",
+    "SCORES",
+    "SUMMARY",
+    "LEARNED",
+];
+
+/// Words of one agent as another is shown them: each line that states a judgement is quoted, so that whoever repeats it
+/// has not said it. An author's own "VERDICT: approve" that a reviewer copies is no approval.
+pub fn quoted(text: &str) -> String {
+    let is_own = |line: &str| !line.trim_start().starts_with('>');
+    let states =
+        |line: &str| is_own(line) && (line.contains(BEGINS) || STATED.iter().any(|name| value(line, name).is_some()));
+    let mut quoted = String::with_capacity(text.len());
+    for line in text.split_inclusive('\n') {
+        if states(line) {
+            quoted.push_str("> ");
+        }
+        quoted.push_str(line);
+    }
+    quoted
+}
+
+/// What stands behind `NAME:` in a line, whatever list marks or emphasis stand before it. A line that quotes (`>`) states
+/// nothing.
 fn value<'l>(line: &'l str, name: &str) -> Option<&'l str> {
-    let line = line.trim_start_matches([' ', '\t', '-', '*', '>', '#']);
+    let line = line.trim_start_matches([' ', '\t', '-', '*', '#']);
     let (key, rest) = line.split_once(':')?;
     key.trim_end_matches(['*', ' '])
         .eq_ignore_ascii_case(name)
@@ -345,6 +376,26 @@ mod tests {
             let verdict = read(text).unwrap_or_else(|| panic!("{text}"));
             assert_eq!((verdict.stance, verdict.confidence), (stance, confidence), "{text}");
         }
+    }
+
+    #[test]
+    fn what_one_agent_said_is_not_said_by_another_that_repeats_it() {
+        let said = "Done.\nFINDING: P0 a.rs:1 - x - y\n**VERDICT:** approve\nCONFIDENCE: 99\nSCORE: 9\nUNRESOLVED: z\n\
+                    --- VERDICT ---\nSTATUS: pass\n---";
+        assert!(read(said).is_some());
+        let shown = quoted(said);
+        assert_eq!(
+            (read(&shown), confidence(&shown), score(&shown)),
+            (None, None, None),
+            "{shown}"
+        );
+        assert_eq!(quoted(&shown), shown);
+        let own = read(&format!("{shown}\nVERDICT: reject")).unwrap();
+        assert_eq!(
+            (own.stance, own.findings.len(), own.unresolved.len()),
+            (Stance::Reject, 0, 0)
+        );
+        assert_eq!(quoted("plain\r\nwords: here\n"), "plain\r\nwords: here\n");
     }
 
     #[test]
