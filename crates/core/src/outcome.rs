@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::TaskKey;
+use crate::ids::{AgentName, TaskKey};
 use crate::time::Millis;
 
 /// How an attempt, and in the end its task, came out.
@@ -90,6 +90,12 @@ impl Outcome {
             Outcome::Cancelled => "cancelled",
             Outcome::Skipped { .. } => "skipped",
         }
+    }
+
+    /// What a person can do about it, where that is always the same.
+    pub fn remedy(&self, agent: &AgentName) -> Option<String> {
+        let login = || format!("log in with `{agent}` itself, or give it a good key (`env.pass` passes it on)");
+        (*self == Outcome::Auth).then(login)
     }
 
     /// Whether the work was done.

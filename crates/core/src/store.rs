@@ -16,7 +16,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::analysis::Kind;
-use crate::breaker::{Breaker, Subject};
+use crate::breaker::{Bearing, Breaker, Subject, bearing};
 use crate::budget::{Budget, Experience, Scope, Terms};
 use crate::chain;
 use crate::crew;
@@ -309,6 +309,27 @@ pub struct Settlement {
     pub spending: Spending,
     /// What routing is to remember of the task, when it ends with this.
     pub learned: Option<Learned>,
+    /// Whose doing it was.
+    pub by: EndedBy,
+}
+
+/// Whose doing the end of a try was.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum EndedBy {
+    /// The agent's, or its provider's.
+    Agent,
+    /// Ours: no tree could be made, a disk is full, a merge could not be tried. It says nothing about the agent.
+    House,
+}
+
+impl Settlement {
+    /// What it says about the one that was asked.
+    pub fn bearing(&self, now: Millis) -> Bearing {
+        match self.by {
+            EndedBy::Agent => bearing(&self.outcome, now),
+            EndedBy::House => Bearing::Silent,
+        }
+    }
 }
 
 /// What routing remembers of a task beside how it came out and what it cost.

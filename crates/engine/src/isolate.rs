@@ -55,7 +55,29 @@ pub(crate) async fn enter(world: &World, claimed: &Claimed) -> Result<Tree, Box<
     let workplace = workplace(world).await?;
     let (run, key, attempt) = (claimed.run, tree_key(claimed), claimed.attempt);
     let needs = workflow::trees(world, claimed).await?;
-    blocking(move || workplace.create(run, &key, attempt, &needs)).await
+    blocking(move || {
+        let tree = workplace.create(run, &key, attempt, &needs)?;
+        workplace.room(run, &key)?;
+        Ok(tree)
+    })
+    .await
+}
+
+/// Says of a failure that the disk under its tree is full: no agent's words say it as plainly, if they say it at all.
+pub(crate) async fn tell_of_a_full_disk(world: &World, claimed: &Claimed, ended: &mut Ended) {
+    if ended.outcome.is_success() || !is_isolated(claimed) {
+        return;
+    }
+    let Ok(workplace) = workplace(world).await else { return };
+    let (run, key) = (claimed.run, tree_key(claimed));
+    if let Err(full) = blocking(move || workplace.room(run, &key)).await
+        && ended.detail != full.detail
+    {
+        ended.detail = match ended.detail.as_str() {
+            "" => full.detail,
+            detail => format!("{detail}; {}", full.detail),
+        };
+    }
 }
 
 /// Runs the set-up commands of a new tree, in it.

@@ -16,12 +16,11 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 use wheelhouse_core::agent::Ended;
-use wheelhouse_core::ledger::Spending;
 use wheelhouse_core::outcome::Outcome;
-use wheelhouse_core::store::{Claimed, Command, Next, Store};
+use wheelhouse_core::store::{Claimed, Command, EndedBy, Next, Store};
 
-use crate::attempt::{Tried, Word};
-use crate::dispatch::Input;
+use crate::attempt::Word;
+use crate::dispatch::{Input, Tried};
 use crate::fault::{self, Fault};
 use crate::prepare::World;
 use crate::workflow::{self, Stepped};
@@ -92,23 +91,12 @@ pub(crate) fn attempt(world: Arc<World>, claimed: Arc<Claimed>, inputs: mpsc::Se
         let lease = claimed.lease;
         // A task of its own inside, so that a panic of a backend arrives here as an error.
         let work = tokio::spawn(attempt::attempt(world, claimed, queue, inputs.clone()));
-        let Tried {
-            ended,
-            new_tasks,
-            spending,
-        } = AbortOnDrop(work).join().await.unwrap_or_else(|panic| Tried {
-            ended: crashed(panic),
-            new_tasks: Vec::new(),
-            spending: Spending::default(),
+        let tried = AbortOnDrop(work).join().await;
+        let tried = tried.unwrap_or_else(|panic| Tried {
+            by: EndedBy::Agent,
+            ..Tried::by_the_house(crashed(panic))
         });
-        let _ = inputs
-            .send(Input::AttemptEnded {
-                lease,
-                ended,
-                new_tasks,
-                spending,
-            })
-            .await;
+        let _ = inputs.send(Input::AttemptEnded { lease, tried }).await;
     });
     orders
 }

@@ -16,10 +16,10 @@ use wheelhouse_core::ids::{Cursor, Lease, OwnerId, RunId, TaskId, TaskKey};
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::question::QuestionKind;
 use wheelhouse_core::spec::{Edits, Isolation, Merge, OnFailure, RunSpec, TaskSpec, Work};
-use wheelhouse_core::store::{AttemptStart, Cap, Command, Reader, Reply, RunState, Store, TaskResult};
+use wheelhouse_core::store::{AttemptStart, Cap, Command, EndedBy, Reader, Reply, RunState, Store, TaskResult};
 use wheelhouse_core::time::Millis;
 use wheelhouse_core::usage::{Cost, Usage};
-use wheelhouse_engine::dispatch::{Dispatcher, Effect, Ending, Input, Limits, StopSignal, Until};
+use wheelhouse_engine::dispatch::{Dispatcher, Effect, Ending, Input, Limits, StopSignal, Tried, Until};
 use wheelhouse_testkit::conformance::history;
 use wheelhouse_testkit::memory::{FailAs, FailWhen, MemoryStore, TestClock};
 
@@ -322,9 +322,12 @@ impl World {
                     if alive.remove(&lease).is_some() {
                         let input = Input::AttemptEnded {
                             lease,
-                            ended: Box::new(ended(outcome)),
-                            new_tasks: Vec::new(),
-                            spending: Default::default(),
+                            tried: Tried {
+                                ended: Box::new(ended(outcome)),
+                                new_tasks: Vec::new(),
+                                spending: Default::default(),
+                                by: EndedBy::Agent,
+                            },
                         };
                         dispatcher.handle(input, now);
                     }

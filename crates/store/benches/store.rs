@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use wheelhouse_core::ids::{OwnerId, TaskKey};
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::spec::{Edits, Isolation, Merge, RunSpec, TaskSpec, Work};
-use wheelhouse_core::store::{ClaimRequest, Claimed, Command, Next, Reply, Settlement, Store, TaskResult};
+use wheelhouse_core::store::{ClaimRequest, Claimed, Command, EndedBy, Next, Reply, Settlement, Store, TaskResult};
 use wheelhouse_core::usage::{Cost, Usage};
 use wheelhouse_store::{SqliteStore, SystemClock};
 
@@ -228,6 +228,7 @@ fn settle(claimed: &Claimed) -> Command {
         new_tasks: Vec::new(),
         learned: None,
         spending: Default::default(),
+        by: EndedBy::Agent,
     };
     Command::Settle {
         lease: claimed.lease,

@@ -1,7 +1,6 @@
 //! What a worker says about its task under a lease, and the end of a try.
 
 use rusqlite::{OptionalExtension, params};
-use wheelhouse_core::breaker::bearing;
 use wheelhouse_core::crew;
 use wheelhouse_core::event::Happened;
 use wheelhouse_core::ids::{ArtifactHash, Lease, TaskId};
@@ -110,6 +109,7 @@ impl Work<'_> {
             new_tasks,
             learned,
             spending,
+            by: _,
         } = settlement;
         let lease = self.leased(lease)?;
         let (id, stop, interrupt) = (lease.task, lease.cancel, lease.interrupt);
@@ -139,7 +139,7 @@ impl Work<'_> {
         if let (Outcome::Quota { resets_at }, Next::TryAt { at, .. }) = (outcome, next) {
             self.exhaust_account(&lease, spending, quota::returns(*resets_at, *at, self.now))?;
         }
-        self.heard(&lease, bearing(outcome, self.now))?;
+        self.heard(&lease, settlement.bearing(self.now))?;
         match next {
             Next::Done { continues } => {
                 if let Some(learned) = learned {

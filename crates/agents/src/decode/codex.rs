@@ -393,6 +393,9 @@ pub(super) fn uncounted(outcome: &Outcome, prompt_bytes: usize, answer_bytes: us
     estimate(prompt_bytes, answer_bytes)
 }
 
+/// How Codex announces another try of a failed request.
+pub(super) const TRIES_AGAIN: &str = "Reconnecting...";
+
 /// An error of a turn.
 #[derive(Deserialize)]
 pub(super) struct TurnError<'a> {
@@ -434,7 +437,12 @@ pub(super) fn failed(error: &TurnError<'_>, resets_at: Option<Millis>) -> (Outco
         retry_after_ms: None,
         resets_at,
     });
-    (outcome, cut(&message, 500))
+    // "Reconnecting... 3/5" says what Codex does, and not why.
+    let words = match message.starts_with(TRIES_AGAIN) && !details.is_empty() {
+        true => unwrapped(&details),
+        false => message,
+    };
+    (outcome, cut(&words, 500))
 }
 
 /// The same of an error that is nothing but words.

@@ -405,9 +405,9 @@ impl CodexApp {
         if params.will_retry.truth() {
             self.retries += 1;
             self.retried = Some((outcome.clone(), message.clone()));
-            let details = error.details.text().unwrap_or_default();
+            let announced = error.message.text().unwrap_or_default();
             events.push(AgentEvent::Notice(format!(
-                "the vendor's program tries again: {message} {details}"
+                "the vendor's program tries again: {announced} {message}"
             )));
             if matches!(outcome, Outcome::RateLimited { .. }) {
                 events.push(AgentEvent::Limit {

@@ -9,7 +9,7 @@ use wheelhouse_core::agent::AgentEvent;
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::usage::{Cost, Usage};
 
-use super::codex::{Item, Phase, Totals, TurnError, Work, estimate, failed, failed_in_words, uncounted};
+use super::codex::{Item, Phase, TRIES_AGAIN, Totals, TurnError, Work, estimate, failed, failed_in_words, uncounted};
 use super::jsonl::Field;
 use super::{Denial, DeniedBy, Signal, Turn, cut, raw};
 
@@ -164,7 +164,7 @@ impl CodexExec {
     fn error_line(&mut self, message: Field<'_>, events: &mut Vec<AgentEvent>) {
         let message = message.text().unwrap_or_default();
         self.error = Some(message.clone().into_owned());
-        if message.starts_with("Reconnecting...") {
+        if message.starts_with(TRIES_AGAIN) {
             self.retries += 1;
             events.push(AgentEvent::Notice(format!(
                 "the vendor's program tries again: {}",

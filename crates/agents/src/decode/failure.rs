@@ -121,6 +121,9 @@ const AUTH_WORDS: &[&str] = &[
     "missing environment variable",
     "authentication required",
     "oauth token has expired",
+    "authentication token is expired",
+    "api key expired",
+    "api key not valid",
     "refresh token",
 ];
 const REFUSED_KINDS: &[&str] = &[
@@ -280,6 +283,16 @@ mod tests {
             ),
             ("Not logged in · Please run /login", Outcome::Auth),
             ("Missing environment variable: `OPENAI_API_KEY`.", Outcome::Auth),
+            (
+                "OAuth token has expired. Please obtain a new token or refresh your existing token.",
+                Outcome::Auth,
+            ),
+            (
+                "Provided authentication token is expired. Please try signing in again.",
+                Outcome::Auth,
+            ),
+            ("API key expired. Please renew the API key.", Outcome::Auth),
+            ("API key not valid. Please pass a valid API key.", Outcome::Auth),
             ("Output blocked by content filtering policy", Outcome::Refused),
             (
                 "exceeded retry limit, last status: 429 Too Many Requests",

@@ -180,7 +180,7 @@ fn usage(ended: &Ended) -> String {
 fn next(agent: &AgentName, outcome: &Outcome) -> Option<String> {
     Some(match outcome {
         Outcome::Succeeded => return None,
-        Outcome::Auth => format!("log in with `{agent}` itself, or pass its key on by `env.pass`"),
+        Outcome::Auth => return outcome.remedy(agent),
         Outcome::Unavailable => format!("install it, or name its program: `agents.{agent}.command`"),
         Outcome::Quota { .. } | Outcome::RateLimited { .. } | Outcome::Overloaded => {
             "the provider wants you to wait; try again later".to_owned()

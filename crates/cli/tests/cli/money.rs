@@ -10,7 +10,7 @@ use wheelhouse_core::ids::{AgentName, OwnerId};
 use wheelhouse_core::ledger::{Line, Spending};
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::plan::{self, Context, Defaults, Source};
-use wheelhouse_core::store::{ClaimRequest, Command, Next, Reply, Settlement, Store, TaskResult};
+use wheelhouse_core::store::{ClaimRequest, Command, EndedBy, Next, Reply, Settlement, Store, TaskResult};
 use wheelhouse_core::usage::{Cost, Usage, UsageSource};
 use wheelhouse_store::{ManualClock, SqliteStore};
 
@@ -152,6 +152,7 @@ fn october(house: &House) {
                 kind: "review".to_owned(),
                 lines: vec![line],
             },
+            by: EndedBy::Agent,
         };
         apply(Command::Settle {
             lease: tasks[0].lease,

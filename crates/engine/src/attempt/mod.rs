@@ -14,19 +14,18 @@ use wheelhouse_core::agent::{Agent, Assignment, Ended, Order};
 use wheelhouse_core::caller::MCP_NAME;
 use wheelhouse_core::chain::CONFIDENCE_MIN;
 use wheelhouse_core::ids::{AgentName, Lease, TaskKey};
-use wheelhouse_core::ledger::Spending;
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::plan;
 use wheelhouse_core::route::{Obstacles, Router};
 use wheelhouse_core::spec::{TaskSpec, Work};
-use wheelhouse_core::store::{Check, Claimed, TaskResult};
+use wheelhouse_core::store::{Check, Claimed, EndedBy, TaskResult};
 use wheelhouse_core::time::Millis;
 use wheelhouse_core::usage::{Cost, Usage};
 use wheelhouse_core::verdict;
 
 use self::line::Line;
 use self::watch::{Limits, watch};
-use crate::dispatch::Input;
+use crate::dispatch::{Input, Tried};
 use crate::meter::Meter;
 use crate::prepare::{self, World, bounded};
 use crate::steps::Steps;
@@ -64,15 +63,6 @@ pub(crate) enum Word {
     Granted(Option<u64>),
 }
 
-/// What a try came to.
-pub(crate) struct Tried {
-    pub(crate) ended: Box<Ended>,
-    /// The tasks a planner returned.
-    pub(crate) new_tasks: Vec<TaskSpec>,
-    /// What is booked for it.
-    pub(crate) spending: Spending,
-}
-
 /// Does the try. Every way out is an [`Ended`].
 pub(crate) async fn attempt(
     world: Arc<World>,
@@ -80,35 +70,21 @@ pub(crate) async fn attempt(
     orders: mpsc::Receiver<Word>,
     inputs: mpsc::Sender<Input>,
 ) -> Tried {
-    let mut spending = Spending::default();
     let claimed = match earlier::begins_anew(&world, &claimed).await {
         Ok(true) => Arc::new(Claimed {
             session: None,
             ..(*claimed).clone()
         }),
         Ok(false) => claimed,
-        Err(ended) => {
-            return Tried {
-                ended,
-                new_tasks: Vec::new(),
-                spending,
-            };
-        }
+        Err(ended) => return Tried::by_the_house(ended),
     };
     let work = match workflow::not_needed(&world, &claimed).await {
-        Ok(None) => attempt_inner(&world, &claimed, orders, &inputs, &mut spending).await,
-        Ok(Some(ended)) => Ok((ended, Vec::new())),
-        Err(ended) => Err(ended),
+        Ok(None) => attempt_inner(&world, &claimed, orders, &inputs).await,
+        Ok(Some(ended)) | Err(ended) => Err(ended),
     };
-    let (ended, new_tasks) = match work {
-        Ok(work) => work,
-        Err(ended) => (ended, Vec::new()),
-    };
-    Tried {
-        ended,
-        new_tasks,
-        spending,
-    }
+    let mut tried = work.unwrap_or_else(Tried::by_the_house);
+    isolate::tell_of_a_full_disk(&world, &claimed, &mut tried.ended).await;
+    tried
 }
 
 async fn attempt_inner(
@@ -116,8 +92,7 @@ async fn attempt_inner(
     claimed: &Arc<Claimed>,
     orders: mpsc::Receiver<Word>,
     inputs: &mpsc::Sender<Input>,
-    spending: &mut Spending,
-) -> Result<(Box<Ended>, Vec<TaskSpec>), Box<Ended>> {
+) -> Result<Tried, Box<Ended>> {
     let fault = world.settings.fault.as_ref();
     let spec = &claimed.spec;
     let tree = match isolate::is_isolated(claimed) {
@@ -131,7 +106,7 @@ async fn attempt_inner(
     if let Some(tree) = &tree
         && let Some(ended) = isolate::take_up(world, claimed, tree, &assignment).await?
     {
-        return Ok((ended, Vec::new()));
+        return Ok(Tried::by_the_house(ended));
     }
     let packet = packet::inject(world, claimed, tree.as_ref(), &mut assignment).await;
     let shown = patching::brief(world, claimed, tree.as_ref(), &mut assignment).await?;
@@ -179,8 +154,8 @@ async fn attempt_inner(
         Some(watched) => watched.beside(work).await,
         None => work.await,
     };
-    *spending = line.meter.close(&mut ended, line.elapsed_ms());
-    if let Some(sample) = counting::sample(agent.capabilities(), &assignment, &ended, spending).await {
+    let spending = line.meter.close(&mut ended, line.elapsed_ms());
+    if let Some(sample) = counting::sample(agent.capabilities(), &assignment, &ended, &spending).await {
         line.report(SAMPLE_KIND, sample.line()).await;
     }
     origin(world, claimed, &line, &mut ended).await;
@@ -191,14 +166,7 @@ async fn attempt_inner(
         patching::apply(claimed, (&tree.project, shown), &mut ended, inputs).await;
     }
     answering::check(spec, &mut ended);
-    let new_tasks = match conclude(world, claimed, &assignment, &mut ended, watched.as_ref()).await {
-        Ok(new_tasks) => new_tasks,
-        Err(failure) => {
-            // What the agent consumed and produced stays on record.
-            (ended.outcome, ended.detail) = (failure.outcome, failure.detail);
-            Vec::new()
-        }
-    };
+    let (new_tasks, by) = concluded(world, claimed, &assignment, &mut ended, watched.as_ref()).await;
     for kept in memory::learn(world, claimed, &ended).await {
         line.report("memory", kept).await;
     }
@@ -207,7 +175,12 @@ async fn attempt_inner(
     } else {
         Vec::new()
     };
-    Ok((Box::new(ended), new_tasks))
+    Ok(Tried {
+        ended: Box::new(ended),
+        new_tasks,
+        spending,
+        by,
+    })
 }
 
 /// Who gave the result stays with it, and what the tries of its task did, this one included.
@@ -217,6 +190,24 @@ async fn origin(world: &World, claimed: &Claimed, line: &Line, ended: &mut Ended
     let before = earlier::earlier(world, claimed).await.ok().flatten();
     let before = before.and_then(|earlier| earlier.trail().cloned()).unwrap_or_default();
     ended.result.trail = before.then(line.steps.trail());
+}
+
+/// The tasks it planned, and whose doing the end is. Of a failure of ours the agent is not to blame, and what it consumed
+/// and produced stays on record.
+async fn concluded(
+    world: &Arc<World>,
+    claimed: &Arc<Claimed>,
+    assignment: &Assignment,
+    ended: &mut Ended,
+    watched: Option<&Watched>,
+) -> (Vec<TaskSpec>, EndedBy) {
+    match conclude(world, claimed, assignment, ended, watched).await {
+        Ok(new_tasks) => (new_tasks, EndedBy::Agent),
+        Err(failure) => {
+            (ended.outcome, ended.detail) = (failure.outcome, failure.detail);
+            (Vec::new(), EndedBy::House)
+        }
+    }
 }
 
 /// Everything between the agent's word and ours: what it changed, the tasks it planned, the checks, the merge.

@@ -23,7 +23,7 @@ use wheelhouse_core::time::Millis;
 mod settle;
 mod words;
 
-pub use words::{Effect, Ending, Input, Limits, StopSignal, Until};
+pub use words::{Effect, Ending, Input, Limits, StopSignal, Tried, Until};
 
 /// How many commands one commit takes at the most: enough to make a disk flush cheap, few enough that a reader or a
 /// second writer never waits long.
@@ -146,12 +146,7 @@ impl Dispatcher {
                 text,
             }),
             Input::AttemptDefaulted { lease, request, answer } => self.answer_itself(lease, &request, answer),
-            Input::AttemptEnded {
-                lease,
-                ended,
-                new_tasks,
-                spending,
-            } => self.attempt_ended(lease, *ended, new_tasks, spending, now),
+            Input::AttemptEnded { lease, tried } => self.attempt_ended(lease, tried, now),
             Input::WorkflowAwaits {
                 lease,
                 children,
@@ -421,10 +416,10 @@ impl Dispatcher {
             (Command::Await { lease, .. }, Refused::CancelRequested(_)) => self.settle_cancelled(lease),
             // Its steps are called like tasks that are there already: no try changes that.
             (Command::Await { lease, .. }, refused) if !matches!(refused, Refused::LostLease(_)) => {
-                let mut ended = *crate::attempt::failed(Outcome::Malformed, String::new());
+                let mut ended = crate::attempt::failed(Outcome::Malformed, String::new());
                 ended.result.summary = format!("its steps were not taken: {refused}");
                 let next = Next::Done { continues: false };
-                self.settle(lease, ended, next, Vec::new(), None, Spending::default());
+                self.settle(lease, Tried::by_the_house(ended), next, None);
             }
             // A planner's tasks that do not fit the run as it is by now: the answer was not usable.
             (Command::Settle { lease, settlement }, refused) if !settlement.new_tasks.is_empty() => {

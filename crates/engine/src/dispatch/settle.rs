@@ -10,20 +10,13 @@ use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::question::QuestionKind;
 use wheelhouse_core::route::past::Sketch;
 use wheelhouse_core::spec::{TaskSpec, Work};
-use wheelhouse_core::store::{ArtifactBytes, Claimed, Command, Learned, Next, Settlement};
+use wheelhouse_core::store::{ArtifactBytes, Claimed, Command, EndedBy, Learned, Next, Settlement};
 use wheelhouse_core::time::Millis;
 
-use super::{Cut, Dispatcher};
+use super::{Cut, Dispatcher, Tried};
 
 impl Dispatcher {
-    pub(super) fn attempt_ended(
-        &mut self,
-        lease: Lease,
-        ended: Ended,
-        new_tasks: Vec<TaskSpec>,
-        spending: Spending,
-        now: Millis,
-    ) {
+    pub(super) fn attempt_ended(&mut self, lease: Lease, mut tried: Tried, now: Millis) {
         let Some(active) = self.running.remove(&lease.task) else {
             return;
         };
@@ -31,35 +24,27 @@ impl Dispatcher {
         if self.running.is_empty() {
             self.beat_at = None;
         }
+        let over = Next::Done { continues: false };
         match active.cut {
             Some(Cut::Lost) => {}
-            Some(Cut::Stopping) if !ended.outcome.is_success() => self.give_back(lease, spending),
-            Some(Cut::Cancelled) => self.settle(
-                lease,
-                Ended {
-                    outcome: Outcome::Cancelled,
-                    ..ended
-                },
-                Next::Done { continues: false },
-                Vec::new(),
-                None,
-                spending,
-            ),
+            Some(Cut::Stopping) if !tried.ended.outcome.is_success() => self.give_back(lease, tried.spending),
+            Some(Cut::Cancelled) => {
+                tried.ended.outcome = Outcome::Cancelled;
+                tried.new_tasks = Vec::new();
+                self.settle(lease, tried, over, None);
+            }
             // How it obeyed is its outcome: `cancelled` when it said so, `killed` when it had to be ended.
             Some(Cut::Interrupted) => {
-                self.settle(
-                    lease,
-                    ended,
-                    Next::Done { continues: false },
-                    Vec::new(),
-                    None,
-                    spending,
-                );
+                tried.new_tasks = Vec::new();
+                self.settle(lease, tried, over, None);
             }
             Some(Cut::Stopping) | None => {
-                let next = self.decide(&active.claimed, &ended, now);
-                let learned = learned(&active.claimed, &next);
-                self.settle(lease, ended, next, new_tasks, learned, spending);
+                let next = self.decide(&active.claimed, &tried.ended, now);
+                let learned = match tried.by {
+                    EndedBy::Agent => learned(&active.claimed, &next),
+                    EndedBy::House => None,
+                };
+                self.settle(lease, tried, next, learned);
             }
         }
     }
@@ -82,7 +67,7 @@ impl Dispatcher {
             None | Some(Some(Cut::Lost)) => {}
             Some(Some(Cut::Cancelled | Cut::Interrupted)) => self.settle_cancelled(lease),
             Some(Some(Cut::Stopping) | None) => {
-                self.settle(lease, ended, next, Vec::new(), None, Spending::default());
+                self.settle(lease, Tried::by_the_house(Box::new(ended)), next, None);
             }
         }
     }
@@ -98,9 +83,9 @@ impl Dispatcher {
     }
 
     pub(super) fn settle_cancelled(&mut self, lease: Lease) {
-        let ended = *crate::attempt::failed(Outcome::Cancelled, String::new());
+        let ended = crate::attempt::failed(Outcome::Cancelled, String::new());
         let next = Next::Done { continues: false };
-        self.settle(lease, ended, next, Vec::new(), None, Spending::default());
+        self.settle(lease, Tried::by_the_house(ended), next, None);
     }
 
     pub(super) fn decide(&mut self, claimed: &Claimed, ended: &Ended, now: Millis) -> Next {
@@ -147,15 +132,13 @@ impl Dispatcher {
         }
     }
 
-    pub(super) fn settle(
-        &mut self,
-        lease: Lease,
-        ended: Ended,
-        next: Next,
-        new_tasks: Vec<TaskSpec>,
-        learned: Option<Learned>,
-        spending: Spending,
-    ) {
+    pub(super) fn settle(&mut self, lease: Lease, tried: Tried, next: Next, learned: Option<Learned>) {
+        let Tried {
+            ended,
+            new_tasks,
+            spending,
+            by,
+        } = tried;
         let Ended {
             outcome,
             detail,
@@ -164,7 +147,7 @@ impl Dispatcher {
             usage,
             cost,
             session: _,
-        } = ended;
+        } = *ended;
         // What a summary says already (a command's own `exit 3` and its last line) is not told twice.
         let told = detail.split(": ").all(|part| result.summary.contains(part));
         let adds = !told || result.summary.len() <= detail.len();
@@ -194,6 +177,7 @@ impl Dispatcher {
             new_tasks,
             learned,
             spending,
+            by,
         });
         self.queue.push_back(Command::Settle { lease, settlement });
     }
@@ -231,8 +215,12 @@ fn question(claimed: &Claimed, ended: &Ended) -> String {
         ("", summary) => format!(": {summary}"),
         (detail, _) => format!(": {detail}"),
     };
+    let remedy = ended.outcome.remedy(&claimed.agent);
+    let remedy = remedy
+        .map(|remedy| format!(" ({remedy}, then answer `retry`)"))
+        .unwrap_or_default();
     format!(
-        "`{}` ended as {} on {} (try {}){detail}",
+        "`{}` ended as {} on {} (try {}){detail}{remedy}",
         claimed.spec.key, ended.outcome, claimed.agent, claimed.attempt
     )
 }

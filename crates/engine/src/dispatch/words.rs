@@ -9,7 +9,7 @@ use wheelhouse_core::ledger::{Reading, Spending};
 use wheelhouse_core::question::QuestionKind;
 use wheelhouse_core::quota::Allowance;
 use wheelhouse_core::spec::TaskSpec;
-use wheelhouse_core::store::{AttemptStart, Cap, Claimed, Command, Failure, Next, Refused, Reply};
+use wheelhouse_core::store::{AttemptStart, Cap, Claimed, Command, EndedBy, Failure, Next, Refused, Reply};
 
 use crate::workflow::Stepped;
 
@@ -46,6 +46,31 @@ pub enum StopSignal {
     Ask,
     /// The same, but kill the agents at once.
     Kill,
+}
+
+/// What a try came to.
+#[derive(Debug)]
+pub struct Tried {
+    /// How it ended.
+    pub ended: Box<Ended>,
+    /// The tasks a planner returned.
+    pub new_tasks: Vec<TaskSpec>,
+    /// What is booked for it.
+    pub spending: Spending,
+    /// Whose doing the end was.
+    pub by: EndedBy,
+}
+
+impl Tried {
+    /// One whose end is our doing.
+    pub(crate) fn by_the_house(ended: Box<Ended>) -> Tried {
+        Tried {
+            ended,
+            new_tasks: Vec::new(),
+            spending: Spending::default(),
+            by: EndedBy::House,
+        }
+    }
 }
 
 /// What happened outside.
@@ -98,12 +123,8 @@ pub enum Input {
     AttemptEnded {
         /// Its lease.
         lease: Lease,
-        /// How.
-        ended: Box<Ended>,
-        /// The tasks a planner returned.
-        new_tasks: Vec<TaskSpec>,
-        /// What is booked for it.
-        spending: Spending,
+        /// What it came to.
+        tried: Tried,
     },
     /// A workflow goes on with new children, or waits for those it has.
     WorkflowAwaits {

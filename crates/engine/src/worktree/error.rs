@@ -63,7 +63,9 @@ pub enum Error {
         bytes_max: usize,
     },
     /// The disk is full. Work may go on once there is room.
-    #[error("the disk is full: {words}\n\nnothing is lost; make room, then `wheelhouse resume`")]
+    #[error(
+        "the disk is full: {words}\n\nnothing is lost; make room, then try again (a task: `wheelhouse retry TASK`)"
+    )]
     DiskFull {
         /// Who said so, how.
         words: String,

@@ -26,6 +26,7 @@ mod names;
 mod ports;
 mod record;
 mod recover;
+mod room;
 mod rules;
 mod status;
 mod trash;

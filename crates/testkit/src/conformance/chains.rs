@@ -11,7 +11,7 @@ use wheelhouse_core::ledger::Spending;
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::quota;
 use wheelhouse_core::spec::{TaskSpec, Work};
-use wheelhouse_core::store::{ClaimRequest, Claimed, Command, Next, Reply, Settlement, TaskResult};
+use wheelhouse_core::store::{ClaimRequest, Claimed, Command, EndedBy, Next, Reply, Settlement, TaskResult};
 use wheelhouse_core::time::Millis;
 
 use super::build;
@@ -172,6 +172,30 @@ pub(super) fn a_barred_link_is_passed_over_in_the_same_claim(t: &mut Trial) {
         ("jones", 2, 1)
     );
     assert_eq!(told(t, run), ["smith cannot be asked now: on to jones (3 of 3)"]);
+    t.end(claimed[0].lease, Outcome::Succeeded);
+}
+
+pub(super) fn a_failure_of_ours_says_nothing_about_the_agent(t: &mut Trial) {
+    let run = t.submit(vec![
+        prompt("a", &["smith"]),
+        prompt("b", &["smith"]),
+        prompt("c", &["smith"]),
+    ]);
+    // A tree that cannot be made, a disk that is full: whoever was to work there was not asked.
+    for _ in 0..2 {
+        let lease = claim(t, 1)[0].lease;
+        let by = EndedBy::House;
+        t.settle(
+            lease,
+            Settlement {
+                by,
+                ..ended(Outcome::Unavailable)
+            },
+        );
+    }
+    let claimed = claim(t, 1);
+    assert_eq!(claimed[0].agent.as_str(), "smith");
+    assert!(told(t, run).is_empty(), "nobody is left alone for it");
     t.end(claimed[0].lease, Outcome::Succeeded);
 }
 

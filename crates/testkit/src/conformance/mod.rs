@@ -153,6 +153,7 @@ suite! { $
         those_who_wait_for_a_probe_go_on_with_its_end
         a_probe_that_is_given_back_leaves_its_place_to_the_next
         a_barred_link_is_passed_over_in_the_same_claim
+        a_failure_of_ours_says_nothing_about_the_agent
         a_link_has_its_own_model_and_its_own_count
         a_deadline_does_not_run_while_a_task_is_put_off
         a_used_up_account_is_passed_over_or_waited_for_as_the_policy_says

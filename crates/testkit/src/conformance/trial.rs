@@ -11,8 +11,8 @@ use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::question::{QuestionKind, Resolution};
 use wheelhouse_core::spec::{RunSpec, TaskSpec};
 use wheelhouse_core::store::{
-    AttemptView, Cap, ClaimRequest, Claimed, Command, Mail, Next, Reader, Refused, Reply, ReturnedTask, RunView,
-    Settlement, TaskResult, TaskView,
+    AttemptView, Cap, ClaimRequest, Claimed, Command, EndedBy, Mail, Next, Reader, Refused, Reply, ReturnedTask,
+    RunView, Settlement, TaskResult, TaskView,
 };
 use wheelhouse_core::task::TaskState;
 use wheelhouse_core::time::Millis;
@@ -43,6 +43,7 @@ pub fn ended(outcome: Outcome) -> Settlement {
         new_tasks: Vec::new(),
         learned: None,
         spending: Spending::default(),
+        by: EndedBy::Agent,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use wheelhouse_core::breaker::{Bearing, bearing};
+use wheelhouse_core::breaker::Bearing;
 use wheelhouse_core::crew;
 use wheelhouse_core::event::Happened;
 use wheelhouse_core::ids::{Lease, OwnerId, QuestionId, RunId, TaskId};
@@ -137,7 +137,7 @@ impl World {
         if let (Outcome::Quota { resets_at }, Next::TryAt { at, .. }) = (outcome, &settlement.next) {
             self.exhaust_account(id, spending, quota::returns(*resets_at, *at, self.now));
         }
-        self.heard(id, bearing(outcome, self.now));
+        self.heard(id, settlement.bearing(self.now));
         match &settlement.next {
             Next::Done { continues } => {
                 if let Some(learned) = settlement.learned {

@@ -39,6 +39,8 @@ pub enum FaultKind {
     Oversize,
     /// 401: wrong key.
     Unauthorized,
+    /// The login or key was good and has run out: 401, from Gemini 400.
+    Expired,
     /// 200 and a body that is not of the protocol at all.
     Garbage,
     /// Comments, unknown events and unknown fields between good frames; a good client ignores them.
@@ -56,7 +58,7 @@ pub enum FaultKind {
 }
 
 /// Every kind with its name. Longer names stand before their own prefixes.
-pub const FAULT_NAMES: [(&str, FaultKind); 19] = [
+pub const FAULT_NAMES: [(&str, FaultKind); 20] = [
     ("200-error", FaultKind::ErrorIn200),
     ("401", FaultKind::Unauthorized),
     ("404-retired", FaultKind::Retired),
@@ -67,6 +69,7 @@ pub const FAULT_NAMES: [(&str, FaultKind); 19] = [
     ("cut", FaultKind::Cut),
     ("empty", FaultKind::Empty),
     ("error-event", FaultKind::ErrorEvent),
+    ("expired", FaultKind::Expired),
     ("garbage", FaultKind::Garbage),
     ("hang", FaultKind::Hang),
     ("max-tokens", FaultKind::MaxTokens),

@@ -15,6 +15,7 @@ pub(crate) enum Trouble {
     Overloaded { retry_after_s: Option<u32> },
     Oversize,
     Unauthorized,
+    Expired,
     Retired { model: String },
     BadRequest { message: String },
     BodyTooLarge,
@@ -40,6 +41,7 @@ impl Trouble {
             FaultKind::Overloaded => Some(Trouble::Overloaded { retry_after_s }),
             FaultKind::Oversize => Some(Trouble::Oversize),
             FaultKind::Unauthorized => Some(Trouble::Unauthorized),
+            FaultKind::Expired => Some(Trouble::Expired),
             FaultKind::Retired => Some(Trouble::Retired {
                 model: model.to_owned(),
             }),
@@ -66,6 +68,7 @@ impl Trouble {
             Trouble::ServerError
             | Trouble::Oversize
             | Trouble::Unauthorized
+            | Trouble::Expired
             | Trouble::Retired { .. }
             | Trouble::BadRequest { .. }
             | Trouble::BodyTooLarge
@@ -83,6 +86,10 @@ impl Trouble {
             },
             Trouble::Oversize | Trouble::BadRequest { .. } => 400,
             Trouble::Unauthorized => 401,
+            Trouble::Expired => match vendor {
+                Vendor::Gemini => 400,
+                Vendor::Anthropic | Vendor::Responses | Vendor::Chat => 401,
+            },
             Trouble::Retired { .. } | Trouble::UnknownPath => 404,
             Trouble::BodyTooLarge => 413,
         }
@@ -151,6 +158,10 @@ impl Trouble {
                 "prompt is too long: 250000 tokens > 200000 maximum".to_owned(),
             ),
             Trouble::Unauthorized => ("authentication_error", "invalid x-api-key".to_owned()),
+            Trouble::Expired => (
+                "authentication_error",
+                "OAuth token has expired. Please obtain a new token or refresh your existing token.".to_owned(),
+            ),
             Trouble::Retired { model } => ("not_found_error", format!("model: {model}")),
             Trouble::BadRequest { message } => ("invalid_request_error", message.clone()),
             Trouble::BodyTooLarge => ("request_too_large", "Request exceeds the maximum size".to_owned()),
@@ -189,6 +200,11 @@ impl Trouble {
                 "invalid_request_error",
                 "invalid_api_key",
                 "Incorrect API key provided.".to_owned(),
+            ),
+            Trouble::Expired => (
+                "invalid_request_error",
+                "token_expired",
+                "Provided authentication token is expired. Please try signing in again.".to_owned(),
             ),
             Trouble::Retired { model } => (
                 "invalid_request_error",
@@ -230,6 +246,10 @@ impl Trouble {
                 "UNAUTHENTICATED",
                 "API key not valid. Please pass a valid API key.".to_owned(),
             ),
+            Trouble::Expired => (
+                "INVALID_ARGUMENT",
+                "API key expired. Please renew the API key.".to_owned(),
+            ),
             Trouble::Retired { model } => (
                 "NOT_FOUND",
                 format!("models/{model} is not found for API version v1beta, or is not supported for generateContent."),
@@ -240,6 +260,14 @@ impl Trouble {
         };
         let mut error = json!({"code": self.status(vendor), "message": message, "status": status});
         let mut details = Vec::new();
+        if let Trouble::Expired = self {
+            let reason = json!({
+                "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+                "reason": "API_KEY_INVALID",
+                "domain": "googleapis.com",
+            });
+            details.push(reason);
+        }
         if let Trouble::Quota { .. } = self {
             let violation = json!({
                 "quotaMetric": "generativelanguage.googleapis.com/generate_content_requests",
