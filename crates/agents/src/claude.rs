@@ -114,6 +114,7 @@ impl Agent for Claude {
             structured_output: false,
             children: true,
             mcp_servers: true,
+            own_tools: true,
         }
     }
 

@@ -129,6 +129,7 @@ impl Agent for Codex {
             structured_output: false,
             children: false,
             mcp_servers: true,
+            own_tools: false,
         }
     }
 

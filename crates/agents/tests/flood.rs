@@ -62,6 +62,7 @@ async fn a_gigabyte_is_taken_in_bounded_memory() {
         cwd: directory.path().to_owned(),
         env: BTreeMap::new(),
         stdin: None,
+        tools: None,
         schema: None,
         session: None,
         mcp_servers: BTreeMap::new(),

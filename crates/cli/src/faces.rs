@@ -218,6 +218,7 @@ pub(crate) fn server(
         store: State::open(&app.place)?.store,
         state_dir: app.place.state_dir.clone(),
         project: app.place.project.clone(),
+        tools: roster::tool_scopes(settings)?,
         toolset: args.toolset.clone().or_else(|| Some(settings.serve_toolset.clone())),
         plans: Box::new(Reader {
             app: app.clone(),

@@ -200,6 +200,7 @@ fn engine_settings(app: &App, settings: &Settings, until: Until) -> Result<wheel
         isolation: settings.isolation.clone(),
         question_timeout_ms: u64::try_from(settings.question_timeout.as_millis()).unwrap_or(u64::MAX),
         packet_agents: roster::packet_agents(settings),
+        tools: roster::tool_scopes(settings)?,
         context: routing::with_roles(app, settings)?,
         money: roster::money(settings, pricelist::table(&app.place)?),
         fault,

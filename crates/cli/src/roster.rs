@@ -4,6 +4,7 @@
 //! the docs.
 
 mod api;
+mod tools;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -26,6 +27,7 @@ use wheelhouse_engine::Money;
 use crate::config::{self, AgentSettings, Settings};
 
 pub(crate) use api::keyed;
+pub(crate) use tools::tool_scopes;
 
 /// The agent that runs commands.
 pub(crate) const EXEC: &str = "exec";
@@ -422,6 +424,7 @@ mod tests {
             routing_file: String::new(),
             fees: Vec::new(),
             retention: std::time::Duration::ZERO,
+            roles: BTreeMap::new(),
             agents: BTreeMap::from([
                 ("a".to_owned(), agent(Some("x"), Some(1))),
                 ("b".to_owned(), agent(Some("x"), None)),

@@ -141,6 +141,7 @@ impl Solo {
             cwd: job.cwd,
             env,
             stdin: None,
+            tools: None,
             schema: None,
             session: None,
             mcp_servers: BTreeMap::new(),

@@ -78,6 +78,8 @@ pub struct Limits {
     /// Whether it can open a file that it is told of. One that cannot is given texts whole, within
     /// [`BLIND_FACTOR`] times the limits.
     pub opens_files: bool,
+    /// Whether it writes its answer into a file that it is told of.
+    pub answers_by_file: bool,
 }
 
 /// How much more an agent is given that cannot open files: a reference is worth nothing to it.
@@ -102,6 +104,7 @@ impl Default for Limits {
             reader: None,
             safety: false,
             opens_files: true,
+            answers_by_file: false,
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Implemented by the modules of the `agents` crate, one a backend. The engine asks for [`Capabilities`], never for
 //! a vendor's name. A backend classifies the end of the try ([`Ended`]); everybody else reads the class.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -40,6 +40,8 @@ pub struct Capabilities {
     pub children: bool,
     /// Takes the MCP servers of an assignment.
     pub mcp_servers: bool,
+    /// Can be held to a list of its own tools.
+    pub own_tools: bool,
 }
 
 /// One try to be done.
@@ -71,6 +73,8 @@ pub struct Assignment {
     pub env: BTreeMap<String, String>,
     /// A session to go on in.
     pub session: Option<String>,
+    /// The only tools of its vendor that it has, in the vendor's words; all of them when absent.
+    pub tools: Option<BTreeSet<String>>,
     /// MCP servers that the agent gets, by name.
     pub mcp_servers: BTreeMap<String, McpServer>,
     /// Where the raw output goes as it comes, for `logs`; absent when nobody wants it.

@@ -40,6 +40,7 @@ pub mod store;
 pub mod supervise;
 pub mod task;
 pub mod time;
+pub mod tool_scope;
 pub mod trail;
 pub mod usage;
 pub mod verdict;

@@ -172,6 +172,7 @@ async fn measure(directory: &Path, shape: Shape, size: usize, parallel_max: u32)
         isolation: Default::default(),
         question_timeout_ms: 60_000,
         packet_agents: Default::default(),
+        tools: Default::default(),
         context: Default::default(),
         money: wheelhouse_engine::Money::default(),
         fault: None,

@@ -23,6 +23,7 @@ pub(crate) async fn sample(
         interrupt: _,
         permission: _,
         structured_output: _,
+        own_tools: _,
     } = capabilities;
     let adds = resume || steer || children || mcp_servers;
     let Input::Prompt(prompt) = &assignment.input else {

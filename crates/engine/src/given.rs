@@ -143,14 +143,19 @@ pub(crate) fn or_reference(
     limits: &Limits,
     receipts: &mut Vec<Receipt>,
 ) -> std::io::Result<String> {
-    let by_file = limits.is_on(Layer::FileIndirection) && limits.opens_files;
-    if !by_file || count::fits(&prompt, limits.prompt_tokens) {
+    if !goes_by_file(&prompt, limits) {
         return Ok(prompt);
     }
     let (path, hash) = kept(state_dir, run, &prompt)?;
     let referred = indirect::refer(&key.to_string(), &prompt, &path.display().to_string(), &hash);
     receipts.push(referred.receipt);
     Ok(referred.reference)
+}
+
+/// Whether a prompt is so long that it goes by a file.
+pub(crate) fn goes_by_file(prompt: &str, limits: &Limits) -> bool {
+    let by_file = limits.is_on(Layer::FileIndirection) && limits.opens_files;
+    by_file && !count::fits(prompt, limits.prompt_tokens)
 }
 
 /// Puts a prompt into a file of its owner alone, named by its hash; the place and the hash.

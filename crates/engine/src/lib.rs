@@ -14,6 +14,7 @@ mod earlier;
 pub mod edits;
 pub mod fault;
 mod given;
+mod handshake;
 mod inputs;
 mod isolate;
 pub mod lock;
@@ -26,6 +27,7 @@ mod patching;
 mod prepare;
 mod reviewing;
 mod run_loop;
+mod scoping;
 mod steps;
 mod supervise;
 pub mod token;
@@ -47,6 +49,7 @@ use wheelhouse_core::price::Table;
 use wheelhouse_core::route::Router;
 use wheelhouse_core::spec::EnvTemplate;
 use wheelhouse_core::store::{Cap, Failure, Store};
+use wheelhouse_core::tool_scope::ToolScopes;
 
 pub use dispatch::{Ending, StopSignal, Until};
 pub use earlier::{HANDOVER_MAX, SO_FAR_MAX};
@@ -96,6 +99,8 @@ pub struct Settings {
     pub packet_agents: BTreeSet<AgentName>,
     /// Which layers shorten what each agent is given, and within which limits.
     pub context: wheelhouse_context::settings::Settings,
+    /// Which tools agents have.
+    pub tools: ToolScopes,
     /// What there is to know about money.
     pub money: Money,
     /// Where the process kills itself, for tests of bad days.

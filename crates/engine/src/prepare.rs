@@ -21,7 +21,8 @@ use crate::meter::asked_model;
 use crate::token::Key;
 use crate::worktree::{Tree, Workplace};
 use crate::{
-    InstanceMcp, Settings, earlier, given, inputs, memory, merging, packet, reviewing, supervise, touching, turn,
+    InstanceMcp, Settings, earlier, given, inputs, memory, merging, packet, reviewing, scoping, supervise, touching,
+    turn,
 };
 
 /// The longest summary that flows into another task, in bytes.
@@ -131,7 +132,7 @@ pub(crate) async fn assignment(
         // Without it the backend notices that it cannot write the log, and says so; the try goes on.
         let _ = std::fs::create_dir_all(directory);
     }
-    let assignment = Assignment {
+    let mut assignment = Assignment {
         run: claimed.run,
         task: claimed.lease.task,
         key: spec.key.clone(),
@@ -145,11 +146,13 @@ pub(crate) async fn assignment(
         cwd: directory(project, spec)?,
         env: environment(world, claimed, tree),
         session: claimed.session.clone(),
+        tools: None,
         mcp_servers: turn::mcp_servers(world, claimed).await?,
         log: Some(log),
         output_max: settings.output_max,
         grace_ms: settings.grace_ms,
     };
+    scoping::bound(world, claimed, &mut assignment, &mut receipts).await?;
     Ok((assignment, receipts))
 }
 
@@ -239,6 +242,10 @@ async fn input(
             if let Some(earlier) = earlier::earlier(world, claimed).await? {
                 let state_dir = &world.settings.state_dir;
                 let keep = |prompt: &str| {
+                    // One that goes by a file is short as it is, and its reader has to say that it read it.
+                    if given::goes_by_file(prompt, limits) {
+                        return None;
+                    }
                     let (path, _) = given::kept(state_dir, claimed.run, prompt).ok()?;
                     Some(path.display().to_string())
                 };

@@ -34,6 +34,7 @@ pub(crate) async fn checks(
                 agent: AgentName::from(EXEC),
                 input: Input::Command(command.clone()),
                 stdin: None,
+                tools: None,
                 schema: None,
                 session: None,
                 ..assignment.clone()

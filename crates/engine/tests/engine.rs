@@ -215,6 +215,7 @@ impl Stage {
             isolation: Default::default(),
             question_timeout_ms: 60_000,
             packet_agents: Default::default(),
+            tools: Default::default(),
             context: Default::default(),
             money: wheelhouse_engine::Money::default(),
             fault: None,

@@ -34,6 +34,11 @@ pub use crate::mcp::PATH as MCP_PATH;
 use crate::mcp::tool::Toolset;
 use crate::ports::Ports;
 
+/// The tools of ours that instances may have, each with what its schema takes, in tokens.
+pub fn instance_tools() -> std::collections::BTreeMap<String, u64> {
+    mcp::tool::sizes_for_instances()
+}
+
 /// The OpenAPI page of the API, for a server at that URL.
 pub fn description(url: &str) -> serde_json::Value {
     api::openapi::document(url)
@@ -56,6 +61,7 @@ impl Server {
             state_dir,
             project,
             toolset,
+            tools,
             plans,
             secret,
         } = ports;
@@ -66,6 +72,7 @@ impl Server {
                 None => Toolset::default(),
                 Some(name) => Toolset::named(name).map_err(std::io::Error::other)?,
             },
+            tools: Arc::new(tools),
             plans: plans.into(),
             guard: Arc::new(Guard::new(address, hosts, secret)),
             stop: CancellationToken::new(),

@@ -11,6 +11,7 @@ use wheelhouse_core::plan::Checked;
 use wheelhouse_core::route::{Caller, DoItYourself};
 use wheelhouse_core::spec::TaskSpec;
 use wheelhouse_core::store::Store;
+use wheelhouse_core::tool_scope::ToolScopes;
 
 use crate::face::failure::Failure;
 use crate::face::spawn::Defaults;
@@ -181,6 +182,8 @@ pub struct Ports {
     pub project: PathBuf,
     /// The set of MCP tools that is listed to whoever asks for none; the lean one when absent.
     pub toolset: Option<String>,
+    /// Which of our tools instances have, by agent and role.
+    pub tools: ToolScopes,
     /// Reads plans.
     pub plans: Box<dyn Plans>,
     /// What callers must show; none lets everybody in who can reach the address.

@@ -16,12 +16,14 @@ mod minute;
 mod opening;
 mod recipe;
 mod running;
+mod scoped;
 mod settings;
 mod talk;
 mod tools;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,7 +42,7 @@ use self::talk::Talk;
 
 pub use self::ask::Ask;
 pub use self::opening::{HISTORY_SILENCE, INITIALIZE_PATIENCE, SESSION_PATIENCE};
-pub use self::recipe::{Covers, EndsBy, Loads, ModelBy, Quirks, Recipe, Tested, recipe, recipes};
+pub use self::recipe::{Covers, EndsBy, Loads, ModelBy, Quirks, Recipe, Tested, ToolsBy, recipe, recipes};
 
 /// The version of the protocol that is spoken.
 pub const PROTOCOL_VERSION: u64 = 1;
@@ -78,15 +80,26 @@ impl Acp {
         })
     }
 
-    fn command(&self, assignment: &Assignment) -> Command {
+    fn command(&self, assignment: &Assignment) -> io::Result<Command> {
+        let mut env = self.recipe.environment(assignment.env.clone());
+        let held = match &assignment.tools {
+            Some(tools) => scoped::hold(&self.recipe, tools, &mut env)?,
+            None => Vec::new(),
+        };
         let model = assignment.model.as_deref().or(self.recipe.model.as_deref());
-        Command {
-            argv: self.recipe.argv(model).into_iter().map(OsString::from).collect(),
-            env: self.recipe.environment(assignment.env.clone()),
+        Ok(Command {
+            argv: self
+                .recipe
+                .argv(model)
+                .into_iter()
+                .chain(held)
+                .map(OsString::from)
+                .collect(),
+            env,
             cwd: assignment.cwd.clone(),
             stdin: Stdin::Piped,
             grace: Duration::from_millis(assignment.grace_ms),
-        }
+        })
     }
 
     async fn run(self, assignment: Assignment, mut inbox: Box<dyn Inbox>, sink: Arc<dyn Sink>) -> Ended {
@@ -114,7 +127,14 @@ impl Acp {
                 };
             }
         }
-        let kept = match self.keeper.spawn(self.command(&assignment)).await {
+        let command = match self.command(&assignment) {
+            Ok(command) => command,
+            Err(error) => {
+                let detail = format!("{} cannot be held to its list of tools: {error}", self.recipe.title);
+                return report::refused(Outcome::Unavailable, detail);
+            }
+        };
+        let kept = match self.keeper.spawn(command).await {
             Ok(kept) => kept,
             Err(error) => return self.recipe.vendor().not_started(&error),
         };
@@ -159,6 +179,7 @@ impl Agent for Acp {
             structured_output: false,
             children: false,
             mcp_servers: true,
+            own_tools: self.recipe.quirks.tools_by != ToolsBy::Nothing,
         }
     }
 

@@ -63,8 +63,21 @@ pub struct Quirks {
     pub fails_in_words: bool,
     /// `_meta` of a new session.
     pub session_meta: Value,
+    /// How it is held to a list of its own tools.
+    pub tools_by: ToolsBy,
     /// Whether it reads `${NAME}` in the environment of an MCP server from its own.
     pub inherits_by_name: bool,
+}
+
+/// How an agent is held to a list of its own tools.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ToolsBy {
+    /// It cannot be.
+    Nothing,
+    /// Rules of Gemini CLI's policy, in a file that its command line names: what is not in the list is not offered.
+    GeminiPolicy,
+    /// `tools` of the configuration that OpenCode takes from a variable.
+    OpenCodeConfig,
 }
 
 /// What loading a session comes with.
@@ -117,6 +130,7 @@ impl Default for Quirks {
             loads: Loads::InOrder,
             fails_in_words: false,
             session_meta: Value::Null,
+            tools_by: ToolsBy::Nothing,
             inherits_by_name: false,
         }
     }
@@ -228,6 +242,7 @@ fn tested() -> Vec<Recipe> {
                 ends_by: EndsBy::Term,
                 model_by: ModelBy::Argument("-m"),
                 loads: Loads::Late,
+                tools_by: ToolsBy::GeminiPolicy,
                 ..Quirks::default()
             },
             ..Recipe::command(["gemini", "--acp"])
@@ -251,6 +266,7 @@ fn tested() -> Vec<Recipe> {
             }),
             quirks: Quirks {
                 covers: Covers::LastCall,
+                tools_by: ToolsBy::OpenCodeConfig,
                 ..Quirks::default()
             },
             ..Recipe::command(["opencode", "acp"])

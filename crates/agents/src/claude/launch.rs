@@ -45,6 +45,11 @@ pub(super) fn command(assignment: &Assignment, config: &Config, session: &str, i
     {
         push(&["--append-system-prompt", role]);
     }
+    if let Some(tools) = &assignment.tools {
+        // Its built-in ones; those of MCP servers are the servers' to offer. None at all is the empty word.
+        let names: Vec<&str> = tools.iter().map(String::as_str).collect();
+        push(&[&format!("--tools={}", names.join(","))]);
+    }
     if let Some(file) = &config.mcp_config {
         let mut argument = OsString::from("--mcp-config=");
         argument.push(file);
@@ -119,6 +124,7 @@ mod tests {
             cwd: "/work".into(),
             env: BTreeMap::from([("CLAUDECODE".into(), "1".into()), ("HOME".into(), "/h".into())]),
             stdin: None,
+            tools: None,
             schema: None,
             session: None,
             mcp_servers: BTreeMap::new(),
@@ -143,6 +149,15 @@ mod tests {
              --session-id ID --permission-mode acceptEdits --model opus --append-system-prompt You review. \
              --mcp-config=/m.json --effort low"
         );
+        let of = |tools: &[&str]| {
+            let assignment = Assignment {
+                tools: Some(tools.iter().map(|tool| (*tool).to_owned()).collect()),
+                ..assignment()
+            };
+            super::command(&assignment, &config, "ID", false).argv
+        };
+        assert!(of(&["Read", "Grep"]).contains(&OsString::from("--tools=Grep,Read")));
+        assert!(of(&[]).contains(&OsString::from("--tools=")));
         let resumed = super::command(&assignment(), &config, "ID", true);
         assert!(
             resumed

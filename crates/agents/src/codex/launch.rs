@@ -90,6 +90,7 @@ mod tests {
                 ("CODEX_HOME".into(), "/h".into()),
             ]),
             stdin: None,
+            tools: None,
             schema: None,
             session: session.map(str::to_owned),
             mcp_servers: BTreeMap::new(),

@@ -66,6 +66,7 @@ impl Rig {
             cwd: self.directory.path().to_owned(),
             env: BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned())]),
             stdin: None,
+            tools: None,
             schema: None,
             session: None,
             log: Some(self.directory.path().join("log")),

@@ -67,6 +67,7 @@ impl Rig {
             cwd: self.directory.path().to_owned(),
             env: env(),
             stdin: None,
+            tools: None,
             schema: None,
             session: None,
             mcp_servers: BTreeMap::new(),

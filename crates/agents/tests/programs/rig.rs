@@ -32,6 +32,7 @@ pub(crate) fn assignment(cwd: &Path, prompt: &str) -> Assignment {
         cwd: cwd.to_owned(),
         env: BTreeMap::new(),
         stdin: None,
+        tools: None,
         schema: None,
         session: None,
         mcp_servers: BTreeMap::new(),

@@ -91,6 +91,14 @@ fn apply(limits: &mut Limits, of: &str, key: &str, (value, origin): (&Value, &Or
                 message: format!("`context.files` of agent `{of}` is `on` or `off`, not `{other}`"),
             }),
         },
+        ("answers", Value::Text(word)) => match word.as_str() {
+            "file" => limits.answers_by_file = true,
+            "words" => limits.answers_by_file = false,
+            other => problems.push(Problem {
+                origin: origin.clone(),
+                message: format!("`context.answers` of agent `{of}` is `file` or `words`, not `{other}`"),
+            }),
+        },
         _ => {}
     }
 }

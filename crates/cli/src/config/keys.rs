@@ -384,6 +384,19 @@ pub(crate) const KEYS: &[Key] = &[
                 a mode of an ACP agent.",
     },
     Key {
+        pattern: "agents.*.tools",
+        kind: Kind::Names,
+        default: None,
+        about: "The only tools this agent has: its vendor's by their names, Wheelhouse's as `wheelhouse:NAME`; `none` for none. \
+                Each kind is bounded only where the list names one of it. See docs/agents.md.",
+    },
+    Key {
+        pattern: "roles.*.tools",
+        kind: Kind::Names,
+        default: None,
+        about: "The same for instances in that role, on top of the list of their agent.",
+    },
+    Key {
         pattern: "agents.*.packet",
         kind: Kind::Text,
         default: None,
@@ -494,6 +507,13 @@ pub(crate) const KEYS: &[Key] = &[
         },
         default: None,
         about: "The same as `context.document_tokens`, for this agent.",
+    },
+    Key {
+        pattern: "agents.*.context.answers",
+        kind: Kind::Text,
+        default: None,
+        about: "`file`: this agent writes its answer into a file that it is told of, and the answer is what lies there; `words` \
+                (when absent): what it says last.",
     },
     Key {
         pattern: "agents.*.context.skills",

@@ -165,7 +165,7 @@ pub(crate) fn environment(env: &BTreeMap<String, String>, known: &[Leaf]) -> Vec
         .filter_map(|(name, value)| {
             let path = name.strip_prefix("WHEELHOUSE__")?;
             let mut path: Vec<String> = path.split("__").map(str::to_lowercase).collect();
-            let user = matches!(path.first().map(String::as_str), Some("agents" | "accounts"));
+            let user = matches!(path.first().map(String::as_str), Some("agents" | "accounts" | "roles"));
             if user && let Some(chosen) = path.get_mut(1) {
                 let known = known.iter().filter_map(|leaf| leaf.path.get(1));
                 if let Some(written) = known.into_iter().find(|written| same(written, chosen)) {

@@ -70,6 +70,8 @@ pub(crate) struct Settings {
     pub(crate) breaker: breaker::Policy,
     /// `agents.*`
     pub(crate) agents: BTreeMap<String, AgentSettings>,
+    /// `roles.*.tools`
+    pub(crate) roles: BTreeMap<String, Vec<String>>,
     /// `accounts.*.parallel_max`
     pub(crate) accounts: BTreeMap<String, u32>,
     /// `subscriptions.*`
@@ -89,6 +91,8 @@ pub(crate) struct AgentSettings {
     pub(crate) roster: Option<String>,
     /// `mode`
     pub(crate) mode: Option<String>,
+    /// `tools`
+    pub(crate) tools: Option<Vec<String>>,
     /// `packet`
     pub(crate) packet: Option<bool>,
     /// `parallel_max`
@@ -144,6 +148,7 @@ impl Merged {
             budgets: self.budgets(),
             quota: self.quota(),
             breaker: self.breaker(),
+            roles: self.roles(),
             accounts: self.accounts(),
             context,
             fees,
@@ -208,6 +213,7 @@ impl Merged {
                 (["model"], Value::Text(model)) => agent.model = Some(model.clone()),
                 (["roster"], Value::Text(roster)) => agent.roster = Some(roster.clone()),
                 (["mode"], Value::Text(mode)) => agent.mode = Some(mode.clone()),
+                (["tools"], Value::Names(tools)) => agent.tools = Some(tools.clone()),
                 (["packet"], Value::Text(word)) => match word.as_str() {
                     "on" => agent.packet = Some(true),
                     "off" => agent.packet = Some(false),
@@ -314,6 +320,14 @@ impl Merged {
             open_max_ms: usual.open_max_ms.max(open_ms),
             ..usual
         }
+    }
+
+    fn roles(&self) -> BTreeMap<String, Vec<String>> {
+        let role = |(path, (value, _)): (&Vec<String>, &(Value, Origin))| match (path.as_slice(), value) {
+            ([roles, name, _], Value::Names(tools)) if roles == "roles" => Some((name.clone(), tools.clone())),
+            _ => None,
+        };
+        self.values.iter().filter_map(role).collect()
     }
 
     fn accounts(&self) -> BTreeMap<String, u32> {
@@ -477,6 +491,7 @@ pub(super) mod tests {
                 "context.prompt_tokens" => "context.prompt_tokens = 7000",
                 "context.document_tokens" => "context.document_tokens = 700",
                 "agents.*.context.document_tokens" => "agents.exec.context.document_tokens = 700",
+                "agents.*.context.answers" => "agents.exec.context.answers = \"file\"",
                 "context.memory_tokens" => "context.memory_tokens = 700",
                 "context.conversation_tokens" => "context.conversation_tokens = 700",
                 "context.early_stop" => "context.early_stop = \"off\"",
@@ -492,6 +507,8 @@ pub(super) mod tests {
                 "agents.*.context.memory" => "agents.exec.context.memory = [\"db\"]",
                 "agents.*.context.safety" => "agents.exec.context.safety = \"on\"",
                 "agents.*.context.files" => "agents.exec.context.files = \"off\"",
+                "agents.*.tools" => "agents.exec.tools = [\"Read\"]",
+                "roles.*.tools" => "roles.tester.tools = [\"Read\"]",
                 "agents.*.packet" => "agents.exec.packet = \"on\"",
                 "agents.*.parallel_max" => "agents.exec.parallel_max = 7",
                 "agents.*.account" => "agents.exec.account = \"x\"",

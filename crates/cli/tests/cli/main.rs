@@ -19,6 +19,7 @@ mod double;
 mod economy;
 mod faults;
 mod find;
+mod handshakes;
 mod house;
 mod in_flight;
 mod injection;
@@ -50,6 +51,7 @@ mod screen;
 mod seeds;
 mod serve;
 mod telemetry;
+mod tool_scopes;
 mod workflows;
 
 use std::collections::BTreeMap;

@@ -18,6 +18,7 @@ use wheelhouse_core::time::Millis;
 use super::report;
 use super::watch::{Limits, millis};
 use crate::dispatch::Input;
+use crate::handshake::Handshake;
 use crate::meter::{Meter, Standing};
 use crate::prepare::bounded;
 use crate::steps::{Circled, Steps};
@@ -45,6 +46,8 @@ pub(super) struct Line {
     pub(super) watch: Option<Watch>,
     /// What its tool calls tell.
     pub(super) steps: Steps,
+    /// What it has to say about the files it is told of.
+    pub(super) handshake: Handshake,
     /// The supervisor interrupted it.
     pub(super) is_stuck: bool,
     /// When an agent that was told to interrupt its turn is out of time.
@@ -124,7 +127,11 @@ impl Line {
             }
             AgentEvent::Plan(items) => Some(("plan", items.join("\n"))),
             AgentEvent::Raw(text) => Some(("unknown", text)),
-            AgentEvent::Alive | AgentEvent::Text(_) | AgentEvent::Thought(_) => None,
+            AgentEvent::Text(text) => {
+                self.handshake.heard(&text);
+                None
+            }
+            AgentEvent::Alive | AgentEvent::Thought(_) => None,
         };
         if let Some((kind, text)) = report {
             self.report(kind, text).await;

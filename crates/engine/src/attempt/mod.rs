@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use wheelhouse_context::count::SAMPLE_KIND;
 use wheelhouse_context::receipt::REPORT_KIND;
-use wheelhouse_core::agent::{Agent, Assignment, Ended, Order};
+use wheelhouse_core::agent::{Agent, Assignment, Capabilities, Ended, Order};
 use wheelhouse_core::caller::MCP_NAME;
 use wheelhouse_core::chain::CONFIDENCE_MIN;
 use wheelhouse_core::ids::{AgentName, Lease, TaskKey};
@@ -26,6 +26,7 @@ use wheelhouse_core::verdict;
 use self::line::Line;
 use self::watch::{Limits, watch};
 use crate::dispatch::{Input, Tried};
+use crate::handshake::Handshake;
 use crate::meter::Meter;
 use crate::prepare::{self, World, bounded};
 use crate::steps::Steps;
@@ -111,7 +112,7 @@ async fn attempt_inner(
     let packet = packet::inject(world, claimed, tree.as_ref(), &mut assignment).await;
     let shown = patching::brief(world, claimed, tree.as_ref(), &mut assignment).await?;
     let agent = agent(world, claimed)?;
-    answering::brief(spec, agent.capabilities(), &mut assignment);
+    let handshake = brief(world, claimed, agent.capabilities(), &mut assignment);
     fault::pass(fault, "before-start");
     let limits = Limits {
         idle: Duration::from_millis(spec.idle_timeout_ms),
@@ -129,6 +130,7 @@ async fn attempt_inner(
         patience: Duration::from_millis(world.settings.question_timeout_ms),
         fault: world.settings.fault.clone(),
         watch: turn::watch(world, claimed, agent.capabilities()).await?,
+        handshake,
         steps: Steps::new(world.settings.context.of(&claimed.agent), agent.capabilities()),
         is_stuck: false,
         interrupt_end: None,
@@ -159,6 +161,7 @@ async fn attempt_inner(
         line.report(SAMPLE_KIND, sample.line()).await;
     }
     origin(world, claimed, &line, &mut ended).await;
+    line.handshake.check(&mut ended);
     fault::pass(fault, "before-settle");
     if let (Some(shown), Some(tree)) = (&shown, &tree)
         && ended.outcome.is_success()
@@ -181,6 +184,13 @@ async fn attempt_inner(
         spending,
         by,
     })
+}
+
+/// Tells the agent the form of its answer, and what it has to say about files it is told of.
+fn brief(world: &World, claimed: &Claimed, can: Capabilities, assignment: &mut Assignment) -> Handshake {
+    answering::brief(&claimed.spec, can, assignment);
+    let limits = world.settings.context.of(&claimed.agent);
+    Handshake::of(&world.settings.state_dir, claimed, limits, assignment)
 }
 
 /// Who gave the result stays with it, and what the tries of its task did, this one included.

@@ -30,6 +30,7 @@ use http::{StatusCode, Uri, header};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use wheelhouse_core::tool_scope::ToolScopes;
 use wheelhouse_engine::lock::Engine;
 
 use crate::api::problem::{Code, Problem};
@@ -59,6 +60,7 @@ pub(crate) struct Faces {
     pub(crate) guard: Arc<Guard>,
     pub(crate) code: Arc<Searched>,
     pub(crate) toolset: Toolset,
+    pub(crate) tools: Arc<ToolScopes>,
     pub(crate) stop: CancellationToken,
     pub(crate) streams: Arc<Semaphore>,
 }

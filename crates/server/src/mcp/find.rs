@@ -9,6 +9,7 @@ use wheelhouse_context::tools::{Catalogue, Need, Tool as Described};
 
 use super::call::{Answer, Call};
 use super::lean::FindArgs;
+use super::scope;
 use super::tool::{self, TOOLS, Toolset};
 use crate::face::failure::Failure;
 
@@ -65,8 +66,10 @@ fn takes(name: &str) -> Value {
 /// Finds tools.
 pub(crate) async fn find(call: &Call<'_>) -> Result<Answer, Failure> {
     let FindArgs { query } = tool::arguments(call)?;
+    let scope = scope::of(call.faces, call.party()).await?;
     let tools = found(&query)
         .into_iter()
+        .filter(|tool| scope.has(tool.name))
         .map(|tool| json!({ "name": tool.name, "description": tool.about, "inputSchema": takes(tool.name) }))
         .collect();
     Answer::of(&Found { tools })

@@ -20,7 +20,7 @@ use wheelhouse_core::message::Party;
 use super::call::{Answer, Call};
 use super::resource::{self, Watched, Watchers};
 use super::tool::{self, Toolset};
-use super::{person, prompt, task};
+use super::{person, prompt, scope, task};
 use crate::api::Faces;
 use crate::face::exit;
 use crate::face::failure::Failure;
@@ -171,7 +171,14 @@ impl ServerHandler for Handler {
     ) -> Result<ListToolsResult, ErrorData> {
         let tools = match caller(&context).is_person() {
             true => tool::listed(toolset(&self.faces, &context)?),
-            false => tool::for_instances(),
+            false => {
+                let scope = scope::of(&self.faces, caller(&context).party)
+                    .await
+                    .map_err(|failure| error(&failure))?;
+                let mut tools = tool::for_instances();
+                tools.retain(|tool| scope.has(&tool.name));
+                tools
+            }
         };
         Ok(ListToolsResult::with_all_items(tools))
     }
@@ -187,6 +194,10 @@ impl ServerHandler for Handler {
         // What an instance may do to others is the store's to say; everything else is a person's.
         tool::allowed(caller(&context), tool.user, tool.effect)
             .map_err(|problem| ErrorData::invalid_request(problem.detail().to_owned(), None))?;
+        let scope = scope::of(&self.faces, caller(&context).party).await;
+        if let Err(failure) = scope.and_then(|scope| scope::allows(&scope, tool.name)) {
+            return Ok(refused(&failure).into());
+        }
         let call = Call {
             tool: tool.name,
             arguments: request.arguments.unwrap_or_default(),

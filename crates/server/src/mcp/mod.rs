@@ -17,6 +17,7 @@ mod person;
 mod project;
 mod prompt;
 mod resource;
+mod scope;
 mod session;
 mod task;
 pub(crate) mod tool;

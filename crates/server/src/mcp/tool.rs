@@ -238,6 +238,15 @@ pub(crate) fn for_instances() -> Vec<Listed> {
         .collect()
 }
 
+/// What each of them takes in a prompt, in tokens.
+pub(crate) fn sizes_for_instances() -> BTreeMap<String, u64> {
+    let size = |tool: Listed| {
+        let text = serde_json::to_string(&tool).unwrap_or_default();
+        (tool.name.to_string(), wheelhouse_context::count::tokens(&text))
+    };
+    for_instances().into_iter().map(size).collect()
+}
+
 /// How a tool of any set is listed.
 pub(crate) fn as_listed(name: &str) -> Option<Listed> {
     let tool = BY_NAME.get(name)?;

@@ -170,6 +170,7 @@ impl Rig {
             state_dir: dir.path().to_owned(),
             project: dir.path().to_owned(),
             toolset: toolset.map(str::to_owned),
+            tools: Default::default(),
             plans: Box::new(PlainPlans),
             secret: Some(secret.clone()),
         };
