@@ -2,7 +2,9 @@
 //!
 //! Starts the real server and speaks to it as clients do: a tool call of MCP on a warm connection, what the proxy on stdin
 //! and stdout adds to it, how fast an event is at a subscriber who says nothing, and what a thousand idle instances take. The
-//! floor of a round trip is an echo over loopback, measured in the same run. Reads `/proc`: Linux.
+//! floor of a round trip is an echo over loopback, measured in the same run; so is, where `WHEELHOUSE_BENCH_PYTHON` names a
+//! Python with FastAPI and uvicorn, a server on that stack that does nothing (`benches/peers/mcp_fastapi.py`). Reads `/proc`:
+//! Linux.
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on has failed")]
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -31,9 +33,11 @@ fn main() {
     println!("load at the start: {}", load());
     let place = Place::new();
     let echo = echo();
-    let http = calls(&place);
+    let http = calls(&place.address);
     println!("  {:.2} times the echo", http / echo);
-    rate(&place);
+    let often = rate(&place.address);
+    println!("  the server takes {:.1} MB", place.rss() as f64 / 1_024.0);
+    peer(http, often);
     proxy(&place, http);
     events(&place);
     instances(&place);
@@ -97,10 +101,15 @@ impl Place {
 
     /// The resident memory of the server, in KiB.
     fn rss(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.server.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+        rss(&self.server)
     }
+}
+
+/// The resident memory of a process, in KiB.
+fn rss(process: &Child) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
 impl Drop for Place {
@@ -135,13 +144,9 @@ impl Line {
         let hello = json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
             "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": { "name": "bench", "version": "1" } } });
         let (head, _) = line.ask("POST", "/mcp", &hello.to_string());
-        let session = head
-            .lines()
-            .find_map(|line| line.strip_prefix("mcp-session-id: "))
-            .unwrap()
-            .trim()
-            .to_owned();
-        line.session = session;
+        // The peer has no sessions.
+        let session = head.lines().find_map(|line| line.strip_prefix("mcp-session-id: "));
+        line.session = session.unwrap_or_default().trim().to_owned();
         let ready = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
         line.ask("POST", "/mcp", &ready.to_string());
         line
@@ -243,8 +248,8 @@ fn echo() -> f64 {
 }
 
 /// A tool call of MCP on a warm connection.
-fn calls(place: &Place) -> f64 {
-    let mut line = Line::greeted(&place.address);
+fn calls(address: &str) -> f64 {
+    let mut line = Line::greeted(address);
     (0..200).for_each(|id| line.call(id));
     let times = (0..CALLS).map(|id| {
         let began = Instant::now();
@@ -256,13 +261,13 @@ fn calls(place: &Place) -> f64 {
     p50
 }
 
-fn rate(place: &Place) {
+fn rate(address: &str) -> f64 {
     let began = Instant::now();
     let made: usize = std::thread::scope(|scope| {
         let callers: Vec<_> = (0..CALLERS)
             .map(|_| {
                 scope.spawn(|| {
-                    let mut line = Line::greeted(&place.address);
+                    let mut line = Line::greeted(address);
                     let mut made = 0;
                     while began.elapsed() < RATE_FOR {
                         line.call(made);
@@ -276,6 +281,37 @@ fn rate(place: &Place) {
     });
     let rate = made as f64 / began.elapsed().as_secs_f64();
     println!("MCP tool calls, {CALLERS} callers: {rate:.0} a second (goal: 5,000)");
+    rate
+}
+
+/// The same calls to a server on the stack of madrox's that does nothing, when there is a Python for it.
+fn peer(http: f64, often: f64) {
+    let Some(python) = std::env::var_os("WHEELHOUSE_BENCH_PYTHON") else {
+        println!("no peer: WHEELHOUSE_BENCH_PYTHON names no Python with FastAPI and uvicorn");
+        return;
+    };
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../benches/peers/mcp_fastapi.py");
+    let mut server = Command::new(python).arg(script).stdout(Stdio::piped()).spawn().unwrap();
+    let mut port = String::new();
+    BufReader::new(server.stdout.take().unwrap())
+        .read_line(&mut port)
+        .unwrap();
+    let address = format!("127.0.0.1:{}", port.trim());
+    let began = Instant::now();
+    while TcpStream::connect(&address).is_err() && began.elapsed() < PATIENCE {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    println!("FastAPI on uvicorn, which does nothing:");
+    let theirs = calls(&address);
+    let their_rate = rate(&address);
+    println!(
+        "  it takes {:.1} MB; a call there takes {:.1} times ours, and we answer {:.1} times as many a second",
+        rss(&server) as f64 / 1_024.0,
+        theirs / http,
+        often / their_rate
+    );
+    let _ = server.kill();
+    let _ = server.wait();
 }
 
 /// The same call through `wheelhouse mcp`.

@@ -61,6 +61,20 @@ impl Key {
         }
     }
 
+    /// Proves later that a text is ours which somebody else keeps in the meantime. What is sealed for one purpose is not for
+    /// another.
+    pub fn seal(&self, purpose: &str, text: &str) -> String {
+        let sealed = format!("wheelhouse seal\0{purpose}\0{text}");
+        blake3::keyed_hash(&self.0, sealed.as_bytes()).to_hex().to_string()
+    }
+
+    /// Whether that text was sealed so.
+    pub fn is_sealed(&self, purpose: &str, text: &str, seal: &str) -> bool {
+        let ours = blake3::Hash::from_hex(self.seal(purpose, text));
+        // Hashes are compared in constant time.
+        matches!((ours, blake3::Hash::from_hex(seal)), (Ok(ours), Ok(given)) if ours == given)
+    }
+
     fn proof(&self, store_id: &str, instance: InstanceId) -> blake3::Hash {
         blake3::keyed_hash(
             &self.0,
@@ -95,6 +109,23 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+
+    #[test]
+    fn a_seal_holds_for_its_text_and_purpose_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let key = Key::open(directory.path()).unwrap();
+        let seal = key.seal("a", "text");
+        assert!(Key::open(directory.path()).unwrap().is_sealed("a", "text", &seal));
+        let no_hash = format!("{seal}x");
+        for (purpose, text, seal) in [
+            ("b", "text", &seal),
+            ("a", "text.", &seal),
+            ("a", "text", &no_hash),
+            ("a", "text", &String::new()),
+        ] {
+            assert!(!key.is_sealed(purpose, text, seal), "{purpose} {text} {seal}");
+        }
+    }
 
     #[test]
     fn a_token_speaks_for_its_instance_in_its_store_alone() {

@@ -680,7 +680,7 @@ pub(super) async fn resources(faces: &Faces) -> Result<Vec<(String, String, Stri
         ),
         ("agent://tasks", "Agent tasks", "Every task"),
         ("agent://sessions", "Agent sessions", "Every session that is open"),
-        ("task://list", "Task list", "Every task"),
+        // `task://list` can be read too; in the list, only tasks are `task://`.
     ];
     let mut all: Vec<(String, String, String)> = fixed
         .map(|(uri, name, about)| (uri.to_owned(), name.to_owned(), about.to_owned()))

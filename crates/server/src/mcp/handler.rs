@@ -206,6 +206,7 @@ impl ServerHandler for Handler {
             inputs: request.input_responses,
             state: request.request_state,
         };
+        person::check(&call).map_err(|failure| error(&failure))?;
         match (tool.work)(&call).await {
             Ok(Answer::Document(document)) => Ok(answered(document).into()),
             Ok(Answer::Refused(document)) => {

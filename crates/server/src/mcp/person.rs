@@ -1,9 +1,9 @@
 //! Asking the person behind the client: one question for both ages of the protocol.
 //!
 //! Up to 2025-11-25 the server asks while the call is held (`elicitation/create`). From 2026-07-28 on it answers that
-//! input is required, and the client calls again with what the person said. What comes back with that call may have been
-//! changed on the way: it is only taken for an answer to a question that is still open, which the caller may answer
-//! anyway.
+//! input is required, and the client calls again with what the person said. What it was left with carries a seal, so that a
+//! call with one that was changed, or that another caller or tool was given, is refused; and an answer is only taken for a
+//! question that is still open, which the caller may answer anyway.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,8 +12,10 @@ use rmcp::model::{
     InputRequiredResult, ProtocolVersion,
 };
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use tokio::time::Instant;
 use wheelhouse_core::store::QuestionView;
+use wheelhouse_engine::token::Key;
 
 use super::brief;
 use super::call::{Answer, Call};
@@ -48,7 +50,37 @@ struct Left {
 }
 
 fn left(call: &Call<'_>) -> Option<Left> {
-    serde_json::from_str(call.state.as_deref()?).ok()
+    let (_, text) = call.state.as_deref()?.split_once(SEAL_END)?;
+    serde_json::from_str(text).ok()
+}
+
+/// What stands between the seal and what is sealed.
+const SEAL_END: char = '.';
+
+/// For whom and what something is sealed.
+fn purpose(call: &Call<'_>) -> String {
+    format!("mcp {} {}", call.tool, call.party())
+}
+
+fn key(call: &Call<'_>) -> Result<Key, Failure> {
+    let state_dir = call.faces.desk.state_dir();
+    Key::open(state_dir).map_err(|error| Failure::io("read the key of tokens in", state_dir, &error))
+}
+
+/// Refuses a call that comes back with something that it was not left with.
+pub(crate) fn check(call: &Call<'_>) -> Result<(), Failure> {
+    let Some(state) = &call.state else { return Ok(()) };
+    let key = key(call)?;
+    let is_ours = state
+        .split_once(SEAL_END)
+        .is_some_and(|(seal, text)| key.is_sealed(&purpose(call), text, seal));
+    match is_ours {
+        true => Ok(()),
+        false => Err(Failure::usage(format!(
+            "the `requestState` is none that you were given for `{}`; call again without it",
+            call.tool
+        ))),
+    }
 }
 
 /// The task that the call before this one began.
@@ -120,8 +152,12 @@ pub(crate) async fn ask(
             what: what.to_owned(),
             asked: asked.iter().chain(requests.keys()).cloned().collect(),
         };
-        let state = serde_json::to_string(&left).ok();
-        let answer = Answer::Ask(InputRequiredResult::new(Some(requests), state));
+        let text = json!(left).to_string();
+        let seal = key(call)?.seal(&purpose(call), &text);
+        let answer = Answer::Ask(InputRequiredResult::new(
+            Some(requests),
+            Some(format!("{seal}{SEAL_END}{text}")),
+        ));
         return Ok(Said::ComesBack(Box::new(answer)));
     }
     let rest = deadline.saturating_duration_since(Instant::now());

@@ -128,11 +128,21 @@ fn without_a_session_the_client_asks_and_comes_back() {
     let told = stateless(&rig, "tools/call", Some("wait"), again, &able);
     assert_eq!(told["result"]["resultType"], "complete", "{told}");
     assert_eq!(rig.get("/questions/q1").json()["question"]["answer"], "approve");
-    // Whatever a client changes in what it was given, it answers only what it may answer anyway.
-    let mut forged = wait(0);
-    forged["requestState"] = json!("{\"what\":\"r1\",\"asked\":[]}");
-    forged["inputResponses"] = json!({ "q1": { "action": "accept", "content": { "answer": "deny" } } });
-    stateless(&rig, "tools/call", Some("wait"), forged, &able);
+    // What a client changes in what it was given, or brings from elsewhere, is refused and answers nothing.
+    let given = asked["result"]["requestState"].as_str().unwrap();
+    let made_up = "{\"what\":\"r1\",\"asked\":[]}".to_owned();
+    let wrong = [made_up, format!("{given} "), given.replacen("r1", "r2", 1)];
+    for forged in &wrong {
+        let mut call = wait(0);
+        call["requestState"] = json!(forged);
+        call["inputResponses"] = json!({ "q1": { "action": "accept", "content": { "answer": "deny" } } });
+        let told = stateless(&rig, "tools/call", Some("wait"), call, &able);
+        assert_eq!(told["error"]["code"], -32602, "{told}");
+    }
+    let mut other = json!({ "name": "ask", "arguments": { "prompt": "x" } });
+    other["requestState"] = json!(given);
+    let told = stateless(&rig, "tools/call", Some("ask"), other, &able);
+    assert_eq!(told["error"]["code"], -32602, "it was given for `wait`: {told}");
     assert_eq!(
         rig.get("/questions/q1").json()["question"]["answer"],
         "approve",
