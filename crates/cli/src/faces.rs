@@ -124,6 +124,18 @@ pub(crate) async fn awaited(app: &App) -> Result<Whereabouts, Failure> {
     }
 }
 
+/// The server of the project, when there is one.
+pub(crate) async fn present(app: &App) -> Result<Whereabouts, Failure> {
+    let found = answering(&app.place.state_dir).await;
+    found.ok_or_else(|| {
+        Failure::new(
+            exit::STATE_FAILED,
+            "nobody serves the project, and a task's process starts no server",
+        )
+        .hint("`wheelhouse serve` in the project does")
+    })
+}
+
 /// What an instance's agent is given to reach us: `wheelhouse mcp`, which knows by the token that it inherits whose it
 /// is. A server for it to talk to is started when none answers.
 pub(crate) fn for_instances(app: &App) -> InstanceMcp {

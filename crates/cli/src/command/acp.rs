@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use wheelhouse_core::route::Caller;
 use wheelhouse_server::acp::{Choose, Chosen, Ports, StartEngine};
-use wheelhouse_server::face::crew::person_only;
 
 use crate::app::App;
 use crate::args;
@@ -21,9 +20,7 @@ use crate::state::State;
 /// Serves until the editor closes its side.
 pub(crate) fn acp(app: &App, args: &args::Acp) -> Outcome {
     let settings = app.settings(None)?;
-    let mut state = State::open(&app.place)?;
-    let caller = super::crew::caller(app, state.reader.as_mut())?;
-    person_only(caller, "be an editor's user")?;
+    let state = State::open(&app.place)?;
     let ports = Ports {
         store: state.store,
         reader: state.reader,

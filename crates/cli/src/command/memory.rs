@@ -4,10 +4,10 @@ use serde_json::{Value, json};
 use wheelhouse_context::memory::{Admission, Note, Trust, recall};
 use wheelhouse_core::message::Party;
 use wheelhouse_engine::memory::{Error, Shelf};
-use wheelhouse_server::face::crew::person_only;
 
 use crate::app::App;
 use crate::args::memory::{Add, Find, List, Memory, Names};
+use crate::command::access::{Who, who};
 use crate::exit;
 use crate::failure::{Failure, Outcome};
 use crate::json::moment;
@@ -15,10 +15,6 @@ use crate::moment::now;
 use crate::show::words;
 use crate::state;
 use crate::terminal::{one_line, wrap};
-
-/// The variables in which a task's processes find their task.
-const RUN_VARIABLE: &str = "WHEELHOUSE_RUN";
-const TASK_VARIABLE: &str = "WHEELHOUSE_TASK";
 
 /// Does what was asked with the notes.
 pub(crate) fn memory(app: &App, command: &Memory) -> Outcome {
@@ -77,8 +73,8 @@ fn add(app: &App, args: &Add) -> Outcome {
 
 /// Who adds, and how far that may be believed: only a person's words are a person's.
 fn author(app: &App) -> Result<(Trust, String), Failure> {
-    if let (Some(run), Some(task)) = (app.env.get(RUN_VARIABLE), app.env.get(TASK_VARIABLE)) {
-        return Ok((Trust::Claimed, format!("{run}/{task}")));
+    if let Who::Task(task) = who(app) {
+        return Ok((Trust::Claimed, task));
     }
     let Some(mut reader) = state::look(&app.place)? else {
         return Ok((Trust::Person, "a person".to_owned()));
@@ -157,7 +153,6 @@ fn find(app: &App, args: &Find) -> Outcome {
 }
 
 fn keep(app: &App, names: &Names) -> Outcome {
-    person(app, "keep notes")?;
     let notes = chosen(app, names)?;
     for note in notes {
         let note = note.kept();
@@ -168,7 +163,6 @@ fn keep(app: &App, names: &Names) -> Outcome {
 }
 
 fn forget(app: &App, names: &Names) -> Outcome {
-    person(app, "forget notes")?;
     for note in chosen(app, names)? {
         shelf(app).forget(&note.id).map_err(refused)?;
         done(app, &note, "forgotten")?;
@@ -182,18 +176,6 @@ fn done(app: &App, note: &Note, what: &str) -> Result<(), Failure> {
     }
     app.terminal
         .print(&format!("{} {what}: {}\n", note.id, one_line(&note.text)))
-}
-
-/// Only a person decides what agents are given.
-fn person(app: &App, what: &str) -> Result<(), Failure> {
-    if app.env.contains_key(TASK_VARIABLE) {
-        let message = format!("a task may not {what}: that is for people");
-        return Err(Failure::new(exit::REFUSED, message));
-    }
-    match state::look(&app.place)? {
-        Some(mut reader) => person_only(super::crew::caller(app, reader.as_mut())?, what),
-        None => Ok(()),
-    }
 }
 
 /// The notes of these names, all of them or an error.

@@ -1,5 +1,6 @@
 //! The commands: one module each, every one a function from the surroundings and its arguments to an exit code.
 
+pub(crate) mod access;
 mod acp;
 pub(crate) mod add;
 mod answer;
@@ -44,8 +45,9 @@ use crate::app::App;
 use crate::args::{Command, Task};
 use crate::failure::Outcome;
 
-/// Does what was asked.
+/// Does what was asked, for whoever may ask for it.
 pub(crate) fn dispatch(app: &App, command: &Command) -> Outcome {
+    access::check(app, command)?;
     match command {
         Command::Init => init::init(app),
         Command::Doctor(args) => doctor::doctor(app, args),

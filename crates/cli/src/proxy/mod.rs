@@ -16,13 +16,14 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
-use wheelhouse_core::caller::{TOKEN_PREFIX, TOKEN_VARIABLE};
+use wheelhouse_core::caller::TOKEN_VARIABLE;
 use wheelhouse_server::token::Scope;
 
 use crate::app::App;
 use crate::args;
+use crate::command::access::{self, Who};
 use crate::exit;
-use crate::faces;
+use crate::faces::{self, Whereabouts};
 use crate::failure::{Failure, Outcome};
 use crate::host;
 use message::Message;
@@ -139,29 +140,28 @@ pub(crate) struct Line {
 impl Line {
     /// The line to the project's server; one is started when none runs.
     async fn find(app: &App, args: &args::Mcp) -> Result<Line, Failure> {
-        let token = instance_token(app);
-        let place = match token {
-            Some(_) => faces::awaited(app).await?,
-            None => faces::ensure(app).await?,
-        };
+        let place = server(app).await?;
         let toolset = args.toolset.as_deref().map(|set| format!("?toolset={set}"));
         Ok(Line {
             base: place.url,
             path: format!("{}{}", wheelhouse_server::MCP_PATH, toolset.unwrap_or_default()),
-            // An instance acts as itself, not as the person whose files it can read.
-            token: match token {
-                Some(token) => token.clone(),
-                None => faces::secret(app)?.token(Scope::Operate),
+            // An agent acts as itself, not as the person whose files it can read.
+            token: match (access::who(app), app.env.get(TOKEN_VARIABLE)) {
+                (Who::Instance, Some(token)) => token.clone(),
+                (Who::Task(_) | Who::Instance, _) => faces::secret(app)?.token(Scope::Read),
+                (Who::Person, _) => faces::secret(app)?.token(Scope::Operate),
             },
         })
     }
 }
 
-/// The token of the instance that we run for, if we do.
-fn instance_token(app: &App) -> Option<&String> {
-    app.env
-        .get(TOKEN_VARIABLE)
-        .filter(|token| token.starts_with(TOKEN_PREFIX))
+/// The server of the project. Only a person's client starts one: what an agent starts ends with its turn.
+async fn server(app: &App) -> Result<Whereabouts, Failure> {
+    match access::who(app) {
+        Who::Person => faces::ensure(app).await,
+        Who::Instance => faces::awaited(app).await,
+        Who::Task(_) => faces::present(app).await,
+    }
 }
 
 /// The client's side of a session.
@@ -282,11 +282,7 @@ async fn deliver(
         if attempt > 0 {
             tokio::time::sleep(PAUSE * attempt).await;
             // Where it was there may be another one now, or none.
-            let found = match instance_token(app) {
-                Some(_) => faces::awaited(app).await,
-                None => faces::ensure(app).await,
-            };
-            match found {
+            match server(app).await {
                 Ok(place) => line.base = place.url,
                 Err(failure) => {
                     why = failure.message;

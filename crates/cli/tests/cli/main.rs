@@ -21,6 +21,7 @@ mod faults;
 mod find;
 mod handshakes;
 mod house;
+mod identity;
 mod in_flight;
 mod injection;
 mod inputs;

@@ -11,7 +11,7 @@ pub(super) mod team;
 use std::io::Read;
 use std::time::{Duration, Instant};
 
-use wheelhouse_core::caller::{Caller, TOKEN_VARIABLE};
+use wheelhouse_core::caller::{Caller, TOKEN_PREFIX, TOKEN_VARIABLE};
 use wheelhouse_core::ids::MessageId;
 use wheelhouse_core::message::MessageView;
 use wheelhouse_core::store::Reader;
@@ -42,8 +42,12 @@ fn open(app: &App) -> Result<(State, Caller), Failure> {
 
 /// Who asks, by the token in the environment.
 pub(super) fn caller(app: &App, reader: &mut dyn Reader) -> Result<Caller, Failure> {
-    let token = app.env.get(TOKEN_VARIABLE).map(String::as_str);
-    crew::caller(&app.place.state_dir, reader, token)
+    // A person may have exported one of the server's tokens, for clients over HTTP; that is no instance's.
+    let token = app
+        .env
+        .get(TOKEN_VARIABLE)
+        .filter(|token| token.starts_with(TOKEN_PREFIX));
+    crew::caller(&app.place.state_dir, reader, token.map(String::as_str))
 }
 
 /// Something for an engine to do: it is told, or started in the background. An instance has one already.
