@@ -27,6 +27,7 @@ pub mod replay;
 pub mod retrieval;
 pub mod schema;
 pub mod settings;
+pub mod shortcut;
 pub mod skills;
 pub mod slice;
 pub mod tools;

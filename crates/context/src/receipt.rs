@@ -46,6 +46,10 @@ pub enum Layer {
     Dropout,
     /// Findings of several as one list.
     Triage,
+    /// Tasks that code did in place of a model.
+    Shortcut,
+    /// Tasks and steps that were not needed.
+    Skip,
     /// What changed in place of what a session knows.
     Delta,
     /// What earlier tries did, from their tool calls.
@@ -60,7 +64,7 @@ pub enum Layer {
 
 impl Layer {
     /// All of them, in the order of the pages.
-    pub const ALL: [Layer; 23] = [
+    pub const ALL: [Layer; 25] = [
         Layer::HandOver,
         Layer::Summary,
         Layer::VerdictFilter,
@@ -79,6 +83,8 @@ impl Layer {
         Layer::Memory,
         Layer::Dropout,
         Layer::Triage,
+        Layer::Shortcut,
+        Layer::Skip,
         Layer::Delta,
         Layer::Trail,
         Layer::Blueprint,
@@ -107,6 +113,8 @@ impl Layer {
             Layer::Memory => "memory",
             Layer::Dropout => "dropout",
             Layer::Triage => "triage",
+            Layer::Shortcut => "shortcut",
+            Layer::Skip => "skip",
             Layer::Delta => "delta",
             Layer::Trail => "trail",
             Layer::Blueprint => "blueprint",

@@ -73,6 +73,8 @@ pub struct Limits {
     pub repeats: u32,
     /// What the agent reads for, when it does not read everything.
     pub reader: Option<Reader>,
+    /// Whether code does its tasks where that is certain ([`crate::shortcut`]), when the plan does not say.
+    pub shortcuts: bool,
     /// Whether it looks after safety: no review goes without it, and its findings are never weighed down.
     pub safety: bool,
     /// Whether it can open a file that it is told of. One that cannot is given texts whole, within
@@ -102,6 +104,7 @@ impl Default for Limits {
             early_stop: EarlyStop::default(),
             repeats: circle::REPEATS,
             reader: None,
+            shortcuts: false,
             safety: false,
             opens_files: true,
             answers_by_file: false,

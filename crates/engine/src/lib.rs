@@ -28,6 +28,7 @@ mod prepare;
 mod reviewing;
 mod run_loop;
 mod scoping;
+mod shortcut;
 mod steps;
 mod supervise;
 pub mod token;

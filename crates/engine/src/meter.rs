@@ -15,7 +15,7 @@ use wheelhouse_core::price::{self, Billing, Price, Requests, Table};
 use wheelhouse_core::store::Claimed;
 use wheelhouse_core::usage::{Cost, Usage, UsageSource};
 
-use crate::Money;
+use crate::{Money, shortcut};
 
 /// How often a try without a line leaves a reading in the store, in milliseconds: what a kill of the engine may cost the
 /// ledger.
@@ -221,7 +221,11 @@ impl Meter {
         };
         Spending {
             account: self.payer.account.clone(),
-            kind: self.kind.to_owned(),
+            kind: match self.model.as_deref() {
+                // What code did teaches nothing about what its agent costs.
+                Some(shortcut::MODEL) => shortcut::MODEL.to_owned(),
+                _ => self.kind.to_owned(),
+            },
             lines: vec![Line {
                 turn: None,
                 model: self.model.clone().filter(|_| ended.cost != Cost::Free),

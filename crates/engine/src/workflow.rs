@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
+use wheelhouse_context::receipt::Layer;
 use wheelhouse_core::agent::Ended;
 use wheelhouse_core::ids::{ArtifactHash, RunId, TaskKey};
 use wheelhouse_core::outcome::Outcome;
@@ -21,7 +22,7 @@ use crate::attempt::failed;
 use crate::dispatch::Input;
 use crate::isolate;
 use crate::prepare::{World, bounded};
-use crate::reviewing;
+use crate::{reviewing, shortcut};
 
 /// How much of a child's answer a controller reads, in bytes, from its end: judgements stand there.
 const TEXT_MAX: usize = 256 << 10;
@@ -80,6 +81,7 @@ async fn stepped(world: &World, claimed: &Claimed, reports: &mpsc::Sender<Input>
     if children.is_empty()
         && let Some(ended) = not_needed(world, claimed).await?
     {
+        shortcut::say_skipped(claimed, reports).await;
         let next = Next::Done { continues: true };
         return Ok(Stepped::Over { ended, next });
     }
@@ -159,7 +161,8 @@ fn inputs(reader: &mut dyn Reader, run: RunId, spec: &TaskSpec) -> Result<Vec<St
 /// Ends a task that is not needed, when that is so: what it could be needed for is known now.
 pub(crate) async fn not_needed(world: &World, claimed: &Claimed) -> Result<Option<Box<Ended>>, Box<Ended>> {
     let conditions = claimed.spec.flow.skip_if.clone();
-    if conditions.is_empty() {
+    let is_on = world.settings.context.of(&claimed.agent).is_on(Layer::Skip);
+    if conditions.is_empty() || !is_on {
         return Ok(None);
     }
     let run = claimed.run;

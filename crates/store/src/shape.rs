@@ -16,7 +16,7 @@ use wheelhouse_core::schema::Schema;
 use wheelhouse_core::spec::{BudgetLimit, Edits, Inputs, Isolation, Merge, OnFailure, RunSpec, TaskSpec, Turn, Work};
 use wheelhouse_core::store::{ArtifactRef, Check, TaskResult};
 use wheelhouse_core::workflow::condition::Condition;
-use wheelhouse_core::workflow::{Flow, Item, Workflow};
+use wheelhouse_core::workflow::{Flow, Item, Shortcut, Workflow};
 
 use crate::chain::KeptBreaker;
 use crate::failure::{Answer, Stop};
@@ -99,6 +99,8 @@ struct FlowShape<'a> {
     #[serde(default, skip_serializing_if = "is_empty")]
     skip_if: Cow<'a, [Condition]>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    shortcut: Option<Shortcut>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     item: Option<Cow<'a, Item>>,
 }
 
@@ -108,12 +110,14 @@ impl<'a> FlowShape<'a> {
             workflow,
             parent,
             skip_if,
+            shortcut,
             item,
         } = flow;
         (!flow.is_plain()).then(|| FlowShape {
             workflow: workflow.as_deref().map(Cow::Borrowed),
             parent: parent.as_ref().map(Cow::Borrowed),
             skip_if: Cow::Borrowed(skip_if),
+            shortcut: *shortcut,
             item: item.as_ref().map(Cow::Borrowed),
         })
     }
@@ -123,12 +127,14 @@ impl<'a> FlowShape<'a> {
             workflow,
             parent,
             skip_if,
+            shortcut,
             item,
         } = self;
         Flow {
             workflow: workflow.map(|workflow| Box::new(workflow.into_owned())),
             parent: parent.map(Cow::into_owned),
             skip_if: skip_if.into_owned(),
+            shortcut,
             item: item.map(Cow::into_owned),
         }
     }

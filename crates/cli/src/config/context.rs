@@ -77,6 +77,7 @@ fn apply(limits: &mut Limits, of: &str, key: &str, (value, origin): (&Value, &Or
                 },
             });
         }
+        ("shortcuts", Value::Text(word)) => limits.shortcuts = word == "auto",
         ("safety", Value::Text(word)) => {
             limits.safety = word == "on";
             if let Some(reader) = limits.reader.as_mut().filter(|_| limits.safety) {

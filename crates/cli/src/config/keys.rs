@@ -297,6 +297,13 @@ pub(crate) const KEYS: &[Key] = &[
                 end of its try as `stalled`.",
     },
     Key {
+        pattern: "context.shortcuts",
+        kind: Kind::Word(&["auto", "off"]),
+        default: Some("\"off\""),
+        about: "`auto`: a task whose prompt is a mechanical transform and nothing else is done by code where that is certain; \
+                docs/workflows.md has the sentences. `shortcut` of a task wins.",
+    },
+    Key {
         pattern: "context.repeats",
         kind: Kind::Count { min: 2, max: 1_000 },
         default: Some("5"),
@@ -559,6 +566,12 @@ pub(crate) const KEYS: &[Key] = &[
         kind: Kind::Names,
         default: None,
         about: "What this agent reads for, as words and paths: a long document or diff is cut for it.",
+    },
+    Key {
+        pattern: "agents.*.context.shortcuts",
+        kind: Kind::Word(&["auto", "off"]),
+        default: None,
+        about: "The same as `context.shortcuts`, for this agent.",
     },
     Key {
         pattern: "agents.*.context.safety",

@@ -505,6 +505,8 @@ pub(super) mod tests {
                 "agents.*.context.instructions" => "agents.exec.context.instructions = [\"AGENTS.md\"]",
                 "agents.*.context.reads" => "agents.exec.context.reads = [\"sql\"]",
                 "agents.*.context.memory" => "agents.exec.context.memory = [\"db\"]",
+                "context.shortcuts" => "context.shortcuts = \"auto\"",
+                "agents.*.context.shortcuts" => "agents.exec.context.shortcuts = \"auto\"",
                 "agents.*.context.safety" => "agents.exec.context.safety = \"on\"",
                 "agents.*.context.files" => "agents.exec.context.files = \"off\"",
                 "agents.*.tools" => "agents.exec.tools = [\"Read\"]",

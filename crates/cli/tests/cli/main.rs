@@ -51,6 +51,7 @@ mod run;
 mod screen;
 mod seeds;
 mod serve;
+mod shortcuts;
 mod telemetry;
 mod tool_scopes;
 mod workflows;

@@ -44,7 +44,7 @@ impl Which {
     /// The keys that mean something for it.
     pub(crate) fn keys(self) -> &'static [&'static str] {
         match self {
-            Which::Qc => &["reviewer", "editor", "stakes", "deadline", "type"],
+            Which::Qc => &["reviewer", "editor", "stakes", "deadline", "type", "enough"],
             Which::Consensus => &["seats", "reserve", "quorum", "veto", "rounds"],
             Which::Cascade => &["rungs", "strikes", "confidence"],
             Which::Map => &[
@@ -80,6 +80,7 @@ pub(crate) struct Wish {
     pub(crate) stakes: Option<At<Stakes>>,
     pub(crate) deadline: Option<At<Duration>>,
     pub(crate) sort: Option<At<Sort>>,
+    pub(crate) enough: Option<At<u32>>,
     pub(crate) seats: Vec<At<String>>,
     pub(crate) reserve: Vec<At<String>>,
     pub(crate) quorum: Option<At<u32>>,
@@ -155,6 +156,7 @@ impl<'a> Walk<'a, '_, '_> {
         let deadline = take("deadline").and_then(|node| self.duration(node, "deadline"));
         let sorts = KINDS.map(|kind| (kind.name(), kind));
         let sort = take("type").and_then(|node| self.choice(node, "type", &sorts));
+        let enough = number(self, take("enough"), "enough", 1, 10);
         let seats = take("seats").map(|node| self.texts(node, "seats")).unwrap_or_default();
         let reserve = take("reserve")
             .map(|node| self.texts(node, "reserve"))
@@ -181,6 +183,7 @@ impl<'a> Walk<'a, '_, '_> {
             stakes,
             deadline,
             sort,
+            enough,
             seats,
             reserve,
             quorum,
@@ -231,6 +234,7 @@ impl Wish {
             stakes: None,
             deadline: None,
             sort: None,
+            enough: None,
             seats: Vec::new(),
             reserve: Vec::new(),
             quorum: None,
@@ -277,6 +281,10 @@ impl JsonSchema for Wish {
                         "stakes": {"type": "string", "enum": ["low", "normal", "high"], "description": "qc: what hangs on it."},
                         "deadline": {"allOf": [duration], "description": "qc: the time there is; below 30s nobody reviews."},
                         "type": {"type": "string", "enum": sorts, "description": "qc: what sort of work it is."},
+                        "enough": {
+                            "type": "integer", "minimum": 1, "maximum": 10,
+                            "description": "qc: approved with such a score its remarks are not worked in.",
+                        },
                         "seats": {"allOf": [agents], "description": "consensus: who votes."},
                         "reserve": {
                             "allOf": [agents],

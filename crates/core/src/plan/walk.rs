@@ -10,6 +10,7 @@ use super::wire::{Answer, At, Budget, Defaults, Duration, Given, NEEDS_ALIASES, 
 use super::{TASKS_MAX, TIMEOUT_MAX, USD_MAX};
 use crate::spec::{Edits, Isolation, Merge, OnFailure, RETRY_MAX};
 use crate::time::parse_duration;
+use crate::workflow::Shortcut;
 
 /// Reads values of one tree.
 pub(crate) struct Walk<'a, 'r, 'n> {
@@ -209,6 +210,9 @@ impl<'a> Walk<'a, '_, '_> {
                 .take("skip_if")
                 .map(|node| self.texts(node, "skip_if"))
                 .unwrap_or_default(),
+            shortcut: fields
+                .take("shortcut")
+                .and_then(|node| self.choice(node, "shortcut", &[("auto", Shortcut::Auto), ("off", Shortcut::Off)])),
             given,
             at: node.at,
         };

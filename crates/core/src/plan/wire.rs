@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::flow::Wish;
 use super::problem::Place;
 use crate::spec::{Edits, Isolation, Merge, OnFailure, RETRY_MAX};
+use crate::workflow::Shortcut;
 
 /// A value and where it stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -182,6 +183,9 @@ pub(crate) struct Task {
     /// It is not needed when this holds of what another task left: `score >= 8`.
     #[schemars(with = "Option<Words>")]
     pub(crate) skip_if: Vec<At<String>>,
+    /// Whether code does it in place of its agent, where its prompt is a mechanical transform and nothing else: `auto`, or
+    /// `off`. What the settings say when absent.
+    pub(crate) shortcut: Option<At<Shortcut>>,
     /// What was there and could not be read, so that it is not called missing.
     #[schemars(skip)]
     pub(crate) given: Given,

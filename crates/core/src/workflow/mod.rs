@@ -52,9 +52,22 @@ pub struct Flow {
     /// It is not needed when all of these hold.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub skip_if: Vec<Condition>,
+    /// Whether code may do it in place of its agent where that is certain; none: what the settings say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shortcut: Option<Shortcut>,
     /// The input that this step of a `map` is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub item: Option<Item>,
+}
+
+/// Whether code may do a task in place of its agent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Shortcut {
+    /// Where its prompt is a mechanical transform and nothing else, and the result is certain.
+    Auto,
+    /// Never.
+    Off,
 }
 
 impl Flow {

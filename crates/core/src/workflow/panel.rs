@@ -217,9 +217,14 @@ impl<'a> Table<'a> {
             let findings = report.findings.iter().take(merge::LIST_MAX);
             lines.extend(findings.map(|finding| format!("FINDING: {finding}")));
         }
+        let scores = || last.iter().filter_map(|(.., verdict)| verdict.score).map(u32::from);
+        let mean = scores()
+            .sum::<u32>()
+            .checked_div(u32::try_from(scores().count()).unwrap_or(u32::MAX));
+        report.score = mean.and_then(|mean| u8::try_from(mean).ok());
         let (outcome, status, headline) = decided(tally, self.panel.rule);
         let attention = matches!(tally.decision, Decision::Undecided { .. }).then(|| headline.clone());
-        let verdict = block(status, tally.confidence, None, &report.findings, &headline);
+        let verdict = block(status, tally.confidence, report.score, &report.findings, &headline);
         let text = format!("{headline}\n{}\n\n--- VERDICT ---\n{verdict}\n---\n", lines.join("\n"));
         Delivery {
             outcome,

@@ -53,6 +53,9 @@ pub struct Qc {
     pub self_review: bool,
     /// When remarks are incorporated into what was approved.
     pub incorporate: Incorporate,
+    /// Approved with such a score its remarks are not worked in, and stay as findings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enough: Option<u8>,
     /// What was left out, and why.
     pub skipped: Vec<Skipped>,
 }
@@ -356,9 +359,11 @@ impl<'a> Loop<'a> {
             verdict.is_some_and(|verdict| !verdict.findings.is_empty() || !verdict.unresolved.is_empty())
         };
         let has_remarks = remarks(&judged) || remarks(&self.own);
+        let score = judged.as_ref().or(self.own.as_ref()).and_then(|judge| judge.score);
+        let enough = self.qc.enough.zip(score).filter(|(enough, score)| score >= enough);
         let due = match self.qc.incorporate {
             Incorporate::Never => false,
-            Incorporate::Remarks => has_remarks && !mended,
+            Incorporate::Remarks => has_remarks && !mended && enough.is_none(),
             Incorporate::Always => !mended,
         };
         let mut last = work;
@@ -380,7 +385,10 @@ impl<'a> Loop<'a> {
             if !mended && self.qc.incorporate == Incorporate::Remarks {
                 self.report.skipped.push(Skipped {
                     step: "incorporate".to_owned(),
-                    why: "nobody had a remark".to_owned(),
+                    why: match enough.filter(|_| has_remarks) {
+                        Some((enough, score)) => format!("the score is {score}, and {enough} is enough"),
+                        None => "nobody had a remark".to_owned(),
+                    },
                 });
             }
             let judge = judged.clone().or_else(|| self.own.clone());

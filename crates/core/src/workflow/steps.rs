@@ -68,6 +68,11 @@ pub(super) fn worker(task: &TaskSpec, past: &Past<'_>, step: &str, hand: &Hand, 
         isolation: task.isolation,
         edits: task.edits,
         protect: task.protect.clone(),
+        flow: Flow {
+            parent: Some(task.key.clone()),
+            shortcut: task.flow.shortcut,
+            ..Flow::default()
+        },
         ..reader(task, past, step, hand, prompt)
     }
 }

@@ -32,8 +32,8 @@ use crate::prepare::{self, World, bounded};
 use crate::steps::Steps;
 use crate::touching::Watched;
 use crate::{
-    PLANNED_MAX, REPORT_MAX, answering, counting, earlier, fault, isolate, memory, packet, patching, turn, verify,
-    workflow,
+    PLANNED_MAX, REPORT_MAX, answering, counting, earlier, fault, isolate, memory, packet, patching, shortcut, turn,
+    verify, workflow,
 };
 
 mod line;
@@ -81,7 +81,11 @@ pub(crate) async fn attempt(
     };
     let work = match workflow::not_needed(&world, &claimed).await {
         Ok(None) => attempt_inner(&world, &claimed, orders, &inputs).await,
-        Ok(Some(ended)) | Err(ended) => Err(ended),
+        Ok(Some(ended)) => {
+            shortcut::say_skipped(&claimed, &inputs).await;
+            Err(ended)
+        }
+        Err(ended) => Err(ended),
     };
     let mut tried = work.unwrap_or_else(Tried::by_the_house);
     isolate::tell_of_a_full_disk(&world, &claimed, &mut tried.ended).await;
@@ -111,7 +115,8 @@ async fn attempt_inner(
     }
     let packet = packet::inject(world, claimed, tree.as_ref(), &mut assignment).await;
     let shown = patching::brief(world, claimed, tree.as_ref(), &mut assignment).await?;
-    let agent = agent(world, claimed)?;
+    let receipts = receipts.into_iter().chain(packet).collect();
+    let (agent, receipts) = shortcut::instead(world, claimed, tree.as_ref(), (agent(world, claimed)?, receipts)).await;
     let handshake = brief(world, claimed, agent.capabilities(), &mut assignment);
     fault::pass(fault, "before-start");
     let limits = Limits {
@@ -144,7 +149,7 @@ async fn attempt_inner(
     for notice in tree.iter().flat_map(|tree| &tree.notices) {
         line.report("notice", notice.clone()).await;
     }
-    for receipt in receipts.into_iter().chain(packet) {
+    for receipt in receipts {
         line.report(REPORT_KIND, receipt.line()).await;
     }
     let work = watch(agent.as_ref(), assignment.clone(), limits, orders, &mut line);
@@ -170,6 +175,7 @@ async fn attempt_inner(
     }
     answering::check(spec, &mut ended);
     let (new_tasks, by) = concluded(world, claimed, &assignment, &mut ended, watched.as_ref()).await;
+    let by = shortcut::by(&ended, by);
     for kept in memory::learn(world, claimed, &ended).await {
         line.report("memory", kept).await;
     }

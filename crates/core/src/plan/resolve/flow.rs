@@ -162,6 +162,7 @@ impl Resolve<'_, '_> {
         Some(Qc {
             self_review: steps.self_review,
             incorporate: steps.incorporate,
+            enough: wish.enough.and_then(|enough| u8::try_from(enough.value).ok()),
             skipped: steps
                 .skipped
                 .into_iter()

@@ -10,15 +10,17 @@ use crate::plan::template::{self, Name};
 use crate::plan::walk::listed;
 use crate::plan::wire::{At, Task};
 use crate::spec::Inputs;
-use crate::workflow::Flow;
+use crate::workflow::condition::Condition;
+use crate::workflow::{Flow, Shortcut};
 
 /// How many documents a task may be given.
 const DOCUMENTS_MAX: usize = 50;
 
-/// A flow that says only when its task is not needed.
-pub(super) fn unless(skip_if: Vec<crate::workflow::condition::Condition>) -> Flow {
+/// A flow that says only when its task is not needed, and whether code may do it.
+pub(super) fn unless(skip_if: Vec<Condition>, shortcut: Option<Shortcut>) -> Flow {
     Flow {
         skip_if,
+        shortcut,
         ..Flow::default()
     }
 }

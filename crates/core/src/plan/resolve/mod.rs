@@ -284,6 +284,7 @@ impl<'a, 'n> Resolve<'a, 'n> {
             budget,
             workflow,
             skip_if,
+            shortcut,
             given: _,
             at,
         } = task;
@@ -303,7 +304,6 @@ impl<'a, 'n> Resolve<'a, 'n> {
         let otherwise = [is_exec, planner, edits == Edits::Patch, workflow.is_some()];
         let schema = self.answer(&own, schema, otherwise);
         let verify = self.commands(&own, verify);
-        let cwd = cwd.and_then(|cwd| self.directory(&own, &cwd));
         let spec = TaskSpec {
             key: TaskKey(id?.value),
             work: work?,
@@ -330,10 +330,10 @@ impl<'a, 'n> Resolve<'a, 'n> {
             planner,
             approval: approval.is_some_and(|one| one.value),
             env,
-            cwd,
+            cwd: cwd.and_then(|cwd| self.directory(&own, &cwd)),
             budget: limit(budget),
             routed: None,
-            flow: unless(skip_if),
+            flow: unless(skip_if, shortcut.map(|one| one.value)),
             inputs,
         };
         let spec = self.choose(&own, followed(spec, chained)?, at)?;
