@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use serde::Deserialize;
 use wheelhouse_core::agent::{AgentEvent, ToolStatus};
 
+use super::running::plan;
 use crate::decode::jsonl::Field;
 use crate::decode::{DETAIL_MAX, Denial, DeniedBy, NAMED_MAX, cut};
 
@@ -70,6 +71,15 @@ struct Call {
     paths: Vec<String>,
     told: Option<(ToolStatus, String)>,
     denied: bool,
+    /// The list of to-dos that it was given, when it is that kind of tool.
+    todos: Vec<String>,
+}
+
+/// The input of a tool that keeps a list of what is to be done.
+#[derive(Deserialize)]
+struct Todos<'a> {
+    #[serde(borrow, default)]
+    todos: Field<'a>,
 }
 
 impl Call {
@@ -162,6 +172,12 @@ impl Tools {
         // Beyond the limit a call is told piece by piece and not remembered.
         let mut call = self.calls.remove(&id).unwrap_or_default();
         call.take(line);
+        // Such a list is a plan, also where the agent says it in no other way.
+        let todos = line.input.read::<Todos<'_>>().map(|input| plan(input.todos));
+        if let Some(todos) = todos.filter(|todos| !todos.is_empty() && *todos != call.todos) {
+            events.push(AgentEvent::Plan(todos.clone()));
+            call.todos = todos;
+        }
         let status = match line.status.text().unwrap_or_default().as_ref() {
             "completed" => Some(ToolStatus::Succeeded),
             "failed" if call.denied => Some(ToolStatus::Denied),
@@ -270,4 +286,46 @@ fn command(input: Command<'_>) -> String {
             words.join(" ")
         });
     cut(&words, DETAIL_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_of_what_is_to_be_done_is_a_plan_and_told_once() {
+        let mut tools = Tools::default();
+        let mut events = Vec::new();
+        for (status, first) in [
+            ("pending", ""),
+            ("in_progress", "in_progress"),
+            ("completed", "in_progress"),
+            ("completed", "completed"),
+        ] {
+            let input = match first {
+                "" => "{}".to_owned(),
+                first => format!(
+                    r#"{{"todos":[{{"content":"Write it","status":"{first}"}},{{"content":"Check it","status":"pending"}}]}}"#
+                ),
+            };
+            let line = format!(
+                r#"{{"toolCallId":"c1","title":"todowrite","kind":"other","status":"{status}","rawInput":{input}}}"#
+            );
+            tools.take(&serde_json::from_str(&line).unwrap(), &mut events);
+        }
+        let plans: Vec<&Vec<String>> = events
+            .iter()
+            .filter_map(|event| match event {
+                AgentEvent::Plan(entries) => Some(entries),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(
+            plans,
+            [
+                &["[in_progress] Write it", "[pending] Check it"],
+                &["[completed] Write it", "[pending] Check it"]
+            ]
+        );
+    }
 }
