@@ -33,23 +33,38 @@ pub(crate) struct Earlier {
 }
 
 /// Whether the session that the try would go on in is not there: what was killed within its first moments left none
-/// behind, and what its vendor has lost stays lost. Turns of instances are told by their own history.
+/// behind, and what its vendor has lost stays lost. An instance's turn that begins anew is told the conversation.
 pub(crate) async fn begins_anew(world: &World, claimed: &Claimed) -> Result<bool, Box<Ended>> {
-    let (Some(session), Work::Prompt(_)) = (&claimed.session, &claimed.spec.work) else {
+    let Some(session) = &claimed.session else {
         return Ok(false);
     };
+    let turn = match &claimed.spec.work {
+        Work::Prompt(_) => None,
+        Work::Turn(turn) => Some(turn.instance),
+        Work::Exec(_) => return Ok(false),
+    };
     let task = claimed.lease.task;
-    let attempts = world.read(move |reader| reader.attempts(task)).await?;
+    let (attempts, is_older) = world
+        .read(move |reader| {
+            let attempts = reader.attempts(task)?;
+            let instance = match turn {
+                Some(id) => reader.instance(id)?,
+                None => None,
+            };
+            // The session of an instance that has had turns is older than this one.
+            Ok((attempts, instance.is_some_and(|instance| instance.turns > 0)))
+        })
+        .await?;
     let own: Vec<AttemptView> = attempts
         .into_iter()
         .filter(|attempt| attempt.agent == claimed.agent && attempt.outcome.is_some())
         .collect();
-    Ok(is_lost(&own, session))
+    Ok(is_lost(&own, session, is_older))
 }
 
 /// By the tries of one agent that ended: nobody got a word out of the session, or the last one that was to go on in it
-/// crashed at once.
-fn is_lost(tries: &[AttemptView], session: &str) -> bool {
+/// crashed at once. `is_older`: the session was there before the first of them.
+fn is_lost(tries: &[AttemptView], session: &str, is_older: bool) -> bool {
     let is_in = |attempt: &&AttemptView| attempt.session.as_deref() == Some(session);
     let died = |attempt: &AttemptView| {
         let outcome = attempt.outcome.as_ref();
@@ -58,7 +73,8 @@ fn is_lost(tries: &[AttemptView], session: &str) -> bool {
     let Some((last, before)) = tries.split_last() else {
         return false;
     };
-    let was_to_go_on = before.iter().any(|attempt| is_in(&attempt)) && (last.session.is_none() || is_in(&last));
+    let was_there = is_older || before.iter().any(|attempt| is_in(&attempt));
+    let was_to_go_on = was_there && (last.session.is_none() || is_in(&last));
     let crashed = died(last) && last.outcome == Some(Outcome::Crashed);
     let mut within = tries.iter().filter(is_in).peekable();
     (within.peek().is_some() && within.all(died)) || (was_to_go_on && crashed)
@@ -224,6 +240,9 @@ mod tests {
     fn a_session_is_lost_when_nothing_came_of_it_or_it_cannot_be_gone_on_with() {
         let killed = |input| tried(Some("s"), Outcome::Killed, input);
         let crashed = |session, input| tried(session, Outcome::Crashed, input);
+        assert!(is_lost(&[crashed(None, 0)], "s", true), "an instance's session is gone");
+        assert!(!is_lost(&[], "s", true));
+        let is_lost = |tries: &[AttemptView], session: &str| is_lost(tries, session, false);
         assert!(!is_lost(&[], "s"));
         assert!(is_lost(&[killed(0)], "s"), "it was killed before it began");
         assert!(!is_lost(&[killed(100)], "s"), "its vendor may have kept it");

@@ -26,18 +26,18 @@ pub(crate) async fn inject(
     tree: Option<&worktree::Tree>,
     assignment: &mut Assignment,
 ) -> Option<Receipt> {
-    let first_turn = assignment.session.is_none() && matches!(claimed.spec.work, Work::Prompt(_));
-    if !first_turn || !world.settings.packet_agents.contains(&claimed.agent) {
+    if assignment.session.is_some() || !world.settings.packet_agents.contains(&claimed.agent) {
         return None;
     }
     let Input::Prompt(prompt) = &mut assignment.input else {
         return None;
     };
+    let asked = asked(world, claimed, prompt).await?;
     let shared = Arc::clone(&world.codebase);
     let (project, keep) = (world.settings.project.clone(), index_in(&world.settings.state_dir));
     // An isolated task sees the files of its own tree.
     let files = Tree::new(tree.map_or(project.as_path(), |tree| tree.project.as_path()));
-    let (asked, checks) = (prompt.clone(), claimed.spec.verify.clone());
+    let checks = claimed.spec.verify.clone();
     let chosen = supervise::blocking(move || {
         let mut codebase = shared.lock().unwrap_or_else(PoisonError::into_inner);
         let codebase = codebase.get_or_insert_with(|| Codebase::open(&project, Some(&keep)));
@@ -70,6 +70,22 @@ pub(crate) async fn inject(
         Ok(Ok(Packet::Bypass { reason })) => receipt(0, format!("nothing injected: {reason}")),
         Ok(Err(why)) | Err(why) => receipt(0, format!("nothing injected: {why}")),
     }
+}
+
+/// The words that say what the packet is to be about: a task's prompt, or the message that begins an instance's session.
+/// None where an agent that remembers nothing is told the conversation so far: its first turn had the packet.
+async fn asked(world: &World, claimed: &Claimed, prompt: &str) -> Option<String> {
+    let turn = match claimed.spec.work {
+        Work::Prompt(_) => return Some(prompt.to_owned()),
+        Work::Turn(turn) => turn,
+        Work::Exec(_) => return None,
+    };
+    let agent = world.roster.agent(&claimed.agent);
+    let remembers = agent.is_some_and(|agent| agent.capabilities().resume);
+    let read = world.read(move |reader| Ok((reader.message(turn.message)?, reader.instance(turn.instance)?)));
+    let (message, instance) = read.await.ok()?;
+    let is_first = instance.is_some_and(|instance| instance.turns == 0);
+    message.map(|message| message.text).filter(|_| is_first || remembers)
 }
 
 /// The excerpts as text of a prompt, marked as what they are.

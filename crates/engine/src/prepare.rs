@@ -211,12 +211,10 @@ async fn input(
 ) -> Result<Input, Box<Ended>> {
     let (text, mode) = match &claimed.spec.work {
         Work::Turn(turn) => {
-            let mut input = turn::input(world, claimed, *turn, receipts).await?;
-            // A session that goes on has been given its notes.
-            if let (Input::Prompt(words), None) = (&mut input, &claimed.session) {
-                receipts.extend(memory::inject(world, claimed, words).await);
-            }
-            return Ok(input);
+            return match turn::input(world, claimed, *turn, receipts).await? {
+                Input::Prompt(words) => told(world, claimed, project, words, receipts).await,
+                command => Ok(command),
+            };
         }
         Work::Exec(text) => (text, Mode::Shell),
         Work::Prompt(text) => (text, Mode::Prompt),
@@ -236,34 +234,49 @@ async fn input(
         Mode::Shell => Ok(Input::Command(filled)),
         Mode::Prompt => {
             inputs::add(world, claimed, project, &mut filled, receipts).await?;
-            let limits = world.settings.context.of(&claimed.agent);
-            let below = claimed.spec.cwd.as_deref().unwrap_or_default();
-            filled.insert_str(0, &given::before(project, below, limits, receipts));
-            if let Some(earlier) = earlier::earlier(world, claimed).await? {
-                let state_dir = &world.settings.state_dir;
-                let keep = |prompt: &str| {
-                    // One that goes by a file is short as it is, and its reader has to say that it read it.
-                    if given::goes_by_file(prompt, limits) {
-                        return None;
-                    }
-                    let (path, _) = given::kept(state_dir, claimed.run, prompt).ok()?;
-                    Some(path.display().to_string())
-                };
-                filled = earlier.tell(claimed.spec.key.as_str(), filled, limits, keep, receipts);
-            }
-            if claimed.session.is_none() {
-                receipts.extend(memory::inject(world, claimed, &mut filled).await);
-            }
-            let place = (claimed.run, &claimed.spec.key);
-            let told = given::or_reference(&world.settings.state_dir, place, filled, limits, receipts);
-            told.map(Input::Prompt).map_err(|error| {
-                failed(
-                    Outcome::Crashed,
-                    format!("its prompt could not be put into a file: {error}"),
-                )
-            })
+            told(world, claimed, project, filled, receipts).await
         }
     }
+}
+
+/// A prompt with everything that goes with it by the settings of its agent: instruction files and skills, the tries before,
+/// notes; by a file when it is very long. The same for tasks and for turns of instances.
+async fn told(
+    world: &World,
+    claimed: &Claimed,
+    project: &Path,
+    mut words: String,
+    receipts: &mut Vec<Receipt>,
+) -> Result<Input, Box<Ended>> {
+    let limits = world.settings.context.of(&claimed.agent);
+    // An instance's session that goes on has been given them.
+    if claimed.session.is_none() || !matches!(claimed.spec.work, Work::Turn(_)) {
+        let below = claimed.spec.cwd.as_deref().unwrap_or_default();
+        words.insert_str(0, &given::before(project, below, limits, receipts));
+    }
+    if let Some(earlier) = earlier::earlier(world, claimed).await? {
+        let state_dir = &world.settings.state_dir;
+        let keep = |prompt: &str| {
+            // One that goes by a file is short as it is, and its reader has to say that it read it.
+            if given::goes_by_file(prompt, limits) {
+                return None;
+            }
+            let (path, _) = given::kept(state_dir, claimed.run, prompt).ok()?;
+            Some(path.display().to_string())
+        };
+        words = earlier.tell(claimed.spec.key.as_str(), words, limits, keep, receipts);
+    }
+    if claimed.session.is_none() {
+        receipts.extend(memory::inject(world, claimed, &mut words).await);
+    }
+    let place = (claimed.run, &claimed.spec.key);
+    let told = given::or_reference(&world.settings.state_dir, place, words, limits, receipts);
+    told.map(Input::Prompt).map_err(|error| {
+        failed(
+            Outcome::Crashed,
+            format!("its prompt could not be put into a file: {error}"),
+        )
+    })
 }
 
 async fn fill(

@@ -1,8 +1,11 @@
 //! What the processes of agents may ask for. A person may everything; an instance what concerns its crew, as far as the
 //! store lets it; a task of a run, whoever does it, may look and leave a note that waits for a person.
 //!
-//! Who asks is read from the environment that the engine gives to whatever it starts. That is attribution and refusal, no
-//! wall: a process that clears its environment, or opens the files of the state directory itself, runs under the same user.
+//! Who asks is read from the environment that the engine gives to whatever it starts, the caller's own or that of the
+//! processes above it: agents start MCP servers and shells with less than they have themselves. That is attribution and
+//! refusal, no wall: a process that leaves its tree, or opens the files of the state directory, runs under the same user.
+
+use std::fs;
 
 use wheelhouse_core::caller::{INSTANCE_VARIABLE, TOKEN_PREFIX, TOKEN_VARIABLE};
 
@@ -12,10 +15,15 @@ use crate::args::memory::Memory;
 use crate::args::{Command, PricesAction};
 use crate::exit;
 use crate::failure::Failure;
+use crate::state;
 
 /// The variables in which a task's processes find their task.
 const RUN_VARIABLE: &str = "WHEELHOUSE_RUN";
 const TASK_VARIABLE: &str = "WHEELHOUSE_TASK";
+/// The variable in which they find the name of their store.
+const STORE_VARIABLE: &str = "WHEELHOUSE_STORE";
+/// How many processes above this one are looked at.
+const ABOVE_MAX: usize = 64;
 
 /// Whose process this is.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -37,8 +45,37 @@ pub(crate) fn who(app: &App) -> Who {
     match (app.env.get(RUN_VARIABLE), app.env.get(TASK_VARIABLE)) {
         (Some(run), Some(task)) => Who::Task(format!("{run}/{task}")),
         (None, Some(task)) => Who::Task(task.clone()),
-        (_, None) => Who::Person,
+        (_, None) => above(app).map_or(Who::Person, Who::Task),
     }
+}
+
+/// The task of this very state directory below whose processes this one is.
+fn above(app: &App) -> Option<String> {
+    let mut pid = std::os::unix::process::parent_id();
+    for _ in 0..ABOVE_MAX {
+        let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
+        let value = |name: &str| {
+            let mut all = environment
+                .split(|byte| *byte == 0)
+                .filter_map(|pair| std::str::from_utf8(pair).ok());
+            all.find_map(|pair| pair.strip_prefix(name)?.strip_prefix('=').map(str::to_owned))
+        };
+        if let (Some(store), Some(run), Some(task)) = (value(STORE_VARIABLE), value(RUN_VARIABLE), value(TASK_VARIABLE))
+        {
+            // Elsewhere it is somebody's own project, such as one that a test made.
+            let ours = state::look(&app.place).ok()??.store_id().ok()?;
+            return (ours == store).then(|| format!("{run}/{task}"));
+        }
+        pid = parent(pid)?;
+    }
+    None
+}
+
+/// The process that another one is a child of. Its name may hold anything, so what follows is counted from its end.
+fn parent(pid: u32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, rest) = stat.rsplit_once(") ")?;
+    rest.split(' ').nth(1)?.parse().ok().filter(|parent| *parent > 1)
 }
 
 /// What a command needs.

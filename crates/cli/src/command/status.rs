@@ -2,6 +2,7 @@
 
 use crate::app::App;
 use crate::args;
+use crate::command::access::{self, Who};
 use crate::exit;
 use crate::failure::Outcome;
 use crate::gather;
@@ -36,6 +37,10 @@ pub(crate) fn status(app: &App, args: &args::Status) -> Outcome {
 }
 
 fn everything(app: &App) -> Outcome {
+    // The hook of an agent's session asks like this. One of the crew is no lead: how the crew stands is not its affair.
+    if app.terminal.quiet && access::who(app) != Who::Person {
+        return Ok(exit::OK);
+    }
     let engine = host::engine(&app.place.state_dir);
     let screen = match state::look(&app.place)? {
         Some(mut reader) => gather::screen(reader.as_mut(), &app.place.state_dir)?,

@@ -74,3 +74,54 @@ fn older_turns_become_a_summary_with_a_receipt_and_the_layer_can_be_switched_off
     let sent = said(&off, &fake, &["One", "Two"]);
     assert!(!sent[1].contains("One") && sent[1].contains("Two"), "{}", sent[1]);
 }
+
+/// An instance of an agent that speaks ACP and repeats the words it is told; its environment, and its own settings.
+fn repeats(settings: &str) -> House {
+    let house = House::new();
+    let agent = wheelhouse_testkit::script::acp_agent();
+    house.write("AGENTS.md", "House rule: never-touch-the-bell\n");
+    house.write(
+        "wheelhouse.toml",
+        &format!(
+            "[agents.echo]\nbackend = \"acp\"\ncommand = \"{}\"\n{settings}\n",
+            agent.display()
+        ),
+    );
+    house
+}
+
+fn answer(house: &House, words: &str) -> String {
+    let document = house.json(&["send", "a", words, "--wait", "--timeout", "60"]);
+    document["messages"][0]["answer"]
+        .as_str()
+        .unwrap_or_else(|| panic!("{document:#}"))
+        .to_owned()
+}
+
+#[test]
+fn a_session_that_its_vendor_lost_is_begun_anew_with_the_conversation() {
+    let house = repeats("env.ACP_FAULT = \"lost\"");
+    house.ok(&["spawn", "a", "the-first-words", "--agent", "echo", "--wait"]);
+    let second = answer(&house, "the-second-words");
+    assert!(second.contains("the-second-words"), "{second}");
+    assert!(
+        second.contains("which your session does not remember") && second.contains("the-first-words"),
+        "{second}"
+    );
+    assert_eq!(
+        house.json(&["instances", "a"])["instances"][0]["last_outcome"]["class"],
+        "succeeded"
+    );
+}
+
+#[test]
+fn the_first_turn_of_a_session_has_what_its_agents_tasks_are_given() {
+    let house = repeats("context.instructions = [\"AGENTS.md\"]");
+    house.ok(&["spawn", "a", "--agent", "echo"]);
+    assert!(answer(&house, "one").contains("never-touch-the-bell"));
+    let second = answer(&house, "two");
+    assert!(
+        second.contains("two") && !second.contains("never-touch-the-bell"),
+        "the session has it: {second}"
+    );
+}

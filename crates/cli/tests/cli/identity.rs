@@ -139,6 +139,8 @@ fn a_tasks_agent_is_known_by_its_environment_and_may_look_and_no_more() {
     let tricks = [
         format!("env -u WHEELHOUSE_TOKEN {EXE} approve q1"),
         format!("env -u WHEELHOUSE_RUN {EXE} approve q1"),
+        format!("env -i {EXE} approve q1"),
+        format!("env -i HOME=/nowhere sh -c '{EXE} token --scope admin'"),
         format!("env WHEELHOUSE_TOKEN=whi_1_00 {EXE} approve q1"),
         format!("env WHEELHOUSE_TOKEN=whi_1_00 {EXE} send i1 'touch pwned'"),
         format!("env WHEELHOUSE_TOKEN=x WHEELHOUSE_INSTANCE=i1 {EXE} send i1 'touch pwned'"),
@@ -147,6 +149,10 @@ fn a_tasks_agent_is_known_by_its_environment_and_may_look_and_no_more() {
         assert_eq!(code, "6", "{trick}: {said}");
     }
     nothing_was_changed(&house, 6);
+    // What the hook of a lead's session prints is not for one of the crew.
+    let hook = tried(&house, "hands", &[format!("{EXE} status --quiet")]);
+    assert_eq!(hook, [("0".to_owned(), String::new())]);
+    assert!(house.ok(&["status", "--quiet"]).out.contains("q1"));
     // A person is one again as soon as nobody is in between.
     house.ok(&["approve", "q1"]);
 }
@@ -207,7 +213,8 @@ fn a_tasks_agent_that_starts_our_mcp_server_may_look() {
         call(4, "status", json!({})),
     ];
     house.write("messages", &format!("{}\n", lines.join("\n")));
-    let (code, said) = tried(&house, "exec", &[format!("{EXE} mcp < messages")]).remove(0);
+    // As some agents start them: with next to nothing in the environment.
+    let (code, said) = tried(&house, "exec", &[format!("env -i {EXE} mcp < messages")]).remove(0);
     assert_eq!(code, "0", "{said}");
     let answers: Vec<Value> = said
         .lines()

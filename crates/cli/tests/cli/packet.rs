@@ -110,3 +110,24 @@ fn it_can_be_switched_off_for_an_agent() {
         "{refused:#?}"
     );
 }
+
+#[test]
+fn the_first_turn_of_an_instance_comes_with_its_lines_too() {
+    let house = house("");
+    house.ok(&["spawn", "hands", "--agent", "listener"]);
+    house.run(&[
+        "send",
+        "hands",
+        "Make src/lease.rs renew twice",
+        "--wait",
+        "--timeout",
+        "60",
+    ]);
+    let told = house.read("told.txt");
+    assert!(
+        told.contains("src/lease.rs, lines 1 to 5") && told.contains("pub fn renew"),
+        "{told}"
+    );
+    let receipts = house.ok(&["economy", "r1", "--receipts"]).out;
+    assert!(receipts.contains("the task names the file"), "{receipts}");
+}
