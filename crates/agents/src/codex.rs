@@ -7,6 +7,7 @@
 mod app;
 mod exec;
 mod launch;
+mod rollout;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -172,6 +173,7 @@ impl Codex {
             Mode::Exec => Box::new(exec::Talk::new(before, prompt.len())),
         };
         let command = launch::command(&assignment, prompt, &self.config);
+        let env = command.env.clone();
         let grace = Duration::from_millis(assignment.grace_ms);
         let kept = match self.keeper.spawn(command).await {
             Ok(kept) => kept,
@@ -192,6 +194,12 @@ impl Codex {
             sink.event(AgentEvent::Notice(words));
         }
         let turn = talk.last_turn(&conversed);
+        // The app-server has said so itself.
+        if let (Mode::Exec, Some(thread)) = (self.config.mode, turn.session.as_deref())
+            && let Some(model) = rollout::model(thread, &env)
+        {
+            sink.event(AgentEvent::Model(model));
+        }
         if let (Some(totals), Some(session)) = (talk.totals(), turn.session.as_deref()) {
             let held = held.or_else(|| self.sessions.take(session).ok());
             if let Some(mut held) = held {

@@ -145,6 +145,9 @@ fn codex(hands: &Hands, settings: &AgentSettings) -> Arc<dyn Agent> {
     if let Some(sandbox) = &settings.mode {
         config.sandbox.clone_from(sandbox);
     }
+    if settings.one_shot == Some(true) {
+        config.mode = codex::Mode::Exec;
+    }
     Arc::new(Codex::new(Arc::clone(&hands.keeper), config))
 }
 

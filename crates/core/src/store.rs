@@ -389,14 +389,36 @@ pub struct TaskResult {
     pub checks: Vec<Check>,
     /// Whether it comes from the rehearsal stand-in.
     pub rehearsed: bool,
-    /// The model that gave it, when the agent said so.
+    /// The model that gave it, as far as anybody knows.
     pub model: Option<String>,
+    /// Who says so; none when nobody does.
+    pub model_source: Option<ModelSource>,
     /// The link of its chain that gave it.
     pub link: u32,
     /// How sure it says it is, 0 to 100, when it says so.
     pub confidence: Option<u8>,
     /// What its tries did, by their tool calls.
     pub trail: Trail,
+}
+
+/// How it is known which model gave an answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ModelSource {
+    /// The agent, its provider or its own record of the session said so.
+    Reported,
+    /// It was asked with that one, and did not say.
+    Asked,
+}
+
+impl ModelSource {
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            ModelSource::Reported => "reported",
+            ModelSource::Asked => "asked",
+        }
+    }
 }
 
 /// A named output of a task.

@@ -12,7 +12,7 @@ use wheelhouse_core::day::Day;
 use wheelhouse_core::ledger::{self, Line, Reading, Spending};
 use wheelhouse_core::money::show_usd;
 use wheelhouse_core::price::{self, Billing, Price, Requests, Table};
-use wheelhouse_core::store::Claimed;
+use wheelhouse_core::store::{Claimed, ModelSource};
 use wheelhouse_core::usage::{Cost, Usage, UsageSource};
 
 use crate::{Money, shortcut};
@@ -46,6 +46,9 @@ pub(crate) struct Meter {
     assumption: Assumption,
     day: Day,
     model: Option<String>,
+    model_source: Option<ModelSource>,
+    /// What was assumed of it when it was stopped at its line.
+    stopped_for_nano: u64,
     /// The latest report.
     seen: Usage,
     /// What the steps with a price came to.
@@ -64,8 +67,10 @@ pub(crate) struct Meter {
 impl Meter {
     pub(crate) fn new(money: &Money, claimed: &Claimed) -> Meter {
         let payer = money.terms.payer(&claimed.agent);
+        let model = asked_model(claimed).or_else(|| payer.model.clone());
         Meter {
-            model: asked_model(claimed).or_else(|| payer.model.clone()),
+            model_source: model.as_ref().map(|_| ModelSource::Asked),
+            model,
             payer,
             kind: ledger::kind(&claimed.spec),
             prices: Arc::clone(&money.prices),
@@ -74,6 +79,7 @@ impl Meter {
             seen: Usage::default(),
             priced_nano: 0,
             unpriced: Usage::default(),
+            stopped_for_nano: 0,
             granted_nano: claimed.granted_nano,
             asked_nano: None,
             is_all: false,
@@ -90,11 +96,12 @@ impl Meter {
     /// The agent said which model it works with.
     pub(crate) fn model(&mut self, model: String) {
         self.model = Some(model);
+        self.model_source = Some(ModelSource::Reported);
     }
 
-    /// The model it works with, as far as anybody knows.
-    pub(crate) fn model_used(&self) -> Option<String> {
-        self.model.clone()
+    /// The model it works with as far as anybody knows, and who says so.
+    pub(crate) fn model_used(&self) -> (Option<String>, Option<ModelSource>) {
+        (self.model.clone(), self.model_source)
     }
 
     /// A report, absolute: what it says more than the one before is one step. One that says less says nothing.
@@ -149,7 +156,10 @@ impl Meter {
     /// Looks at the line right after the store's answer: whoever is above it now has nothing left to ask for.
     pub(crate) fn standing_after_answer(&mut self, elapsed_ms: u64) -> Standing {
         match self.granted_nano {
-            Some(granted) if self.is_all && self.counted_nano(elapsed_ms) >= granted => Standing::Over,
+            Some(granted) if self.is_all && self.counted_nano(elapsed_ms) >= granted => {
+                self.stopped_for_nano = self.assumed_nano(elapsed_ms);
+                Standing::Over
+            }
             _ => Standing::Goes,
         }
     }
@@ -215,10 +225,14 @@ impl Meter {
             };
         }
         ended.cost = self.settled(ended);
-        let assumed_nano = match ended.cost {
-            Cost::Unknown => self.assumption.nano(&ended.usage, elapsed_ms),
-            Cost::Actual(_) | Cost::Priced(_) | Cost::Included | Cost::Free => 0,
+        let (known_nano, assumed_nano) = match ended.cost {
+            Cost::Unknown => (0, self.assumption.nano(&ended.usage, elapsed_ms)),
+            Cost::Actual(nano) | Cost::Priced(nano) => (nano, 0),
+            Cost::Included | Cost::Free => (0, 0),
         };
+        // What it was stopped for counts, whatever it says afterwards: else it would be begun again as often as one likes,
+        // each time for next to nothing.
+        let assumed_nano = assumed_nano.max(self.stopped_for_nano.saturating_sub(known_nano));
         Spending {
             account: self.payer.account.clone(),
             kind: match self.model.as_deref() {
@@ -393,6 +407,27 @@ mod tests {
         let mut end = ended(Usage::default(), Cost::Unknown);
         let spending = meter.close(&mut end, 24_000);
         assert_eq!((end.cost, spending.lines[0].assumed_nano), (Cost::Unknown, 100_000_000));
+    }
+
+    #[test]
+    fn who_was_stopped_for_its_silence_is_not_cheap_afterwards() {
+        let mut meter = meter(None, Billing::Reported, Some(100_000_000));
+        meter.granted(Some(100_000_000));
+        assert!(matches!(meter.standing(24_000), Standing::Asks(_)));
+        meter.granted(Some(100_000_000));
+        assert_eq!(meter.standing_after_answer(24_000), Standing::Over);
+        let few = Usage {
+            output: 12,
+            ..Usage::default()
+        };
+        meter.usage(few);
+        let spending = meter.close(&mut ended(few, Cost::Unknown), 24_500);
+        assert_eq!(spending.lines[0].assumed_nano, 100_000_000);
+        let spending = meter.close(&mut ended(few, Cost::Actual(30_000_000)), 24_500);
+        assert_eq!(
+            spending.lines[0].assumed_nano, 70_000_000,
+            "what it says it cost is not counted twice"
+        );
     }
 
     #[test]

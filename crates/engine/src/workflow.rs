@@ -98,6 +98,12 @@ async fn stepped(world: &World, claimed: &Claimed, reports: &mpsc::Sender<Input>
         children: &children,
         inputs: &inputs,
         bench: &bench,
+        elapsed_ms: claimed
+            .at
+            .since(claimed.since)
+            .as_millis()
+            .try_into()
+            .unwrap_or(u64::MAX),
     };
     match workflow::next(scene) {
         Some(Step::Await { new, open_max }) => {
@@ -268,6 +274,10 @@ async fn over(world: &World, claimed: &Claimed, children: &[Child], delivery: De
                 result.files.clone_from(&child.result.files);
                 result.checks.clone_from(&child.result.checks);
                 result.exit_code = child.result.exit_code;
+                // Whose words they are stays with them.
+                result.model = child.result.model.clone().or_else(|| Some(child.agent.to_string()));
+                result.model_source = child.result.model_source;
+                result.confidence = child.result.confidence;
                 if let Some(kept) = child.result.artifacts.iter().find(|one| one.name == OUTPUT) {
                     let hash = kept.hash.clone();
                     let bytes = world.read(move |reader| reader.artifact(&hash)).await?;
@@ -279,6 +289,7 @@ async fn over(world: &World, claimed: &Claimed, children: &[Child], delivery: De
         Output::Text(text) => keep(&mut result, &mut outputs, OUTPUT, text.into_bytes()),
         Output::Nothing => {}
     }
+    result.link = report.fallback_depth;
     let trail = serde_json::to_vec_pretty(&report).unwrap_or_default();
     keep(&mut result, &mut outputs, report::ARTIFACT, trail);
     let mut ended = failed(outcome, String::new());

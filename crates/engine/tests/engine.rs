@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -19,8 +19,8 @@ use wheelhouse_core::instance::InstanceSpec;
 use wheelhouse_core::message::Party;
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::spec::{Edits, Isolation, Merge, RunSpec, TaskSpec, Work};
-use wheelhouse_core::store::{ArtifactRef, Command, Reader, Reply, Store, TaskResult, TaskView};
-use wheelhouse_core::usage::{Cost, Usage};
+use wheelhouse_core::store::{ArtifactRef, Command, Failure, Reader, Refused, Reply, Store, TaskResult, TaskView};
+use wheelhouse_core::usage::{Cost, Usage, UsageSource};
 use wheelhouse_engine::lock::StateLock;
 use wheelhouse_engine::{Ending, Ports, Settings, StopSignal, Until, nudge, run};
 use wheelhouse_testkit::memory::{MemoryStore, TestClock};
@@ -659,4 +659,76 @@ async fn words_reach_a_running_try() {
     };
     tokio::join!(stage.run(), person);
     assert_eq!(stage.result("work").summary, "the other way");
+}
+
+/// A store whose disk takes nothing while it is shut.
+struct Stuck {
+    inner: MemoryStore,
+    shut: Arc<(Mutex<bool>, Condvar)>,
+}
+
+impl Store for Stuck {
+    fn commit(&mut self, batch: &[Command]) -> Result<Vec<Result<Reply, Refused>>, Failure> {
+        let (shut, changed) = &*self.shut;
+        drop(changed.wait_while(shut.lock().unwrap(), |shut| *shut).unwrap());
+        self.inner.commit(batch)
+    }
+
+    fn reader(&self) -> Result<Box<dyn Reader>, Failure> {
+        self.inner.reader()
+    }
+}
+
+#[tokio::test]
+async fn a_turn_goes_on_while_nothing_can_be_written() {
+    /// More than the engine's queue of inputs holds.
+    const EVENTS: u64 = 20_000;
+    let shut = Arc::new((Mutex::new(false), Condvar::new()));
+    let set = |shut: &(Mutex<bool>, Condvar), to: bool| {
+        *shut.0.lock().unwrap() = to;
+        shut.1.notify_all();
+    };
+    let disk = Arc::clone(&shut);
+    // It opens the disk again only when all it had to say has been taken from it.
+    let busy: Arc<Script> = Arc::new(move |_, _, sink| {
+        let disk = Arc::clone(&disk);
+        Box::pin(async move {
+            set(&disk, true);
+            let mut usage = Usage {
+                source: UsageSource::Reported,
+                ..Usage::default()
+            };
+            for said in 1..=EVENTS {
+                usage.output = said;
+                sink.event(AgentEvent::Usage(usage));
+                sink.event(AgentEvent::Notice("going on".to_owned()));
+                tokio::task::yield_now().await;
+            }
+            set(&disk, false);
+            let mut end = ended(Outcome::Succeeded, "all said");
+            (end.usage, end.cost) = (usage, Cost::Actual(7));
+            end
+        })
+    });
+    let stage = Stage::new(vec![("busy", busy)], vec![task("t", "busy", "go")]);
+    let ports = Ports {
+        store: Box::new(Stuck {
+            inner: stage.store.clone(),
+            shut,
+        }),
+        roster: Arc::clone(&stage.crew) as Arc<dyn Roster>,
+        seed: 7,
+        notice: Arc::new(|line| panic!("unexpected notice: {line}")),
+        instance_mcp: None,
+    };
+    let lock = StateLock::acquire(stage.state_dir()).unwrap();
+    let (_stop, signals) = mpsc::channel(1);
+    let ending = tokio::time::timeout(Duration::from_secs(60), run(stage.settings(), ports, lock, signals)).await;
+    assert_eq!(
+        ending.expect("the turn waited for the disk").unwrap(),
+        Ending::NothingLeft
+    );
+    let booked = stage.reader().ledger(0, 10).unwrap();
+    let outputs: Vec<u64> = booked.iter().map(|entry| entry.usage.output).collect();
+    assert_eq!(outputs, [EVENTS], "it is all in the ledger, once");
 }

@@ -14,7 +14,7 @@ use wheelhouse_core::chain::Link;
 use wheelhouse_core::ids::{AgentName, ArtifactHash, InstanceId, MessageId, TaskKey};
 use wheelhouse_core::schema::Schema;
 use wheelhouse_core::spec::{BudgetLimit, Edits, Inputs, Isolation, Merge, OnFailure, RunSpec, TaskSpec, Turn, Work};
-use wheelhouse_core::store::{ArtifactRef, Check, TaskResult};
+use wheelhouse_core::store::{ArtifactRef, Check, ModelSource, TaskResult};
 use wheelhouse_core::workflow::condition::Condition;
 use wheelhouse_core::workflow::{Flow, Item, Shortcut, Workflow};
 
@@ -102,6 +102,8 @@ struct FlowShape<'a> {
     shortcut: Option<Shortcut>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     item: Option<Cow<'a, Item>>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    states_verdict: bool,
 }
 
 impl<'a> FlowShape<'a> {
@@ -112,6 +114,7 @@ impl<'a> FlowShape<'a> {
             skip_if,
             shortcut,
             item,
+            states_verdict,
         } = flow;
         (!flow.is_plain()).then(|| FlowShape {
             workflow: workflow.as_deref().map(Cow::Borrowed),
@@ -119,6 +122,7 @@ impl<'a> FlowShape<'a> {
             skip_if: Cow::Borrowed(skip_if),
             shortcut: *shortcut,
             item: item.as_ref().map(Cow::Borrowed),
+            states_verdict: *states_verdict,
         })
     }
 
@@ -129,6 +133,7 @@ impl<'a> FlowShape<'a> {
             skip_if,
             shortcut,
             item,
+            states_verdict,
         } = self;
         Flow {
             workflow: workflow.map(|workflow| Box::new(workflow.into_owned())),
@@ -136,6 +141,7 @@ impl<'a> FlowShape<'a> {
             skip_if: skip_if.into_owned(),
             shortcut,
             item: item.map(Cow::into_owned),
+            states_verdict,
         }
     }
 }
@@ -259,6 +265,8 @@ struct ResultShape<'a> {
     rehearsed: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     model: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    model_source: Option<ModelSource>,
     #[serde(default, skip_serializing_if = "is_default")]
     link: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -521,6 +529,7 @@ pub(crate) fn result_text(result: &TaskResult) -> Answer<Option<String>> {
         checks,
         rehearsed,
         model,
+        model_source,
         link,
         confidence,
         trail,
@@ -534,6 +543,7 @@ pub(crate) fn result_text(result: &TaskResult) -> Answer<Option<String>> {
         checks: checks.iter().map(check_shape).collect(),
         rehearsed: *rehearsed,
         model: model.as_ref().map(Cow::from),
+        model_source: *model_source,
         link: *link,
         confidence: *confidence,
         trail: trail::shape(trail),
@@ -554,6 +564,7 @@ pub(crate) fn result(body: Option<&str>) -> Answer<TaskResult> {
         checks,
         rehearsed,
         model,
+        model_source,
         link,
         confidence,
         trail: trail_of,
@@ -567,6 +578,7 @@ pub(crate) fn result(body: Option<&str>) -> Answer<TaskResult> {
         checks: checks.into_iter().map(check).collect(),
         rehearsed,
         model: model.map(Cow::into_owned),
+        model_source,
         link,
         confidence,
         trail: trail::live(trail_of),
@@ -779,6 +791,7 @@ mod tests {
             }],
             rehearsed: true,
             model: Some("m".to_owned()),
+            model_source: Some(ModelSource::Reported),
             link: 2,
             confidence: Some(55),
             trail: Trail {

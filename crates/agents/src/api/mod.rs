@@ -198,7 +198,9 @@ impl Api {
             let words = format!("{} events of the answer were not understood", folded.unknown);
             sink.event(AgentEvent::Notice(words));
         }
-        sink.event(AgentEvent::Model(folded.model.as_deref().unwrap_or(model).to_owned()));
+        if let Some(said) = &folded.model {
+            sink.event(AgentEvent::Model(said.clone()));
+        }
         if let Some(other) = folded.model.as_deref().filter(|other| *other != model) {
             sink.event(AgentEvent::Notice(format!("`{model}` was answered by `{other}`")));
         }

@@ -213,3 +213,28 @@ async fn codex_a_one_shot_is_stopped_by_signals_at_once() {
     assert_eq!(ended.outcome, Outcome::Killed);
     assert!(ended.session.is_some());
 }
+
+#[tokio::test]
+async fn codex_a_one_shot_says_its_model_from_the_record_of_its_thread() {
+    let models = |events: &[AgentEvent]| -> Vec<String> {
+        let named = events.iter().filter_map(|event| match event {
+            AgentEvent::Model(model) => Some(model.clone()),
+            _ => None,
+        });
+        named.collect()
+    };
+    let stage = Stage::new(&CODEX_EXEC, Recording::Whole("codex_exec_simple"), "");
+    let home = stage.directory.path().join("home");
+    let mut at_home = stage.assignment();
+    at_home.env.insert("HOME".to_owned(), home.display().to_string());
+    let (ended, events) = Try::begin(&*stage.agent, at_home.clone()).end().await;
+    assert_eq!(models(&events), [""; 0], "there is no record");
+    let records = home.join(".codex/sessions/2026/11/20");
+    std::fs::create_dir_all(&records).expect("made");
+    let thread = ended.session.expect("a thread");
+    let record = records.join(format!("rollout-2026-11-20T11-29-25-{thread}.jsonl"));
+    let line = r#"{"timestamp":"2026-11-20T11:29:25.334Z","type":"turn_context","payload":{"turn_id":"1","model":"gpt-6.2-sol"}}"#;
+    std::fs::write(record, format!("{line}\n")).expect("written");
+    let (_, events) = Try::begin(&*stage.agent, at_home).end().await;
+    assert_eq!(models(&events), ["gpt-6.2-sol"]);
+}

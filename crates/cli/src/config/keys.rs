@@ -404,6 +404,12 @@ pub(crate) const KEYS: &[Key] = &[
         about: "The same for instances in that role, on top of the list of their agent.",
     },
     Key {
+        pattern: "agents.*.one_shot",
+        kind: Kind::Text,
+        default: None,
+        about: "For Codex, `on` or `off`: each turn is one `codex exec`, which asks nobody, in place of its app-server. Off unless set.",
+    },
+    Key {
         pattern: "agents.*.packet",
         kind: Kind::Text,
         default: None,

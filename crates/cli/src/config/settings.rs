@@ -95,6 +95,8 @@ pub(crate) struct AgentSettings {
     pub(crate) tools: Option<Vec<String>>,
     /// `packet`
     pub(crate) packet: Option<bool>,
+    /// `one_shot`
+    pub(crate) one_shot: Option<bool>,
     /// `parallel_max`
     pub(crate) parallel_max: Option<u32>,
     /// `billing`
@@ -214,14 +216,23 @@ impl Merged {
                 (["roster"], Value::Text(roster)) => agent.roster = Some(roster.clone()),
                 (["mode"], Value::Text(mode)) => agent.mode = Some(mode.clone()),
                 (["tools"], Value::Names(tools)) => agent.tools = Some(tools.clone()),
-                (["packet"], Value::Text(word)) => match word.as_str() {
-                    "on" => agent.packet = Some(true),
-                    "off" => agent.packet = Some(false),
-                    other => problems.push(Problem {
-                        origin: origin.clone(),
-                        message: format!("`packet` of agent `{name}` is `on` or `off`, not `{other}`"),
-                    }),
-                },
+                ([key @ ("packet" | "one_shot")], Value::Text(word)) => {
+                    let flag = [("on", true), ("off", false)]
+                        .into_iter()
+                        .find(|(name, _)| name == word);
+                    let place = if *key == "packet" {
+                        &mut agent.packet
+                    } else {
+                        &mut agent.one_shot
+                    };
+                    *place = flag.map(|(_, flag)| flag);
+                    if flag.is_none() {
+                        problems.push(Problem {
+                            origin: origin.clone(),
+                            message: format!("`{key}` of agent `{name}` is `on` or `off`, not `{word}`"),
+                        });
+                    }
+                }
                 (["parallel_max"], Value::Count(number)) => agent.parallel_max = Some(narrow(*number)),
                 (["billing"], Value::Text(billing)) => {
                     agent.billing = Billing::named(billing);
@@ -343,6 +354,13 @@ impl Merged {
     fn check(&self, settings: &Settings, problems: &mut Vec<Problem>) {
         for (name, agent) in &settings.agents {
             self.check_api(name, agent, problems);
+            let backend = &agent.backend;
+            if agent.one_shot == Some(true) && backend != "codex" {
+                problems.push(Problem {
+                    origin: self.origin(&["agents", name, "one_shot"]),
+                    message: format!("agent `{name}` is of the backend `{backend}`; `one_shot` is for `codex` alone"),
+                });
+            }
             let Some(account) = &agent.account else { continue };
             if !settings.accounts.contains_key(account) {
                 let exist: Vec<String> = settings.accounts.keys().cloned().collect();
@@ -512,6 +530,7 @@ pub(super) mod tests {
                 "agents.*.tools" => "agents.exec.tools = [\"Read\"]",
                 "roles.*.tools" => "roles.tester.tools = [\"Read\"]",
                 "agents.*.packet" => "agents.exec.packet = \"on\"",
+                "agents.*.one_shot" => "agents.exec.one_shot = \"off\"",
                 "agents.*.parallel_max" => "agents.exec.parallel_max = 7",
                 "agents.*.account" => "agents.exec.account = \"x\"",
                 "agents.*.api" => "agents.n.api = \"openai\"\nagents.n.backend = \"api\"",

@@ -228,3 +228,71 @@ fn what_is_wrong_with_a_schema_is_said_with_its_place_before_anything_is_begun()
     assert_eq!(house.run(&["run", "plans/p.yaml"]).code, Some(2));
     assert!(!house.project().join(".wheelhouse").exists(), "nothing was begun");
 }
+
+/// How the parts of workflows are recognised by their words.
+const SELF: &str = "Review this output of yours";
+const MEND: &str = "best possible final output";
+
+const APPROVE: &str = "--- VERDICT ---\nSTATUS: pass\nCONFIDENCE: 90\nSCORE: 9\nSUMMARY: good\n---";
+const REJECT: &str = "--- VERDICT ---\nSTATUS: fail\nSCORE: 3\nSUMMARY: it is a wish\n---";
+
+#[test]
+fn the_final_answer_of_a_workflow_is_held_to_the_schema() {
+    let says = |words: &str, text: &str| Rule::any().says(words).reply(Reply::text(text));
+    let script = [
+        says(SELF, APPROVE),
+        says("Judge whether this answer", APPROVE),
+        says("WHAT WAS WRONG WITH IT BEFORE", APPROVE),
+        says("Independent review.", REJECT),
+        says(MEND, r#"{"kind": "wish"}"#),
+        says("first rung", "It is a bug, I think."),
+        says("Sort: ", r#"{"kind": "bug"}"#),
+        says("Join", r#"{"kind": "wish"}"#),
+        says("Which?", r#"{"kind": "bug"}"#),
+    ];
+    let fake = ModelApi::start(script.into_iter().fold(Script::new(), Script::rule)).unwrap();
+    let house = house(&fake);
+    house.write(
+        "plans/p.yaml",
+        r#"
+defaults: {retry: 0}
+tasks:
+  - {id: qc, agent: a, schema: triage.json, prompt: "Which?", workflow: {kind: qc, reviewer: b}}
+  - {id: rungs, schema: triage.json, prompt: "first rung", workflow: {kind: cascade, rungs: [a, b], strikes: 1}}
+  - {id: each, agent: a, schema: triage.json, prompt: "Sort: {{ item }}", workflow: {kind: map, over: [x, y]}}
+  - {id: one, agent: a, schema: triage.json, prompt: "Words about {{ item }}", workflow: {kind: map, over: [x], reduce: "Join {{ results }}"}}
+  - {id: gated, agent: a, schema: triage.json, prompt: "Which?", gate: {reviewer: b}}
+"#,
+    );
+    let run = house.run(&["run", "plans/p.yaml"]);
+    assert_eq!(run.code, Some(1), "the cascade has no rung that fits: {run:?}");
+    let output = |task: &str| house.json(&["result", task])["output"].clone();
+    // What was incorporated is held to it as what was produced.
+    assert_eq!(output("qc"), r#"{"kind": "wish"}"#);
+    assert_eq!(output("gated"), r#"{"kind": "bug"}"#);
+    assert_eq!(output("each"), r#"[{"kind":"bug"},{"kind":"bug"}]"#);
+    assert_eq!(output("one"), r#"{"kind": "wish"}"#);
+    assert_eq!(tries(&house, "one.1"), ["a succeeded"], "only the reduce is held to it");
+    assert_eq!(tries(&house, "rungs.rung-1.1"), ["a malformed"]);
+    assert_eq!(tries(&house, "rungs.rung-2.1"), ["b malformed"]);
+    let produced = fake
+        .turns()
+        .into_iter()
+        .find(|turn| turn.prompt.starts_with("Which?"))
+        .unwrap();
+    assert!(
+        !produced.prompt.contains("CONFIDENCE"),
+        "one JSON value has no room for it: {}",
+        produced.prompt
+    );
+    house.write(
+        "plans/votes.yaml",
+        "tasks:\n  - {id: v, prompt: \"Which?\", schema: triage.json, workflow: {kind: consensus, seats: [a, b]}}\n",
+    );
+    let refused = house.run(&["plan", "check", "plans/votes.yaml"]);
+    assert!(
+        refused.out.contains("whose seats answer with verdicts")
+            && refused.out.contains("let a task that needs this one"),
+        "{refused:?}"
+    );
+}

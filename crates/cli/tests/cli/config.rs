@@ -221,3 +221,24 @@ fn retention_days_decides_what_gc_removes() {
     assert!(!house.project().join(".wheelhouse/logs/r1").exists());
     assert_eq!(house.run(&["status", "r1"]).code, Some(5));
 }
+
+#[test]
+fn one_shots_are_for_codex_alone() {
+    let house = House::new();
+    house.write("wheelhouse.toml", "[agents.claude]\none_shot = \"on\"\n");
+    let refused = house.run(&["config", "show"]);
+    let said = format!("{}{}", refused.out, refused.err);
+    assert!(
+        refused.code != Some(0) && said.contains("`one_shot` is for `codex` alone"),
+        "{refused:?}"
+    );
+    house.write("wheelhouse.toml", "[agents.codex]\none_shot = \"on\"\n");
+    assert_eq!(house.run(&["config", "show"]).code, Some(0));
+    house.write("wheelhouse.toml", "[agents.codex]\none_shot = \"yes\"\n");
+    assert!(
+        house
+            .run(&["config", "show"])
+            .err
+            .contains("is `on` or `off`, not `yes`")
+    );
+}

@@ -5,6 +5,7 @@
 mod acp_face;
 mod ahead;
 mod answers;
+mod bad_money;
 mod budget;
 mod chains;
 mod circles;
@@ -19,6 +20,7 @@ mod double;
 mod economy;
 mod faults;
 mod find;
+mod gates;
 mod handshakes;
 mod house;
 mod identity;

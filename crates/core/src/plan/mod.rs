@@ -12,6 +12,7 @@
 mod answer;
 mod compat;
 mod flow;
+mod gate;
 mod graph;
 mod json;
 mod nearest;

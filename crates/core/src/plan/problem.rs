@@ -285,6 +285,7 @@ pub const CODES: &[(&str, &str)] = &[
         "bad-env",
         "a name or value that an environment cannot hold, or a name that belongs to the engine",
     ),
+    ("bad-gate", "a `gate` of a task whose answers nobody could judge by it"),
     (
         "bad-id",
         "a task id with other characters than letters, digits, `_`, `.`, `-`, or too long",

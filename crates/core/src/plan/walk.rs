@@ -196,6 +196,7 @@ impl<'a> Walk<'a, '_, '_> {
             confidence: fields
                 .take("confidence")
                 .and_then(|node| self.percent(node, "confidence")),
+            gate: fields.take("gate").and_then(|node| self.gate(node)),
             on_failure: fields.take("on_failure").and_then(|node| self.on_failure(node)),
             plan: fields.take("plan").and_then(|node| self.boolean(node, "plan")),
             approval: fields.take("approval").and_then(|node| self.boolean(node, "approval")),

@@ -10,6 +10,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::Value;
 
 use super::flow::Wish;
+use super::gate::Gated;
 use super::problem::Place;
 use crate::spec::{Edits, Isolation, Merge, OnFailure, RETRY_MAX};
 use crate::workflow::Shortcut;
@@ -164,6 +165,9 @@ pub(crate) struct Task {
     /// kept. 30 where nothing is said; an answer that states none passes.
     #[schemars(with = "Option<u8>", range(min = 0, max = 100))]
     pub(crate) confidence: Option<At<u8>>,
+    /// What an answer must pass, or the next agent of the chain is asked: a judge of another vendor, or being a verdict itself.
+    #[schemars(with = "Option<Gated>")]
+    pub(crate) gate: Option<Gated>,
     /// What a failure leads to, in place of the table of outcomes.
     pub(crate) on_failure: Option<At<OnFailure>>,
     /// Its output is a list of tasks that are added to the run.

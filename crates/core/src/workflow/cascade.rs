@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::report::{Report, Skipped, block};
-use super::steps::{DOUBTS, doubts, one, wait, words, worker};
+use super::steps::{doubts, one, producing, wait, words, worker};
 use super::{Child, Delivery, Hand, Output, Past, Step};
 use crate::outcome::Outcome;
 use crate::spec::TaskSpec;
@@ -125,12 +125,13 @@ fn prompt(task: &TaskSpec, lessons: &[(&Child, String)]) -> String {
     if !lessons.is_empty() {
         prompt.push_str("\n\nDo not repeat what did not pass.");
     }
-    format!("{prompt}\n\n{DOUBTS}")
+    producing(task, prompt)
 }
 
 fn passed(cascade: &Cascade, place: usize, child: &Child, mut report: Report) -> Step {
     report.confidence = verdict::confidence(&child.text);
     report.part("producer", child);
+    report.fallback_depth = u32::try_from(place).unwrap_or(u32::MAX);
     for (rung, hand) in cascade.rungs.iter().enumerate().skip(place + 1) {
         report.skipped.push(Skipped {
             step: format!("rung-{} ({})", rung + 1, hand.agent),

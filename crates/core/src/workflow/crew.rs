@@ -3,6 +3,7 @@
 
 use serde::Serialize;
 
+use super::gate::Judged;
 use super::map::Over;
 use super::qc::{Incorporate, ROUNDS_MAX};
 use super::{HANDFUL, Hand, Workflow};
@@ -144,6 +145,20 @@ pub fn crew(task: &TaskKey, workflow: &Workflow, try_nano: impl Fn(&Hand) -> Opt
                 .iter()
                 .map(|hand| share("reserve".to_owned(), hand, 0, inputs));
             each.chain(reserve).chain(reduce).collect()
+        }
+        Workflow::Gate(gate) => {
+            // Retries of the chain are not counted, as everywhere; each answer is judged once.
+            let answers = gate.links.iter().enumerate().map(|(place, link)| {
+                let least = u32::from(place == 0);
+                share(format!("link-{}", place + 1), &link.hand, least, Some(1))
+            });
+            let judges = gate.judges.iter().map(|hand| {
+                let is_its = |link: &Judged| gate.judge_of(&link.hand.vendor) == Some(hand);
+                let least = u32::from(gate.links.first().is_some_and(is_its));
+                let most = gate.links.iter().filter(|link| is_its(link)).count();
+                share("judge".to_owned(), hand, least, Some(many(most)))
+            });
+            answers.chain(judges).collect()
         }
     };
     Crew {

@@ -292,6 +292,8 @@ fn one_of(task: &TaskSpec, map: &Map, past: &Past<'_>, step: &str, hand: usize, 
             Work::Prompt(_) | Work::Turn(_) => spec.work.clone(),
         },
         merge: task.merge,
+        // Where one answer is made of all, that one is held to it.
+        schema: task.schema.clone().filter(|_| map.reduce.is_none()),
         flow: Flow {
             item: Some(item),
             ..spec.flow.clone()
@@ -320,13 +322,11 @@ fn reduced(fan: Fan<'_>, children: &[(String, &Child)], mut report: Report) -> S
     let too_many = lost.len() > map.failures_max as usize;
     if let (Some(reduce), false) = (&map.reduce, too_many) {
         let Some(child) = past.get(REDUCE) else {
-            return super::steps::one(reader(
-                task,
-                past,
-                REDUCE,
-                &reduce.hand,
-                reduce_prompt(reduce, children, &report),
-            ));
+            let prompt = reduce_prompt(reduce, children, &report);
+            return super::steps::one(TaskSpec {
+                schema: task.schema.clone(),
+                ..reader(task, past, REDUCE, &reduce.hand, prompt)
+            });
         };
         let Some(outcome) = &child.outcome else {
             return super::steps::wait();
@@ -365,7 +365,10 @@ fn reduced(fan: Fan<'_>, children: &[(String, &Child)], mut report: Report) -> S
     Step::Done(Box::new(Delivery {
         outcome,
         attention: None,
-        output: Output::Text(joined(children)),
+        output: Output::Text(match task.schema {
+            Some(_) => listed(children),
+            None => joined(children),
+        }),
         verdict: Some(block(status, None, None, &[], &headline)),
         summary: headline,
         report,
@@ -420,6 +423,15 @@ fn joined(children: &[(String, &Child)]) -> String {
         )
     };
     children.iter().map(part).collect::<Vec<_>>().join("\n")
+}
+
+/// Answers by a schema as one JSON list, in the order of the inputs; `null` for what failed.
+fn listed(children: &[(String, &Child)]) -> String {
+    let answer = |(_, child): &(String, &Child)| match child.succeeded() {
+        true => serde_json::from_str(&child.text).unwrap_or_default(),
+        false => serde_json::Value::Null,
+    };
+    serde_json::Value::Array(children.iter().map(answer).collect()).to_string()
 }
 
 fn failed(outcome: Outcome, why: String) -> Delivery {

@@ -9,6 +9,7 @@ pub mod cascade;
 pub mod condition;
 pub mod consensus;
 pub mod crew;
+pub mod gate;
 pub mod map;
 pub mod panel;
 mod past;
@@ -58,6 +59,9 @@ pub struct Flow {
     /// The input that this step of a `map` is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub item: Option<Item>,
+    /// Its answer must state a verdict, or the next one of its chain is asked.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub states_verdict: bool,
 }
 
 /// Whether code may do a task in place of its agent.
@@ -98,6 +102,8 @@ pub enum Workflow {
     Cascade(cascade::Cascade),
     /// The same over many inputs.
     Map(map::Map),
+    /// A chain whose answers somebody else judges.
+    Gate(gate::Gate),
 }
 
 impl Workflow {
@@ -108,6 +114,7 @@ impl Workflow {
             Workflow::Consensus(_) => "consensus",
             Workflow::Cascade(_) => "cascade",
             Workflow::Map(_) => "map",
+            Workflow::Gate(_) => "gate",
         }
     }
 
@@ -118,6 +125,7 @@ impl Workflow {
             Workflow::Consensus(panel) => panel.everybody().collect(),
             Workflow::Cascade(cascade) => cascade.rungs.iter().collect(),
             Workflow::Map(map) => map.every_hand(),
+            Workflow::Gate(gate) => gate.links.iter().map(|link| &link.hand).chain(&gate.judges).collect(),
         }
     }
 
@@ -128,6 +136,10 @@ impl Workflow {
             Workflow::Consensus(panel) => panel.seats.iter_mut().chain(&mut panel.reserve).collect(),
             Workflow::Cascade(cascade) => cascade.rungs.iter_mut().collect(),
             Workflow::Map(map) => map.every_hand_mut(),
+            Workflow::Gate(gate) => {
+                let links = gate.links.iter_mut().map(|link| &mut link.hand);
+                links.chain(&mut gate.judges).collect()
+            }
         }
     }
 
@@ -226,6 +238,8 @@ pub struct Scene<'a> {
     pub inputs: &'a [String],
     /// What is known about those who review.
     pub bench: &'a Bench,
+    /// How long ago its first step began, in milliseconds.
+    pub elapsed_ms: u64,
 }
 
 /// What follows now. None when the task is no workflow.
@@ -242,6 +256,7 @@ pub fn next(scene: Scene<'_>) -> Option<Step> {
         Workflow::Consensus(panel) => panel::next(scene.task, panel, scene.bench, &past),
         Workflow::Cascade(cascade) => cascade::next(scene.task, cascade, &past),
         Workflow::Map(map) => map::next(scene.task, map, scene.inputs, (scene.bench, &past)),
+        Workflow::Gate(gate) => gate::next(scene.task, gate, &past, scene.elapsed_ms),
     })
 }
 

@@ -10,13 +10,13 @@ use serde::{Deserialize, Serialize};
 
 use super::report::{Report, Skipped, block};
 use super::review::{self, Bench, LeftOut, Review, Reviewer, Said, merge, record};
-use super::steps::{DOUBTS, doubts, one, reader, wait, words, worker};
+use super::steps::{approves, doubts, one, producing, reader, wait, words, worker};
 use super::{Child, Delivery, Flow, Hand, Output, Past, Step};
 use crate::analysis::{Kind, Risk};
 use crate::outcome::Outcome;
 use crate::plan::template;
 use crate::spec::{Isolation, Merge, TaskSpec, Work};
-use crate::verdict::{self, ASKED_FOR, Finding, Severity, Stance, Verdict};
+use crate::verdict::{self, ASKED_FOR, Stance, Verdict};
 
 /// How often rejected work is mended.
 pub const ROUNDS_MAX: u32 = 2;
@@ -216,7 +216,7 @@ impl<'a> Loop<'a> {
 
     fn produce(&mut self) -> Way<Step> {
         let (work, outcome) = self.done("produce", |of| {
-            let prompt = format!("{}\n\n{DOUBTS}", words(of.task));
+            let prompt = producing(of.task, words(of.task).to_owned());
             worker(of.task, of.past, "produce", &of.qc.author, prompt)
         })?;
         self.report.note("produce", work, None);
@@ -592,12 +592,15 @@ impl Loop<'_> {
         let mut prompt = format!(
             "Produce the best possible final output for this task from a draft and what was found wrong with it. Resolve conflicts \
              between the remarks by your own judgement; ignore those that are mistaken. Give the whole output, not a list of \
-             changes. For what nobody could settle write a line `UNRESOLVED: what it is`.\n\n{}",
+             changes.{}\n\n{}",
+            match self.task.schema {
+                Some(_) => "",
+                None => " For what nobody could settle write a line `UNRESOLVED: what it is`.",
+            },
             self.material(work)
         );
         prompt.push_str(&self.remarks(round));
-        prompt.push_str(&format!("\n\n{DOUBTS}"));
-        let spec = worker(self.task, self.past, step, hand, prompt);
+        let spec = worker(self.task, self.past, step, hand, producing(self.task, prompt));
         match self.task.isolation {
             Isolation::None => spec,
             Isolation::Worktree => TaskSpec {
@@ -660,15 +663,6 @@ fn numbered(step: &str, round: u32) -> String {
         1 => step.to_owned(),
         _ => format!("{step}-{round}"),
     }
-}
-
-/// An approval that comes with a serious finding contradicts itself, and is none. Without anybody's verdict (time was
-/// short) there is nothing that speaks against it.
-fn approves(judged: Option<&Verdict>) -> bool {
-    judged.is_none_or(|judged| {
-        let serious = |finding: &Finding| matches!(finding.severity, Severity::P0 | Severity::P1);
-        judged.stance == Stance::Approve && !judged.findings.iter().any(serious)
-    })
 }
 
 /// The concerns that an answer without a verdict states.

@@ -42,6 +42,8 @@ pub struct Report {
     /// The findings as they were made, and as they are delivered, when several made them.
     #[serde(skip)]
     pub triaged: Option<(String, String)>,
+    /// How many links of a chain, or rungs, were left behind for it.
+    pub fallback_depth: u32,
     /// The steps whose work is what is delivered: who needs the task begins with theirs.
     pub delivered: Vec<TaskKey>,
 }

@@ -2,11 +2,21 @@
 
 use super::{Flow, Hand, Past, Step};
 use crate::spec::{Edits, Inputs, Isolation, Merge, TaskSpec, Work};
+use crate::verdict::{Finding, Severity, Stance, Verdict};
 
 /// What an agent that does the work is told about doubts. A doubt that is said can be settled by somebody who may.
-pub(super) const DOUBTS: &str = "\
+const DOUBTS: &str = "\
 End your answer with a line `CONFIDENCE: N`, from 0 to 100. Where something that matters is not yours to decide, or you \
 would have to guess, do not guess: write a line `UNCERTAIN: what it is` for each.";
+
+/// A prompt for whoever does the work, with what is asked about doubts. An answer by a schema has no room for that: it is one
+/// JSON value.
+pub(super) fn producing(task: &TaskSpec, prompt: String) -> String {
+    match task.schema {
+        Some(_) => prompt,
+        None => format!("{prompt}\n\n{DOUBTS}"),
+    }
+}
 
 /// The words of the task itself: a template.
 pub(super) fn words(task: &TaskSpec) -> &str {
@@ -59,7 +69,7 @@ pub(super) fn reader(task: &TaskSpec, past: &Past<'_>, step: &str, hand: &Hand, 
     }
 }
 
-/// A child that does the work: in a tree of its own and under the checks of the task, when the task says so.
+/// A child that does the work: in a tree of its own, under the checks and by the schema of the task, when the task says so.
 pub(super) fn worker(task: &TaskSpec, past: &Past<'_>, step: &str, hand: &Hand, prompt: String) -> TaskSpec {
     TaskSpec {
         role: task.role.clone(),
@@ -68,6 +78,7 @@ pub(super) fn worker(task: &TaskSpec, past: &Past<'_>, step: &str, hand: &Hand, 
         isolation: task.isolation,
         edits: task.edits,
         protect: task.protect.clone(),
+        schema: task.schema.clone(),
         flow: Flow {
             parent: Some(task.key.clone()),
             shortcut: task.flow.shortcut,
@@ -91,6 +102,15 @@ pub(super) fn wait() -> Step {
         new: Vec::new(),
         open_max: 0,
     }
+}
+
+/// An approval that comes with a serious finding contradicts itself, and is none. Without anybody's verdict (time was
+/// short) there is nothing that speaks against it.
+pub(super) fn approves(judged: Option<&Verdict>) -> bool {
+    judged.is_none_or(|judged| {
+        let serious = |finding: &Finding| matches!(finding.severity, Severity::P0 | Severity::P1);
+        judged.stance == Stance::Approve && !judged.findings.iter().any(serious)
+    })
 }
 
 /// The doubts that an answer flags.

@@ -65,6 +65,12 @@ const TASKS: &[(&str, &[&str])] = &[
     ("- {id: a, exec: x, skip_if: score}", &["bad-condition 2:29"]),
     ("- {id: a, exec: x, skip_if: score > 8}", &["bad-condition 2:29"]),
     ("- {id: a, exec: x, workflow: qc}", &["bad-workflow 2:30"]),
+    ("- {id: a, exec: x, gate: review}", &["bad-gate 2:26"]),
+    ("- {id: a, prompt: x, gate: strict}", &["bad-value 2:28"]),
+    (
+        "- {id: a, prompt: x, gate: {reviewer: codex, score: 0}}",
+        &["bad-number 2:53"],
+    ),
     ("- {id: a, prompt: x, workflow: {kind: map}}", &["missing-key 2:39"]),
     ("- {id: a, prompt: x, workflow: {kind: qx}}", &["bad-value 2:39"]),
     (
@@ -189,8 +195,8 @@ const TASKS: &[(&str, &[&str])] = &[
         &["bad-schema 2:65"],
     ),
     (
-        "- {id: a, prompt: x, workflow: {kind: cascade, rungs: [claude, codex]}, schema: {type: object}}",
-        &["bad-schema 2:81"],
+        "- {id: a, prompt: x, workflow: {kind: consensus, seats: [claude, codex]}, schema: {type: object}}",
+        &["bad-schema 2:83"],
     ),
     ("- just text", &["wrong-type 2:3"]),
 ];

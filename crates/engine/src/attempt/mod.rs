@@ -202,7 +202,7 @@ fn brief(world: &World, claimed: &Claimed, can: Capabilities, assignment: &mut A
 /// Who gave the result stays with it, and what the tries of its task did, this one included.
 async fn origin(world: &World, claimed: &Claimed, line: &Line, ended: &mut Ended) {
     ended.result.link = claimed.link;
-    ended.result.model = line.meter.model_used();
+    (ended.result.model, ended.result.model_source) = line.meter.model_used();
     let before = earlier::earlier(world, claimed).await.ok().flatten();
     let before = before.and_then(|earlier| earlier.trail().cloned()).unwrap_or_default();
     ended.result.trail = before.then(line.steps.trail());

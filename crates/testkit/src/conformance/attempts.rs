@@ -4,7 +4,7 @@ use wheelhouse_core::event::Happened;
 use wheelhouse_core::ledger::Spending;
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::store::{
-    ArtifactRef, AttemptStart, Check, Claimed, Command, Next, ProcessMark, Settlement, TaskResult,
+    ArtifactRef, AttemptStart, Check, Claimed, Command, ModelSource, Next, ProcessMark, Settlement, TaskResult,
 };
 use wheelhouse_core::trail::{Ran, Trail};
 use wheelhouse_core::usage::{Cost, Usage, UsageSource};
@@ -338,6 +338,7 @@ pub(super) fn artifacts_and_results_are_stored_with_the_end(t: &mut Trial) {
         }],
         rehearsed: true,
         model: Some("m-1".to_owned()),
+        model_source: Some(ModelSource::Asked),
         link: 3,
         confidence: Some(0),
         trail: Trail {

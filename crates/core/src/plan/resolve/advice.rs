@@ -49,7 +49,7 @@ impl Seen<'_> {
             .is_some_and(|analysis| analysis.kind.value == Kind::Review);
         let judged = matches!(
             self.spec.flow.workflow.as_deref(),
-            Some(Workflow::Qc(_) | Workflow::Consensus(_) | Workflow::Cascade(_))
+            Some(Workflow::Qc(_) | Workflow::Consensus(_) | Workflow::Cascade(_) | Workflow::Gate(_))
         );
         reviews || judged || !self.spec.verify.is_empty() || self.spec.approval
     }

@@ -11,7 +11,7 @@ const OTHERWISE: [&str; 4] = [
     "is a command",
     "returns tasks (`plan: true`)",
     "answers with a patch (`edits: patch`)",
-    "is done by several (`workflow`)",
+    "is a `consensus`, whose seats answer with verdicts",
 ];
 
 impl Resolve<'_, '_> {
@@ -25,7 +25,7 @@ impl Resolve<'_, '_> {
         let At { value, at } = given?;
         for (_, what) in is.into_iter().zip(OTHERWISE).filter(|(is, _)| *is) {
             let message = format!("{own} {what}, and `schema` has no meaning for its answer");
-            let help = "take `schema` out, or make a task of its own of what is to answer so";
+            let help = "take `schema` out, or let a task that needs this one answer by it";
             self.reporter.error("bad-schema", at, "schema", message, help);
         }
         match value {

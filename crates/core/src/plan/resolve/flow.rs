@@ -510,7 +510,7 @@ impl Resolve<'_, '_> {
         })
     }
 
-    fn hands(&mut self, own: &str, names: &[At<String>], most: usize) -> Option<Vec<Hand>> {
+    pub(super) fn hands(&mut self, own: &str, names: &[At<String>], most: usize) -> Option<Vec<Hand>> {
         let hands: Vec<Option<Hand>> = names.iter().map(|name| self.hand(name)).collect();
         let hands: Vec<Hand> = hands.into_iter().collect::<Option<_>>()?;
         let first = names.first().map(|name| name.at).unwrap_or_default();
@@ -554,7 +554,7 @@ impl Resolve<'_, '_> {
         }
     }
 
-    fn known(&self, agent: AgentName) -> Hand {
+    pub(super) fn known(&self, agent: AgentName) -> Hand {
         Hand {
             vendor: self.vendor(&agent),
             model: None,

@@ -7,6 +7,7 @@ mod answer;
 mod chosen;
 mod edges;
 mod flow;
+mod gate;
 mod inputs;
 mod texts;
 mod values;
@@ -276,6 +277,7 @@ impl<'a, 'n> Resolve<'a, 'n> {
             retry,
             deadline,
             confidence,
+            gate,
             on_failure,
             plan,
             approval,
@@ -301,7 +303,7 @@ impl<'a, 'n> Resolve<'a, 'n> {
         let edits = self.edits(&own, isolation, edits.as_ref(), edits_default);
         let (merge, protect) = self.guarded(&own, isolation, merge, protect, defaults);
         let planner = plan.is_some_and(|one| one.value);
-        let otherwise = [is_exec, planner, edits == Edits::Patch, workflow.is_some()];
+        let otherwise = [is_exec, planner, edits == Edits::Patch, votes(workflow.as_ref())];
         let schema = self.answer(&own, schema, otherwise);
         let verify = self.commands(&own, verify);
         let spec = TaskSpec {
@@ -337,6 +339,7 @@ impl<'a, 'n> Resolve<'a, 'n> {
             inputs,
         };
         let spec = self.choose(&own, followed(spec, chained)?, at)?;
+        let spec = self.gated(&own, spec, gate, workflow.is_some())?;
         self.flow(place, &own, spec, workflow.as_ref())
     }
 
@@ -511,6 +514,11 @@ fn followed(spec: TaskSpec, chained: Option<Option<Vec<Link>>>) -> Option<TaskSp
         Some(links) => Some(follow(spec, links?)),
         None => Some(spec),
     }
+}
+
+/// Whether the answers of its steps are verdicts.
+fn votes(wish: Option<&Wish>) -> bool {
+    wish.is_some_and(|wish| wish.which.value == Which::Consensus)
 }
 
 /// Puts a chain into a task: its first option in the place of the task's own agent.

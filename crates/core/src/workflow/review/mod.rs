@@ -112,7 +112,7 @@ pub fn has_reviewers(workflow: &Workflow) -> bool {
         Workflow::Qc(qc) => qc.reviewer.is_some() && qc.self_review,
         Workflow::Consensus(_) => true,
         Workflow::Map(map) => map.everybody().count() > 1,
-        Workflow::Cascade(_) => false,
+        Workflow::Cascade(_) | Workflow::Gate(_) => false,
     }
 }
 
@@ -122,7 +122,7 @@ pub fn left_out(workflow: &Workflow, bench: &Bench) -> Vec<LeftOut> {
         Workflow::Qc(qc) => qc.without_self_review(bench).into_iter().collect(),
         Workflow::Consensus(panel) => record::left_out(bench, &panel.seats, panel.rule.quorum as usize),
         Workflow::Map(map) => record::left_out(bench, &map.hands, 1),
-        Workflow::Cascade(_) => Vec::new(),
+        Workflow::Cascade(_) | Workflow::Gate(_) => Vec::new(),
     }
 }
 

@@ -5,6 +5,7 @@ use serde::Serialize;
 use wheelhouse_core::chain;
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::store::{Answered, Reader, TaskResult, TaskView};
+use wheelhouse_core::workflow::AGENT;
 
 use crate::face::failure::Failure;
 
@@ -18,6 +19,8 @@ pub struct Answer {
     pub output: Option<String>,
     /// The model that gave it, by its provider's name; the agent's name when no model is known.
     pub model_used: String,
+    /// How that is known: `reported`, `asked` (it was asked with that one and did not say); absent when no model is known.
+    pub model_source: Option<String>,
     /// The so-manieth try there, from 1.
     pub attempt: u32,
     /// How many links of the chain were left behind: 0 is the first choice.
@@ -33,6 +36,9 @@ pub struct Answer {
 /// A try that ended.
 #[derive(Serialize, JsonSchema, Clone, PartialEq, Eq, Debug)]
 pub struct Step {
+    /// The step of the workflow whose try it was; absent where the task has no steps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
     /// Its number.
     pub attempt: u32,
     /// How many links of the chain were left behind.
@@ -41,6 +47,8 @@ pub struct Step {
     pub agent: String,
     /// With which model, when that is known.
     pub model: Option<String>,
+    /// How that is known: `reported` or `asked`.
+    pub model_source: Option<String>,
     /// How it ended, by its stable class.
     pub outcome: String,
     /// How sure it said it was.
@@ -72,23 +80,49 @@ impl Answer {
             },
             model_used: chosen.result.model.clone().unwrap_or_else(|| who(chosen.number)),
             attempt: u32::try_from(attempt).unwrap_or(u32::MAX),
+            model_source: source(&chosen.result),
             fallback_depth: chosen.result.link,
             confidence: chosen.result.confidence,
             weak,
-            provenance: results.iter().map(|one| step(one, who(one.number))).collect(),
+            provenance: match task.agent.as_str() {
+                AGENT => of_steps(reader, task)?,
+                _ => results.iter().map(|one| step(one, who(one.number))).collect(),
+            },
         }))
     }
 }
 
+/// The tries of a workflow are those of its steps; of steps that have steps, theirs.
+fn of_steps(reader: &mut dyn Reader, task: &TaskView) -> Result<Vec<Step>, Failure> {
+    let mut steps = Vec::new();
+    for child in reader.children(task.id)? {
+        let Some(answer) = Answer::read(reader, &child)? else {
+            continue;
+        };
+        let named = answer.provenance.into_iter().map(|step| Step {
+            task: step.task.or_else(|| Some(child.key.to_string())),
+            ..step
+        });
+        steps.extend(named);
+    }
+    Ok(steps)
+}
+
 fn step(one: &Answered, agent: String) -> Step {
     Step {
+        task: None,
         attempt: one.number,
         fallback_depth: one.result.link,
         agent,
         model: one.result.model.clone(),
+        model_source: source(&one.result),
         outcome: one.outcome.class().to_owned(),
         confidence: one.result.confidence,
     }
+}
+
+fn source(result: &TaskResult) -> Option<String> {
+    result.model_source.map(|source| source.name().to_owned())
 }
 
 fn output(reader: &mut dyn Reader, result: &TaskResult) -> Result<Option<String>, Failure> {

@@ -376,6 +376,7 @@ impl From<&TaskResult> for TaskResultDoc {
             rehearsed,
             // Said by the answer (see `answer`).
             model: _,
+            model_source: _,
             link: _,
             confidence: _,
             trail,
