@@ -308,6 +308,7 @@ mod tests {
 
     fn meter(model: Option<&str>, billing: Billing, granted_nano: Option<u64>) -> Meter {
         Meter {
+            model_source: None,
             payer: Payer {
                 model: model.map(str::to_owned),
                 billing,
@@ -321,6 +322,7 @@ mod tests {
             seen: Usage::default(),
             priced_nano: 0,
             unpriced: Usage::default(),
+            stopped_for_nano: 0,
             granted_nano,
             asked_nano: None,
             is_all: false,
