@@ -48,6 +48,7 @@ fn assignment(directory: &Path) -> Assignment {
         agent: AgentName::from("model"),
         input: Input::Prompt("Summarise what the parser of this project does and where it is tested. ".repeat(5)),
         stdin: None,
+        tools: None,
         model: None,
         role: None,
         cwd: directory.to_owned(),

@@ -11,7 +11,7 @@ use wheelhouse_core::ids::{AgentName, OwnerId};
 use wheelhouse_core::ledger::{Line, Spending};
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::plan::{self, Context, Source};
-use wheelhouse_core::store::{ClaimRequest, Claimed, Command, Next, Reply, Settlement, Store, TaskResult};
+use wheelhouse_core::store::{ClaimRequest, Claimed, Command, EndedBy, Next, Reply, Settlement, Store, TaskResult};
 use wheelhouse_core::time::Millis;
 use wheelhouse_core::usage::{Cost, Usage, UsageSource};
 use wheelhouse_store::{ManualClock, SqliteStore};
@@ -164,6 +164,7 @@ fn settle(claimed: &Claimed) -> Command {
             artifacts: Vec::new(),
             new_tasks: Vec::new(),
             learned: None,
+            by: EndedBy::Agent,
             spending: Spending {
                 account: None,
                 kind: "review".to_owned(),
