@@ -32,6 +32,7 @@ use crate::place;
 use crate::plans::{self, CheckFailure, Text};
 use crate::roster;
 use crate::routing;
+use crate::second;
 use crate::state::State;
 
 /// The file that says where the server of a state directory is.
@@ -231,6 +232,7 @@ pub(crate) fn server(
         state_dir: app.place.state_dir.clone(),
         project: app.place.project.clone(),
         tools: roster::tool_scopes(settings)?,
+        second: second::stage(app, settings, None)?,
         toolset: args.toolset.clone().or_else(|| Some(settings.serve_toolset.clone())),
         plans: Box::new(Reader {
             app: app.clone(),

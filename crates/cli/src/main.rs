@@ -23,6 +23,7 @@ mod proxy;
 mod region;
 mod roster;
 mod routing;
+mod second;
 mod show;
 mod solo;
 mod state;

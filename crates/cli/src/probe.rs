@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{Read, Seek};
+use std::io::{Read, Seek, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -116,6 +116,32 @@ pub(crate) fn output(
         Ok(text) => Ok(text),
         Err(Answer::Silent) => Err(format!("it did not end within {} s", patience.as_secs())),
         Err(Answer::Failed(how)) => Err(format!("it failed ({how})")),
+        Err(Answer::NotStarted(why) | Answer::Said(why)) => Err(why),
+    }
+}
+
+/// What a shell command prints that is given this to read, within so long; how it ended otherwise. Its complaints go where ours
+/// go.
+pub(crate) fn filtered(command: &str, input: &[u8], patience: Duration) -> Result<String, String> {
+    let started = (|| {
+        let mut given = File::from(memfd_create(c"input", MFdFlags::MFD_CLOEXEC)?);
+        given.write_all(input)?;
+        given.rewind()?;
+        let words = File::from(memfd_create(c"output", MFdFlags::MFD_CLOEXEC)?);
+        let child = Command::new("sh")
+            .arg("-c")
+            .arg(command)
+            .stdin(given)
+            .stdout(words.try_clone()?)
+            .process_group(0)
+            .spawn()?;
+        Ok::<_, std::io::Error>((child, words))
+    })();
+    let (child, words) = started.map_err(|error| format!("it could not be started: {error}"))?;
+    match said(child, words, Instant::now() + patience, OUTPUT_MAX) {
+        Ok(text) => Ok(text),
+        Err(Answer::Silent) => Err(format!("it did not end within {} s", patience.as_secs())),
+        Err(Answer::Failed(how)) => Err(format!("it ended with {how}")),
         Err(Answer::NotStarted(why) | Answer::Said(why)) => Err(why),
     }
 }

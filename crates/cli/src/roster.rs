@@ -434,6 +434,7 @@ mod tests {
                 ("c".to_owned(), agent(None, None)),
             ]),
             context: Default::default(),
+            find: Default::default(),
             budgets: Vec::new(),
             accounts: BTreeMap::from([("x".to_owned(), 3), ("unused".to_owned(), 9)]),
         }

@@ -62,12 +62,13 @@ impl Server {
             project,
             toolset,
             tools,
+            second,
             plans,
             secret,
         } = ports;
         let faces = Faces {
             desk: Desk::new(store, &state_dir),
-            code: Arc::new(Code::new(project, &state_dir)),
+            code: Arc::new(Code::new(project, &state_dir, second)),
             toolset: match &toolset {
                 None => Toolset::default(),
                 Some(name) => Toolset::named(name).map_err(std::io::Error::other)?,

@@ -2,6 +2,7 @@
 //! only the command line knows.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,7 @@ use wheelhouse_core::route::{Caller, DoItYourself};
 use wheelhouse_core::spec::TaskSpec;
 use wheelhouse_core::store::Store;
 use wheelhouse_core::tool_scope::ToolScopes;
+use wheelhouse_engine::codebase::SecondStage;
 
 use crate::face::failure::Failure;
 use crate::face::spawn::Defaults;
@@ -184,6 +186,8 @@ pub struct Ports {
     pub toolset: Option<String>,
     /// Which of our tools instances have, by agent and role.
     pub tools: ToolScopes,
+    /// What orders the places anew that a question about the code finds, where something does.
+    pub second: Option<Arc<dyn SecondStage>>,
     /// Reads plans.
     pub plans: Box<dyn Plans>,
     /// What callers must show; none lets everybody in who can reach the address.

@@ -14,6 +14,7 @@
 //! properly its connection was closed. What was used is known after every one of them.
 
 mod call;
+mod embeddings;
 mod ending;
 mod fold;
 mod http;
@@ -41,6 +42,7 @@ use ending::End;
 use fold::Folded;
 
 pub use call::Patience;
+pub use embeddings::{Embedded, Endpoint, TEXTS_MAX};
 pub use http::Http;
 pub use key::{Helper, Key, NoKey, Source};
 pub use provider::{Dialect, PROVIDERS, Provider, Wire, provider};

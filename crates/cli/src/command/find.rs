@@ -1,23 +1,20 @@
 //! `find`: the places of the project that a question is about.
 
-use std::io::{Read, Write};
-use std::process::{Command, Stdio};
+use std::io::Read;
 use std::time::Duration;
 
-use serde_json::json;
-use wheelhouse_engine::codebase::{Codebase, FILES_MAX, Files, Hit, Tree};
+use wheelhouse_engine::codebase::{Codebase, FILES_MAX};
 use wheelhouse_server::face::find::{Answer, Ask, Place, find as search};
 
 use crate::app::App;
 use crate::args;
 use crate::exit;
 use crate::failure::{Failure, Outcome};
+use crate::second;
 use crate::terminal::{fit, one_line};
 
 /// The longest question read from stdin, in bytes.
 const QUESTION_MAX: u64 = 256 * 1_024;
-/// A command that orders anew gets so many lines of each place.
-const CANDIDATE_LINES: usize = 40;
 
 /// Looks.
 pub(crate) fn find(app: &App, args: &args::Find) -> Outcome {
@@ -47,14 +44,8 @@ pub(crate) fn find(app: &App, args: &args::Find) -> Outcome {
             .say("building the index of this project; later questions only read what has changed");
     }
     let mut codebase = Codebase::open(project, kept.then_some(keep.as_path()));
-    let answer = match &args.rerank {
-        None => search(&mut codebase, &ask, Duration::ZERO, None)?,
-        Some(command) => {
-            let tree = codebase.tree();
-            let reorder = |question: &str, hits: &[Hit]| reordered(command, question, hits, &tree);
-            search(&mut codebase, &ask, Duration::ZERO, Some(&reorder))?
-        }
-    };
+    let second = second::stage(app, &app.settings(None)?, args.rerank.as_deref())?;
+    let answer = search(&mut codebase, &ask, Duration::ZERO, second.as_deref())?;
     show(app, &answer)?;
     Ok(if answer.hits.is_empty() {
         exit::NOT_FOUND
@@ -91,43 +82,6 @@ fn inside(app: &App, below: &std::path::Path) -> Result<String, Failure> {
     Ok(rest.display().to_string())
 }
 
-/// Has a command order the places anew: JSON on its stdin, a list of their numbers on its stdout, the best first.
-fn reordered(command: &str, question: &str, hits: &[Hit], tree: &Tree) -> Result<Vec<usize>, String> {
-    let candidates: Vec<serde_json::Value> = hits
-        .iter()
-        .enumerate()
-        .map(|(number, hit)| {
-            let bytes = tree.read(&hit.path).unwrap_or_default();
-            let text = String::from_utf8_lossy(&bytes);
-            let own = text.lines().skip(hit.start.saturating_sub(1) as usize);
-            let count = ((hit.end + 1 - hit.start) as usize).min(CANDIDATE_LINES);
-            let lines: Vec<&str> = own.take(count).collect();
-            json!({"number": number, "path": hit.path, "start": hit.start, "end": hit.end, "text": lines.join("\n")})
-        })
-        .collect();
-    let document = json!({"query": question, "candidates": candidates}).to_string();
-    let mut child = Command::new("sh")
-        .arg("-c")
-        .arg(command)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .map_err(|error| format!("`{command}` could not be started: {error}"))?;
-    if let Some(mut stdin) = child.stdin.take() {
-        // One that answers before it has read everything is none the worse for it.
-        let _ = stdin.write_all(document.as_bytes());
-    }
-    let output = child.wait_with_output().map_err(|error| error.to_string())?;
-    if !output.status.success() {
-        return Err(format!("`{command}` ended with {}", output.status));
-    }
-    let answer = String::from_utf8_lossy(&output.stdout);
-    serde_json::from_str(answer.trim()).map_err(|_| {
-        let said = fit(&one_line(&answer), 60);
-        format!("`{command}` answered `{said}`, not a list of numbers such as [2, 0, 1]")
-    })
-}
-
 fn show(app: &App, answer: &Answer) -> Result<(), Failure> {
     for notice in &answer.notices {
         app.terminal.warn(notice);
@@ -152,6 +106,9 @@ fn show(app: &App, answer: &Answer) -> Result<(), Failure> {
         said.push_str(&format!(
             "; the project has more than {FILES_MAX} files, the rest was not looked at"
         ));
+    }
+    if let Some(second) = &answer.second_stage {
+        said.push_str(&format!("; {second}"));
     }
     if answer.hits.is_empty() {
         said = format!("nothing found; {said}");

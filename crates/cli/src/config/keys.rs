@@ -310,6 +310,31 @@ pub(crate) const KEYS: &[Key] = &[
         about: "How often the same tool call in a row, or the same round of calls, is a circle when no file changes in between.",
     },
     Key {
+        pattern: "find.embeddings.url",
+        kind: Kind::Text,
+        default: Some("\"\""),
+        about: "Where vectors of texts come from, an address before `/embeddings` such as `http://127.0.0.1:11434/v1`; with it \
+                the places that a question finds are also ordered by meaning. See docs/find.md.",
+    },
+    Key {
+        pattern: "find.embeddings.model",
+        kind: Kind::Text,
+        default: Some("\"\""),
+        about: "The model that makes them.",
+    },
+    Key {
+        pattern: "find.embeddings.key_env",
+        kind: Kind::Text,
+        default: Some("\"\""),
+        about: "The environment variable that holds its key, where it needs one.",
+    },
+    Key {
+        pattern: "find.rerank",
+        kind: Kind::Text,
+        default: Some("\"\""),
+        about: "A command that orders the places anew, as `wheelhouse find --rerank`; for agents too.",
+    },
+    Key {
         pattern: "budget.day",
         kind: Kind::Usd,
         default: None,

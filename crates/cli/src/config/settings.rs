@@ -62,6 +62,8 @@ pub(crate) struct Settings {
     pub(crate) retention: Duration,
     /// `context.*` and `agents.*.context.*`
     pub(crate) context: wheelhouse_context::settings::Settings,
+    /// `find.*`
+    pub(crate) find: FindSettings,
     /// `budget.*`, in nano-dollars
     pub(crate) budgets: Vec<(Scope, u64)>,
     /// What happens to a task whose account is used up.
@@ -76,6 +78,19 @@ pub(crate) struct Settings {
     pub(crate) accounts: BTreeMap<String, u32>,
     /// `subscriptions.*`
     pub(crate) fees: Vec<Fee>,
+}
+
+/// How the places that a question finds are ordered anew.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct FindSettings {
+    /// `find.embeddings.url`
+    pub(crate) url: String,
+    /// `find.embeddings.model`
+    pub(crate) model: String,
+    /// `find.embeddings.key_env`
+    pub(crate) key_env: String,
+    /// `find.rerank`
+    pub(crate) rerank: String,
 }
 
 /// One named agent.
@@ -147,6 +162,7 @@ impl Merged {
             tree_retention: Duration::from_secs(self.count("isolation.tree_days").saturating_mul(86_400)),
             routing_file: self.text("routing.file"),
             retention: Duration::from_secs(self.count("retention.days").saturating_mul(86_400)),
+            find: self.find(&mut problems),
             budgets: self.budgets(),
             quota: self.quota(),
             breaker: self.breaker(),
@@ -333,6 +349,38 @@ impl Merged {
         }
     }
 
+    fn find(&self, problems: &mut Vec<Problem>) -> FindSettings {
+        let find = FindSettings {
+            url: self.text("find.embeddings.url"),
+            model: self.text("find.embeddings.model"),
+            key_env: self.text("find.embeddings.key_env"),
+            rerank: self.text("find.rerank"),
+        };
+        let url = &find.url;
+        let mut refuse = |key: &str, message: String| {
+            problems.push(Problem {
+                origin: self.origin(&["find", "embeddings", key]),
+                message,
+            });
+        };
+        if !url.is_empty() && !url.starts_with("http://") && !url.starts_with("https://") {
+            refuse(
+                "url",
+                format!(
+                    "`find.embeddings.url`: `{url}` is no address; a directory of weights cannot be used itself: serve it, with \
+                     llama.cpp or Ollama for example, and name its address (docs/decisions/0019-no-weights.md)"
+                ),
+            );
+        }
+        if !url.is_empty() && find.model.is_empty() {
+            refuse(
+                "url",
+                "`find.embeddings.url` needs a model: `find.embeddings.model = \"…\"`".to_owned(),
+            );
+        }
+        find
+    }
+
     fn roles(&self) -> BTreeMap<String, Vec<String>> {
         let role = |(path, (value, _)): (&Vec<String>, &(Value, Origin))| match (path.as_slice(), value) {
             ([roles, name, _], Value::Names(tools)) if roles == "roles" => Some((name.clone(), tools.clone())),
@@ -492,6 +540,12 @@ pub(super) mod tests {
                 "breaker.failures" => "breaker.failures = 7",
                 "breaker.failed_percent" => "breaker.failed_percent = 7",
                 "breaker.open" => "breaker.open = \"7s\"",
+                "find.embeddings.url" => {
+                    "find.embeddings.url = \"http://127.0.0.1:1/v1\"\nfind.embeddings.model = \"m\""
+                }
+                "find.embeddings.model" => "find.embeddings.model = \"m\"",
+                "find.embeddings.key_env" => "find.embeddings.key_env = \"KEY\"",
+                "find.rerank" => "find.rerank = \"cat\"",
                 "budget.day" => "budget.day = \"7\"",
                 "budget.hour" => "budget.hour = 7",
                 "budget.session" => "budget.session = 0.5",

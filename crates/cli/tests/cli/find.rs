@@ -3,7 +3,9 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use crate::House;
+use wheelhouse_testkit::model_api::{ModelApi, Script};
+
+use crate::{House, until};
 
 const LEASE: &str =
     "//! Leases.\n\n/// Renews a lease before it ends.\npub fn renew_lease(lease: u32) -> u32 {\n    lease + 1\n}\n";
@@ -188,4 +190,136 @@ fn a_question_can_be_a_stack_trace_on_stdin() {
     let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(document["hits"][0]["path"], "src/clock.py");
     assert_eq!(document["hits"][0]["why"]["ranks"]["paths"], 1);
+}
+
+/// A project with an endpoint for vectors, and three pages about leases: the fake's vectors are of the beginnings of words, so
+/// by its lights the second is nearest.
+fn with_vectors(fake: &ModelApi, model: &str) -> House {
+    let house = House::new().with_env("E_KEY", "sk-embedding-key");
+    house.write(
+        "wheelhouse.toml",
+        &format!(
+            "[find.embeddings]\nurl = \"{}\"\nmodel = \"{model}\"\nkey_env = \"E_KEY\"\n",
+            fake.openai_url()
+        ),
+    );
+    house.ok(&["init"]);
+    house.write(
+        "one.md",
+        "lease lease lease and one two three four five six seven eight nine\n",
+    );
+    house.write("two.md", "lease lease leave leads leash learn leans\n");
+    house.write(
+        "three.md",
+        "a lease of other things with many words in between that are not near\n",
+    );
+    house
+}
+
+fn asked(fake: &ModelApi) -> usize {
+    let all = fake.timeline();
+    all.iter()
+        .filter(|attempt| attempt.request.contains("/v1/embeddings"))
+        .count()
+}
+
+#[test]
+fn places_are_ordered_by_meaning_where_an_endpoint_is_named() {
+    let fake = ModelApi::start(Script::default()).unwrap();
+    let house = with_vectors(&fake, "small");
+    let plain = house.json(&["find", "lease", "--files", "--set", "find.embeddings.url="]);
+    assert_eq!((asked(&fake), &plain["second_stage"]), (0, &serde_json::Value::Null));
+    let document = house.json(&["find", "lease", "--files"]);
+    assert_eq!(paths(&document)[0], "two.md", "{document:#}");
+    assert_ne!(paths(&plain)[0], "two.md", "{plain:#}");
+    let how = document["second_stage"].as_str().unwrap();
+    assert!(
+        how.starts_with("ordered by meaning with small: 4 texts asked for, 0 known, "),
+        "{how}"
+    );
+    assert!(how.ends_with("tokens, cost unknown"), "{how}");
+    // What is known is asked for once; what changed is asked for again, and nothing else.
+    let again = house.ok(&["find", "lease", "--files"]);
+    assert!(
+        again.err.contains("ordered by meaning with small, all 4 texts known"),
+        "{again:#?}"
+    );
+    assert_eq!(asked(&fake), 1);
+    house.write(
+        "three.md",
+        "a lease of yet other things with many words in between that are not near\n",
+    );
+    let changed = house.ok(&["find", "lease", "--files"]);
+    assert!(changed.err.contains("1 texts asked for, 3 known"), "{changed:#?}");
+    // A command has the last word.
+    let last = house.json(&["find", "lease", "--files", "--rerank", "echo '[2]'"]);
+    assert_eq!(paths(&last)[1..], paths(&document)[..2], "{last:#}");
+    // Agents that ask are answered in the same order.
+    let _engine = house.start(&["serve"]);
+    until("the engine is up", || {
+        house.json(&["status"])["engine"]["running"] == true
+    });
+    let mut client = crate::mcp::Client::new(&house);
+    let hello = serde_json::json!({"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}});
+    client.ask("initialize", hello);
+    let called = client.ask(
+        "tools/call",
+        serde_json::json!({"name": "find_code", "arguments": {"query": "lease"}}),
+    );
+    assert!(called["result"]["isError"] != true, "{called:#}");
+    assert!(called.to_string().contains("two.md"), "{called:#}");
+    assert!(asked(&fake) >= 2);
+}
+
+#[test]
+fn an_endpoint_that_fails_leaves_the_local_order_and_is_said() {
+    let fake = ModelApi::start(Script::default()).unwrap();
+    let house = with_vectors(&fake, "fault-500");
+    let plain = paths(&house.json(&["find", "lease", "--files", "--set", "find.embeddings.url="]));
+    let said = "the places are not ordered by meaning, but by the local ways of looking alone: ";
+    let broken = house.ok(&["find", "lease", "--files"]);
+    assert!(
+        broken.err.contains(said) && broken.err.contains("answered 500"),
+        "{broken:#?}"
+    );
+    assert!(broken.out.starts_with(&plain[0]), "{broken:#?}");
+    assert!(!format!("{broken:?}").contains("sk-embedding-key"), "{broken:#?}");
+    let nobody = house.ok(&[
+        "find",
+        "lease",
+        "--files",
+        "--set",
+        "find.embeddings.url=http://127.0.0.1:9/v1",
+    ]);
+    assert!(
+        nobody.err.contains(said) && nobody.err.contains("cannot be reached"),
+        "{nobody:#?}"
+    );
+    let keyless = house.ok(&[
+        "find",
+        "lease",
+        "--files",
+        "--set",
+        "find.embeddings.key_env=NO_SUCH_KEY",
+    ]);
+    assert!(
+        keyless
+            .err
+            .contains("there is no key in the environment variable NO_SUCH_KEY"),
+        "{keyless:#?}"
+    );
+    let clear = house.ok(&[
+        "find",
+        "lease",
+        "--files",
+        "--set",
+        "find.embeddings.url=http://192.0.2.1/v1",
+    ]);
+    assert!(clear.err.contains("in clear"), "{clear:#?}");
+    let weights = house.run(&["find", "lease", "--set", "find.embeddings.url=/models/minilm"]);
+    assert_eq!(weights.code, Some(2), "{weights:#?}");
+    assert!(
+        weights.err.contains("a directory of weights cannot be used itself"),
+        "{weights:#?}"
+    );
 }

@@ -5,6 +5,7 @@
 //! files that changed since are read. The index is a cache: whatever is wrong with it, it is built anew and that is
 //! said.
 
+mod meaning;
 mod shelf;
 mod tree;
 pub(crate) mod walk;
@@ -21,6 +22,7 @@ use wheelhouse_context::retrieval::query::Query;
 use wheelhouse_context::retrieval::search::search;
 use wheelhouse_context::retrieval::segment::{Builder, Segment};
 
+pub use meaning::{Embed, Ordered, order as by_meaning};
 pub use tree::Tree;
 pub use walk::FILES_MAX;
 pub use wheelhouse_context::port::Files;
@@ -40,10 +42,25 @@ const RACY: Duration = Duration::from_secs(2);
 
 /// The second stage has so many times what is asked for to choose from.
 const REORDERED: usize = 3;
+/// And no fewer than so many: what it would put first may be far down.
+const REORDERED_MIN: usize = 40;
 
-/// A second stage: orders places anew, given the question and the places in the order of the first. Numbers it leaves
-/// out follow in the old order. Why not, when it cannot; the order of the first stage is kept then, and that is said.
-pub type Reorder<'a> = dyn Fn(&str, &[Hit]) -> Result<Vec<usize>, String> + 'a;
+/// A second stage: orders places anew, given the question and the places in the order of the first.
+pub trait SecondStage: Send + Sync {
+    /// The order. Where it cannot be had, that of the first stage, and a notice that says why.
+    fn order(&self, question: &str, hits: &[Hit], files: &dyn Files) -> Second;
+}
+
+/// What a second stage came to.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Second {
+    /// The places by their numbers, the best first. Numbers it leaves out follow in the old order.
+    pub order: Vec<usize>,
+    /// What people should know.
+    pub notices: Vec<String>,
+    /// How it was done and what it took; none where nothing was done.
+    pub how: Option<String>,
+}
 
 /// Where in a state directory the index is.
 pub fn index_in(state_dir: &Path) -> PathBuf {
@@ -76,6 +93,8 @@ pub struct Update {
     pub took: Duration,
     /// What people should know: the index was damaged and is new, or it could not be kept.
     pub notices: Vec<String>,
+    /// How the second stage ordered, and what it took.
+    pub second: Option<String>,
 }
 
 /// What is in the index and what is not.
@@ -129,31 +148,30 @@ impl Codebase {
         }
     }
 
-    /// Answers a question, after a look at the tree unless there was one less than `fresh` ago. `reorder` is the
-    /// second stage, when there is one.
+    /// Answers a question, after a look at the tree unless there was one less than `fresh` ago.
     pub fn find(
         &mut self,
         text: &str,
         options: &Options,
         fresh: Duration,
-        reorder: Option<&Reorder<'_>>,
+        second: Option<&dyn SecondStage>,
     ) -> Result<(Vec<Hit>, Update), Error> {
         let looked = self.looked.is_some_and(|looked| looked.elapsed() < fresh);
         let mut update = if looked { Update::default() } else { self.update()? };
         let query = Query::parse(text);
-        let Some(reorder) = reorder else {
+        let Some(second) = second else {
             return Ok((search(&self.index, &query, options), update));
         };
         let wide = Options {
-            count: options.count.saturating_mul(REORDERED),
+            count: options.count.saturating_mul(REORDERED).max(REORDERED_MIN),
             ..options.clone()
         };
         let mut hits = search(&self.index, &query, &wide);
-        match reorder(text, &hits) {
-            Ok(order) => hits = in_order(hits, &order),
-            Err(why) => update
-                .notices
-                .push(format!("the places are in the order of the first stage: {why}")),
+        if !hits.is_empty() {
+            let Second { order, notices, how } = second.order(text, &hits, &self.tree());
+            hits = in_order(hits, &order);
+            update.notices.extend(notices);
+            update.second = how;
         }
         hits.truncate(options.count);
         Ok((hits, update))

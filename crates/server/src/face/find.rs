@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Serialize;
-use wheelhouse_engine::codebase::{Codebase, Extent, Files, Hit, Options, Reorder, Unit, Update};
+use wheelhouse_engine::codebase::{Codebase, Extent, Files, Hit, Options, SecondStage, Unit, Update};
 
 use super::exit;
 use super::failure::Failure;
@@ -64,6 +64,9 @@ pub struct Answer {
     pub index: Searched,
     /// What people should know.
     pub notices: Vec<String>,
+    /// How the places were ordered anew, and what it took, where they were.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub second_stage: Option<String>,
 }
 
 /// A place that was found.
@@ -120,13 +123,12 @@ pub struct Searched {
     pub update_ms: u64,
 }
 
-/// Answers a question, after a look at the tree unless there was one less than `fresh` ago. `reorder` is the second
-/// stage, when there is one.
+/// Answers a question, after a look at the tree unless there was one less than `fresh` ago.
 pub fn find(
     codebase: &mut Codebase,
     ask: &Ask,
     fresh: Duration,
-    reorder: Option<&Reorder<'_>>,
+    second: Option<&dyn SecondStage>,
 ) -> Result<Answer, Failure> {
     if ask.text.trim().is_empty() {
         return Err(Failure::usage("there is nothing to look for: the question is empty")
@@ -140,7 +142,7 @@ pub fn find(
         below: ask.below.clone(),
         ..Options::default()
     };
-    let found = codebase.find(&ask.text, &options, fresh, reorder);
+    let found = codebase.find(&ask.text, &options, fresh, second);
     let (hits, update) = found.map_err(|error| Failure::new(exit::IO, error.to_string()))?;
     let tree = codebase.tree();
     let hits = hits.into_iter().map(|hit| place(&tree, hit, ask.lines.min(LINES_MAX)));
@@ -149,6 +151,7 @@ pub fn find(
         hits: hits.collect(),
         index: searched(codebase.extent(), &update),
         notices: update.notices,
+        second_stage: update.second,
     })
 }
 

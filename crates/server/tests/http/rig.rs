@@ -171,6 +171,7 @@ impl Rig {
             project: dir.path().to_owned(),
             toolset: toolset.map(str::to_owned),
             tools: Default::default(),
+            second: None,
             plans: Box::new(PlainPlans),
             secret: Some(secret.clone()),
         };

@@ -10,6 +10,7 @@ mod ask;
 mod check;
 mod choose;
 mod control;
+mod embed;
 mod fault;
 mod http;
 mod marker;

@@ -11,6 +11,7 @@ use super::ask::Ask;
 use super::check::{self, Findings};
 use super::choose::{Play, digest};
 use super::control;
+use super::embed;
 use super::fault::FaultKind;
 use super::http::{Connection, Gone, Request, Unread};
 use super::play::{After, Sender};
@@ -117,6 +118,7 @@ enum Purpose {
     Answer(Vendor),
     Count(Vendor),
     Models,
+    Vectors,
     Alive,
     Unknown,
 }
@@ -133,6 +135,7 @@ fn purpose(request: &Request) -> Purpose {
             _ => Purpose::Unknown,
         },
         ("POST", Some(vendor)) => Purpose::Answer(vendor),
+        ("POST", None) if request.path == "/v1/embeddings" => Purpose::Vectors,
         ("GET", None) if request.path == "/v1/models" || request.path == "/v1beta/models" => Purpose::Models,
         ("GET" | "HEAD", None) if request.path == "/" => Purpose::Alive,
         _ => Purpose::Unknown,
@@ -155,6 +158,10 @@ async fn answer(connection: &mut Connection, state: &State, request: &Request) -
             plain(connection, state, request, Some(vendor), 200, &body, None).await
         }
         Purpose::Models => plain(connection, state, request, None, 200, &models(request), None).await,
+        Purpose::Vectors => {
+            let (status, body) = embed::answer(request);
+            plain(connection, state, request, None, status, &body, None).await
+        }
         Purpose::Alive => plain(connection, state, request, None, 200, &json!({}), None).await,
         Purpose::Unknown => {
             let vendor = vendor(request).unwrap_or(Vendor::Chat);
