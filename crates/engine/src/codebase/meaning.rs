@@ -195,7 +195,7 @@ mod tests {
     fn hit(path: &str) -> Hit {
         Hit {
             path: path.to_owned(),
-            sort: Sort::Prose,
+            sort: Sort::Text,
             start: 1,
             end: 1,
             score: 0.0,
