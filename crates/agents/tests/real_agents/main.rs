@@ -33,38 +33,38 @@ macro_rules! plays {
 
 plays! {
     real_agents_claude is CLAUDE:
-        simple_turn version file_edit permission_both_ways interrupt_and_go_on words_in_the_middle
+        simple_turn servers_of_the_repository_stay_unstarted version file_edit permission_both_ways interrupt_and_go_on words_in_the_middle
         resume_after_kill resume_after_its_keeper_was_killed unknown_session
         rate_limit stalled_stream truncated_stream failures_have_their_class a_refused_connection;
     real_agents_codex is CODEX:
-        simple_turn version file_edit permission_both_ways interrupt_and_go_on words_in_the_middle
+        simple_turn servers_of_the_repository_stay_unstarted version file_edit permission_both_ways interrupt_and_go_on words_in_the_middle
         resume_after_kill resume_after_its_keeper_was_killed unknown_session
         rate_limit stalled_stream truncated_stream failures_have_their_class a_refused_connection;
     real_agents_codex_exec is CODEX_EXEC:
-        simple_turn version file_edit unknown_session rate_limit truncated_stream failures_have_their_class
+        simple_turn servers_of_the_repository_stay_unstarted version file_edit unknown_session rate_limit truncated_stream failures_have_their_class
         a_refused_connection;
     real_agents_gemini is GEMINI:
-        simple_turn version file_edit permission_both_ways interrupt_and_go_on words_in_the_middle
+        simple_turn servers_of_the_repository_stay_unstarted version file_edit permission_both_ways interrupt_and_go_on words_in_the_middle
         resume_after_kill resume_after_its_keeper_was_killed unknown_session
         stalled_stream truncated_stream failures_have_their_class;
     real_agents_opencode is OPENCODE:
-        simple_turn version file_edit permission_both_ways interrupt_and_go_on words_in_the_middle
+        simple_turn servers_of_the_repository_stay_unstarted version file_edit permission_both_ways interrupt_and_go_on words_in_the_middle
         resume_after_kill resume_after_its_keeper_was_killed unknown_session
         rate_limit stalled_stream truncated_stream failures_have_their_class;
     real_agents_adapter_claude is CLAUDE_ADAPTER:
-        simple_turn file_edit permission_both_ways interrupt_and_go_on words_in_the_middle
+        simple_turn servers_of_the_repository_stay_unstarted file_edit permission_both_ways interrupt_and_go_on words_in_the_middle
         resume_after_kill resume_after_its_keeper_was_killed unknown_session
         rate_limit stalled_stream truncated_stream failures_have_their_class a_refused_connection;
     real_agents_adapter_codex is CODEX_ADAPTER:
-        simple_turn file_edit permission_both_ways interrupt_and_go_on words_in_the_middle
+        simple_turn servers_of_the_repository_stay_unstarted file_edit permission_both_ways interrupt_and_go_on words_in_the_middle
         resume_after_kill resume_after_its_keeper_was_killed unknown_session
         rate_limit stalled_stream truncated_stream failures_have_their_class a_refused_connection;
     real_agents_copilot is COPILOT:
-        simple_turn version file_edit permission_both_ways interrupt_and_go_on words_in_the_middle
+        simple_turn servers_of_the_repository_stay_unstarted version file_edit permission_both_ways interrupt_and_go_on words_in_the_middle
         resume_after_kill resume_after_its_keeper_was_killed unknown_session
         rate_limit stalled_stream truncated_stream failures_have_their_class a_refused_connection;
     real_agents_qwen is QWEN:
-        simple_turn version file_edit permission_both_ways interrupt_and_go_on words_in_the_middle
+        simple_turn servers_of_the_repository_stay_unstarted version file_edit permission_both_ways interrupt_and_go_on words_in_the_middle
         resume_after_kill resume_after_its_keeper_was_killed unknown_session
         stalled_stream truncated_stream failures_have_their_class a_refused_connection;
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use serde_json::json;
 use wheelhouse_core::agent::{AgentEvent, Assignment, Ended, Order, Reply, ToolStatus};
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::store::ProcessMark;
@@ -110,6 +111,31 @@ pub(crate) async fn simple_turn(cast: &Cast) {
     assert!(!noticed(&events, "outside the versions"), "{events:?}");
     assert!(!noticed(&events, "were not understood"), "{events:?}");
     place.assert_protocol_kept();
+}
+
+/// Servers that a repository brings along are somebody else's programs: no agent starts them unasked.
+pub(crate) async fn servers_of_the_repository_stay_unstarted(cast: &Cast) {
+    let place = Place::new();
+    let started = place.work().join("started");
+    let touch = json!({"theirs": {"command": "touch", "args": [&started]}});
+    let servers = json!({"mcpServers": touch}).to_string();
+    let codex = format!("[mcp_servers.theirs]\ncommand = \"touch\"\nargs = [{started:?}]\n");
+    let local = json!({"type": "local", "command": ["touch", &started], "enabled": true});
+    for (file, text) in [
+        (".mcp.json", servers.clone()),
+        (".codex/config.toml", codex),
+        (".gemini/settings.json", servers.clone()),
+        (".qwen/settings.json", servers),
+        ("opencode.json", json!({"mcp": {"theirs": local}}).to_string()),
+    ] {
+        let file = place.work().join(file);
+        std::fs::create_dir_all(file.parent().expect("a parent")).expect("created");
+        std::fs::write(file, text).expect("written");
+    }
+    let driven = start(cast, &place, Leave::Edits);
+    let (ended, events) = run(&driven, place.assignment("[[edit:a.txt:x]] [[say:Done.]]")).await;
+    assert_eq!(ended.outcome, Outcome::Succeeded, "{} {events:?}", ended.detail);
+    assert!(!started.exists(), "a server of the repository was started");
 }
 
 pub(crate) async fn version(cast: &Cast) {
