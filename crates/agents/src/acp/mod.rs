@@ -87,12 +87,14 @@ impl Acp {
             None => Vec::new(),
         };
         let model = assignment.model.as_deref().or(self.recipe.model.as_deref());
+        let servers = self.recipe.only_servers(assignment.mcp_servers.keys().cloned());
         Ok(Command {
             argv: self
                 .recipe
                 .argv(model)
                 .into_iter()
                 .chain(held)
+                .chain(servers)
                 .map(OsString::from)
                 .collect(),
             env,

@@ -65,6 +65,9 @@ pub struct Quirks {
     pub session_meta: Value,
     /// How it is held to a list of its own tools.
     pub tools_by: ToolsBy,
+    /// An argument of the command line that names the MCP servers it may start; without one it keeps from a repository's
+    /// by itself, or by the recipe's environment.
+    pub servers_by: Option<&'static str>,
     /// Whether it reads `${NAME}` in the environment of an MCP server from its own.
     pub inherits_by_name: bool,
 }
@@ -130,6 +133,7 @@ impl Default for Quirks {
             loads: Loads::InOrder,
             fails_in_words: false,
             session_meta: Value::Null,
+            servers_by: None,
             tools_by: ToolsBy::Nothing,
             inherits_by_name: false,
         }
@@ -182,6 +186,17 @@ impl Recipe {
             argv.extend([option.to_owned(), model.to_owned()]);
         }
         argv
+    }
+
+    /// Arguments that hold it to the MCP servers that it is given. A name that nobody can guess stands for none of them.
+    pub(super) fn only_servers(&self, given: impl IntoIterator<Item = String>) -> Vec<String> {
+        let Some(option) = self.quirks.servers_by else {
+            return Vec::new();
+        };
+        let own = self.mcp_servers.iter().filter_map(|server| server["name"].as_str());
+        let named = own.map(str::to_owned).chain(given);
+        let names = std::iter::once(uuid::Uuid::new_v4().to_string()).chain(named);
+        names.map(|name| format!("{option}={name}")).collect()
     }
 
     /// The whole environment: the assignment's without what ties a process to an outer session, and the recipe's.
@@ -243,6 +258,7 @@ fn tested() -> Vec<Recipe> {
                 model_by: ModelBy::Argument("-m"),
                 loads: Loads::Late,
                 tools_by: ToolsBy::GeminiPolicy,
+                servers_by: Some("--allowed-mcp-server-names"),
                 ..Quirks::default()
             },
             ..Recipe::command(["gemini", "--acp"])
@@ -404,6 +420,18 @@ mod tests {
         assert_eq!(line("gemini"), "gemini --acp -m m");
         assert_eq!(line("opencode"), "opencode acp");
         assert_eq!(recipe("gemini").unwrap().argv(None).join(" "), "gemini --acp");
+    }
+
+    #[test]
+    fn only_the_servers_that_are_given_are_named() {
+        let mut gemini = recipe("gemini").unwrap();
+        gemini.mcp_servers = vec![json!({"name": "own", "command": "x"})];
+        let named = gemini.only_servers(["wheelhouse".to_owned()]);
+        assert_eq!(named.len(), 3, "{named:?}");
+        assert!(named[0].starts_with("--allowed-mcp-server-names=") && named[0].len() > 40);
+        assert_eq!(named[1], "--allowed-mcp-server-names=own");
+        assert_eq!(named[2], "--allowed-mcp-server-names=wheelhouse");
+        assert!(recipe("opencode").unwrap().only_servers(["x".to_owned()]).is_empty());
     }
 
     #[test]

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::path::Path;
 use std::time::Duration;
 
+use serde_json::Value;
 use wheelhouse_core::agent::Assignment;
 
 use super::{Config, Mode};
@@ -15,7 +17,7 @@ pub(super) fn command(assignment: &Assignment, prompt: &str, config: &Config) ->
     let mut argv: Vec<OsString> = vec![config.binary.clone().into_os_string()];
     let mut push = |arguments: &[&str]| argv.extend(arguments.iter().map(OsString::from));
     // With plugins Codex looks up names on the internet at every start.
-    let quiet = ["-c", "features.plugins=false"];
+    let quiet = ["-c", "features.plugins=false", "-c", &untrusted(&assignment.cwd)];
     let stdin = match config.mode {
         Mode::AppServer => {
             push(&["app-server"]);
@@ -46,6 +48,13 @@ pub(super) fn command(assignment: &Assignment, prompt: &str, config: &Config) ->
         stdin,
         grace: Duration::from_millis(assignment.grace_ms),
     }
+}
+
+/// A repository's own settings and MCP servers are somebody else's words: they do not apply and start nothing. Unless it is
+/// told this, the app-server trusts every directory that it may write to, and writes that into the user's settings.
+fn untrusted(cwd: &Path) -> String {
+    let cwd = Value::String(cwd.to_string_lossy().into_owned());
+    format!("projects={{{cwd}={{trust_level=\"untrusted\"}}}}")
 }
 
 fn with_role(prompt: &str, role: Option<&str>) -> String {
@@ -112,7 +121,7 @@ mod tests {
         let app = command(&assignment(None), "p", &config);
         assert_eq!(
             line(&app),
-            "codex app-server -c features.plugins=false -c model_provider=fake"
+            "codex app-server -c features.plugins=false -c projects={\"/work\"={trust_level=\"untrusted\"}} -c model_provider=fake"
         );
         assert!(matches!(app.stdin, Stdin::Piped));
         assert_eq!(app.env.keys().collect::<Vec<_>>(), ["CODEX_HOME"]);
@@ -120,8 +129,8 @@ mod tests {
         let exec = command(&assignment(Some("T")), "p", &config);
         assert_eq!(
             line(&exec),
-            "codex exec --json --skip-git-repo-check --sandbox workspace-write -c features.plugins=false --model gpt-5.5 \
-             -c model_provider=fake resume T -"
+            "codex exec --json --skip-git-repo-check --sandbox workspace-write -c features.plugins=false \
+             -c projects={\"/work\"={trust_level=\"untrusted\"}} --model gpt-5.5 -c model_provider=fake resume T -"
         );
         assert!(matches!(exec.stdin, Stdin::Bytes(bytes) if bytes == b"You review.\n\np"));
     }

@@ -56,7 +56,7 @@ plays! {
         resume_after_kill resume_after_its_keeper_was_killed unknown_session
         rate_limit stalled_stream truncated_stream failures_have_their_class a_refused_connection;
     real_agents_adapter_codex is CODEX_ADAPTER:
-        simple_turn servers_of_the_repository_stay_unstarted file_edit permission_both_ways interrupt_and_go_on words_in_the_middle
+        simple_turn file_edit permission_both_ways interrupt_and_go_on words_in_the_middle
         resume_after_kill resume_after_its_keeper_was_killed unknown_session
         rate_limit stalled_stream truncated_stream failures_have_their_class a_refused_connection;
     real_agents_copilot is COPILOT:

@@ -125,7 +125,7 @@ pub(crate) const CODEX: Cast = Cast {
         session: "01a1f8b8-1e87-7630-98f6-ea434055a4cb",
         names_its_session: false,
         logged: &["turn/completed"],
-        argv: "app-server -c features.plugins=false\n",
+        argv: "app-server -c features.plugins=false -c projects=",
     },
     asks: Asks {
         recording: Recording::Whole("codex_appserver_approvals"),
