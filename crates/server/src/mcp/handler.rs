@@ -308,13 +308,11 @@ impl ServerHandler for Handler {
         let mut watched = Watched::begin(&self.faces, &uris)
             .await
             .map_err(|failure| error(&failure))?;
+        // The client has its acknowledgement already: what changed before our first look is in no difference, and neither
+        // is what it missed between two streams. So each is told once.
+        let mut changed = uris;
         loop {
-            tokio::select! {
-                heard = ears.changed() => if heard.is_err() { return Ok(()) },
-                () = context.cancelled() => return Ok(()),
-                () = self.faces.stop.cancelled() => return Ok(()),
-            }
-            for uri in watched.changed(&self.faces).await.unwrap_or_default() {
+            for uri in changed {
                 let update = ResourceUpdatedNotification::new(ResourceUpdatedNotificationParam::new(uri));
                 let told = context
                     .sink()
@@ -324,6 +322,12 @@ impl ServerHandler for Handler {
                     return Ok(());
                 }
             }
+            tokio::select! {
+                heard = ears.changed() => if heard.is_err() { return Ok(()) },
+                () = context.cancelled() => return Ok(()),
+                () = self.faces.stop.cancelled() => return Ok(()),
+            }
+            changed = watched.changed(&self.faces).await.unwrap_or_default();
         }
     }
 

@@ -289,7 +289,12 @@ fn without_a_session_a_request_that_stays_open_listens() {
     let headers = ["MCP-Protocol-Version: 2026-07-28", "Mcp-Method: subscriptions/listen"].map(str::to_owned);
     let mut line = Line::open(&rig, "POST", "/mcp", &headers, &message.to_string());
     line.next(|message| message["method"] == "notifications/subscriptions/acknowledged");
-    rig.post("/runs/r1/pause", &json!({}));
-    let told = line.next(|message| message["method"] == "notifications/resources/updated");
-    assert_eq!(told["params"]["uri"], "run://r1", "{told}");
+    // Once at the beginning, for what changed before anybody listened; then with each change.
+    for change in [None, Some("/runs/r1/pause"), Some("/runs/r1/cancel")] {
+        if let Some(change) = change {
+            rig.post(change, &json!({}));
+        }
+        let told = line.next(|message| message["method"] == "notifications/resources/updated");
+        assert_eq!(told["params"]["uri"], "run://r1", "{told}");
+    }
 }
