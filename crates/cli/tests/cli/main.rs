@@ -51,6 +51,7 @@ mod reviews;
 mod routing;
 mod run;
 mod screen;
+mod secrets;
 mod seeds;
 mod serve;
 mod shortcuts;

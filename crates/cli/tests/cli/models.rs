@@ -167,11 +167,11 @@ fn a_key_stays_where_it_was_put() {
     assert!(left.is_empty(), "{left:?}");
 }
 
-fn contains(bytes: &[u8], text: &str) -> bool {
+pub(crate) fn contains(bytes: &[u8], text: &str) -> bool {
     bytes.windows(text.len()).any(|window| window == text.as_bytes())
 }
 
-fn search(dir: &Path, found: &mut dyn FnMut(&Path, &[u8])) {
+pub(crate) fn search(dir: &Path, found: &mut dyn FnMut(&Path, &[u8])) {
     for entry in fs::read_dir(dir).unwrap().flatten() {
         let path = entry.path();
         if path.is_dir() {
