@@ -33,7 +33,7 @@ use crate::roster::{Entry, Role, Roster};
 use crate::store::{Failure, Reader};
 use crate::time::Millis;
 use billing::{Demand, Pays};
-use past::{Past, Sketch};
+use past::{Past, Similar, Sketch};
 use read::{Mode, Routing};
 
 /// Tokens that an agent reads of its own before the first word of a task: system prompt and tools (measured for coding
@@ -406,7 +406,7 @@ impl Router {
 
     /// Decides, and remembers that the chosen one has a task more.
     pub fn assign(&mut self, question: &Question<'_>) -> Choice {
-        let choice = self.choose(question, analyse(&question.facts));
+        let choice = self.choose(question, analyse(&question.facts), &self.similar(question));
         if let Some(chosen) = choice.chosen() {
             *self.given.entry(chosen.agent.clone()).or_default() += 1;
         }
@@ -416,16 +416,23 @@ impl Router {
     /// Decides.
     pub fn decide(&self, question: &Question<'_>) -> Choice {
         let analysis = analyse(&question.facts);
-        let mut choice = self.choose(question, analysis);
-        choice.would_change = self.would_change(question, &choice);
+        let similar = self.similar(question);
+        let mut choice = self.choose(question, analysis, &similar);
+        choice.would_change = self.would_change(question, &choice, &similar);
         choice
     }
 
-    fn choose(&self, question: &Question<'_>, analysis: Analysis) -> Choice {
-        let sketch = Sketch::of(question.facts.text);
+    /// What became of past tasks like this one. Looked up once a decision: it is most of what a decision takes.
+    fn similar(&self, question: &Question<'_>) -> Vec<(&str, Similar)> {
         // A plan of a hundred thousand tasks must not look through a hundred thousand past ones for each.
         let many = self.given.values().sum::<u32>() > LISTENED_MAX;
-        let similar = if many { Vec::new() } else { self.past.similar(&sketch) };
+        match many {
+            true => Vec::new(),
+            false => self.past.similar(&Sketch::of(question.facts.text)),
+        }
+    }
+
+    fn choose(&self, question: &Question<'_>, analysis: Analysis, similar: &[(&str, Similar)]) -> Choice {
         let anybody_real = self
             .candidates
             .iter()
@@ -433,7 +440,7 @@ impl Router {
         let mut excluded = Vec::new();
         let mut scored: Vec<Scored> = Vec::new();
         for candidate in &self.candidates {
-            let expected = score::expected(candidate, &analysis, &similar, self.samples_min());
+            let expected = score::expected(candidate, &analysis, similar, self.samples_min());
             match self.floor(candidate, &analysis, question, &expected, anybody_real) {
                 Some((floor, why)) => excluded.push(Excluded {
                     agent: candidate.agent.clone(),
@@ -441,7 +448,7 @@ impl Router {
                     floor,
                     why,
                 }),
-                None => scored.push(score::score(self, candidate, &analysis, &similar, expected)),
+                None => scored.push(score::score(self, candidate, &analysis, similar, expected)),
             }
         }
         let shadow = self.shadow(&scored);
@@ -686,7 +693,7 @@ impl Router {
     }
 
     /// What the same question would get if one thing were different.
-    fn would_change(&self, question: &Question<'_>, choice: &Choice) -> Vec<String> {
+    fn would_change(&self, question: &Question<'_>, choice: &Choice, similar: &[(&str, Similar)]) -> Vec<String> {
         let mut changes = Vec::new();
         let Some(chosen) = choice.chosen() else {
             changes.extend(choice.excluded.iter().map(lifted));
@@ -733,6 +740,7 @@ impl Router {
                     ..*question
                 },
                 analysis,
+                similar,
             );
             match other.chosen() {
                 Some(one) if (&one.agent, &one.model) != (&chosen.agent, &chosen.model) => {

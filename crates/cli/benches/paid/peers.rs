@@ -118,9 +118,7 @@ fn litellm(upstream: &str) -> Option<Peer> {
     let mut command = Command::new(program);
     command
         .args(["--host", "127.0.0.1", "--port", &port.to_string(), "--config"])
-        .arg(&config)
-        .env("LITELLM_LOCAL_MODEL_COST_MAP", "True")
-        .env("LITELLM_LOG", "ERROR");
+        .arg(&config);
     up("LiteLLM", port, String::new(), command, home)
 }
 
@@ -139,7 +137,11 @@ fn up(name: &'static str, port: u16, headers: String, mut command: Command, home
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
         .env("HOME", home.path())
+        // Loopback alone is asked, and nothing is fetched; a proxy without keys of its own is what is compared.
         .env("TRUSTED_CUSTOM_HOSTS", "127.0.0.1")
+        .env("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+        .env("LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY", "true")
+        .env("LITELLM_LOG", "ERROR")
         .stdin(Stdio::null())
         .stdout(said.try_clone().unwrap())
         .stderr(said);
