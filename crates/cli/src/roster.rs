@@ -310,6 +310,7 @@ pub(crate) fn money(settings: &Settings, prices: Table) -> Money {
             payers: agent_names(settings).into_iter().map(payer).collect(),
             breaker: settings.breaker,
             quota: settings.quota,
+            soft: settings.soft,
             ..Terms::default()
         }),
         prices: Arc::new(prices),
@@ -411,6 +412,7 @@ mod tests {
             idle_timeout: std::time::Duration::ZERO,
             retry: 0,
             quota: Default::default(),
+            soft: Default::default(),
             breaker: Default::default(),
             output_max: 0,
             grace: std::time::Duration::ZERO,

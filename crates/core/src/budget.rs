@@ -16,6 +16,8 @@ use crate::ids::{AgentName, NotAnId, RunId, TaskId};
 use crate::ledger::Line;
 use crate::price::Billing;
 use crate::quota;
+use crate::soft;
+use crate::spec::TaskSpec;
 use crate::time::Millis;
 use crate::usage::{Cost, Usage};
 
@@ -159,6 +161,8 @@ pub struct Terms {
     pub default_nano: u64,
     /// How much more than the estimate is reserved, in percent of it.
     pub safety_percent: u64,
+    /// What happens where a task without a limit of its own takes more than its like.
+    pub soft: soft::Policy,
     /// Who pays, by agent; an agent that is not here reports for itself.
     pub payers: BTreeMap<AgentName, Payer>,
     /// When providers are left alone that fail.
@@ -173,6 +177,7 @@ impl Default for Terms {
             limits: Vec::new(),
             default_nano: 500_000_000,
             safety_percent: 30,
+            soft: soft::Policy::default(),
             payers: BTreeMap::new(),
             breaker: breaker::Policy::default(),
             quota: quota::Policy::default(),
@@ -206,13 +211,25 @@ impl Terms {
         })
     }
 
-    /// What to reserve for a try of which this much is known.
-    pub fn estimate(&self, experience: Experience) -> Estimate {
+    /// What to reserve for a try of that task, of whose kind this much is known: the more above the mean, the dearer a
+    /// failure would be.
+    pub fn estimate_of(&self, spec: &TaskSpec, experience: Experience) -> Estimate {
+        self.estimate(
+            experience,
+            soft::headroom_percent(self.safety_percent, soft::risk(spec)),
+        )
+    }
+
+    fn estimate(&self, experience: Experience, more_percent: u64) -> Estimate {
         let (nano, measured) = match experience.mean_nano() {
             Some(mean) => (mean, true),
             None => (self.default_nano, false),
         };
-        let reserve = nano.saturating_add(nano / 100 * self.safety_percent + nano % 100 * self.safety_percent / 100);
+        let reserve = nano.saturating_add(
+            (nano / 100)
+                .saturating_mul(more_percent)
+                .saturating_add(nano % 100 * more_percent / 100),
+        );
         Estimate {
             reserve_nano: reserve.max(1),
             measured,
@@ -611,10 +628,10 @@ mod tests {
     fn a_mean_needs_three() {
         let terms = Terms::default();
         let experience = |tries, nano| Experience { tries, nano, tokens: 0 };
-        assert_eq!(terms.estimate(experience(2, 2)), guess(650_000_000));
-        assert_eq!(terms.estimate(experience(3, 300)), measured(130));
+        assert_eq!(terms.estimate(experience(2, 2), 30), guess(650_000_000));
+        assert_eq!(terms.estimate(experience(3, 300), 30), measured(130));
         assert_eq!(
-            terms.estimate(experience(4, 0)),
+            terms.estimate(experience(4, 0), 30),
             measured(1),
             "a reservation is never nothing"
         );

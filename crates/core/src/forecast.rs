@@ -11,8 +11,10 @@ use crate::ids::{AgentName, TaskKey};
 use crate::ledger;
 use crate::plan::Checked;
 use crate::price::Billing;
-use crate::quota::{Allowance, Policy};
-use crate::spec::TaskSpec;
+use crate::quota::{self, Allowance};
+use crate::route::past::{Past, Sketch};
+use crate::soft::{self, Policy, SoftLine};
+use crate::spec::{TaskSpec, Work};
 use crate::time::Millis;
 use crate::workflow::crew::Crew;
 
@@ -55,6 +57,9 @@ pub struct OfTask {
     pub assumed_nano: u64,
     /// What is reserved before a try begins; zero when nobody pays by the token.
     pub reserved_nano: u64,
+    /// Where somebody is told that it takes more than its like; absent where nobody pays by the token, where the task has
+    /// a limit of its own, or where too little is known.
+    pub soft_line: Option<SoftLine>,
     /// The task's own limit.
     pub budget_nano: Option<u64>,
     /// The accounts it works on.
@@ -158,6 +163,8 @@ pub struct Known<'k> {
     pub budgets: &'k [Budget],
     /// The accounts as they stand.
     pub allowances: &'k [Allowance],
+    /// What past tasks took.
+    pub past: &'k Past,
     /// Whether an engine runs: without one the next begins a session of its own.
     pub engine_runs: bool,
     /// Now.
@@ -175,7 +182,7 @@ pub fn forecast<E>(
         let crew = checked.crews.iter().find(|crew| crew.task == spec.key);
         tasks.push(match crew {
             Some(crew) => of_crew(spec, crew, known.terms),
-            None => of_one(spec, known.terms, &mut experience)?,
+            None => of_one(spec, (known.terms, known.past), &mut experience)?,
         });
     }
     let total = sums(&tasks);
@@ -207,7 +214,7 @@ fn worst(verdicts: &[Verdict]) -> Verdict {
 
 fn of_one<E>(
     spec: &TaskSpec,
-    terms: &Terms,
+    (terms, past_tasks): (&Terms, &Past),
     experience: &mut impl FnMut(&AgentName, Option<&str>, &str) -> Result<Experience, E>,
 ) -> Result<OfTask, E> {
     let payer = terms.payer(&spec.agent);
@@ -224,6 +231,7 @@ fn of_one<E>(
         most_nano: Some(0),
         assumed_nano: 0,
         reserved_nano: 0,
+        soft_line: None,
         budget_nano: spec.budget.map(|budget| budget.cost_nano),
         accounts: Vec::new(),
     };
@@ -240,7 +248,11 @@ fn of_one<E>(
             task.past_tries = past.tries;
             (task.least_nano, task.most_nano) = (mean, mean);
             task.assumed_nano = mean.map_or(terms.default_nano, |_| 0);
-            task.reserved_nano = terms.estimate(past).reserve_nano;
+            task.reserved_nano = terms.estimate_of(spec, past).reserve_nano;
+            if let (Work::Prompt(text), None, true) = (&spec.work, spec.budget, terms.soft != Policy::Off) {
+                let similar = past_tasks.costs(&Sketch::of(text), spec.agent.as_str());
+                task.soft_line = soft::line(terms.safety_percent, soft::risk(spec), &similar, past);
+            }
             task.accounts.push(terms.account(&spec.agent));
         }
     }
@@ -293,6 +305,7 @@ fn of_crew(spec: &TaskSpec, crew: &Crew, terms: &Terms) -> OfTask {
         assumed_nano: range.map_or_else(assumed, |_| 0),
         // Its steps reserve for themselves.
         reserved_nano: 0,
+        soft_line: None,
         budget_nano: spec.budget.map(|budget| budget.cost_nano),
         accounts,
     }
@@ -375,8 +388,8 @@ fn accounts(tasks: &[OfTask], known: &Known<'_>) -> Vec<OfAccount> {
     names.sort_unstable();
     names.dedup();
     let policy = match known.terms.quota {
-        Policy::Wait => "wait",
-        Policy::Reroute => "reroute",
+        quota::Policy::Wait => "wait",
+        quota::Policy::Reroute => "reroute",
     };
     names
         .into_iter()
@@ -421,6 +434,7 @@ mod tests {
             most_nano: cost,
             assumed_nano: cost.map_or(50, |_| 0),
             reserved_nano,
+            soft_line: None,
             budget_nano: None,
             accounts: Vec::new(),
         }

@@ -35,6 +35,7 @@ pub mod report;
 pub mod roster;
 pub mod route;
 pub mod schema;
+pub mod soft;
 pub mod spec;
 pub mod store;
 pub mod supervise;

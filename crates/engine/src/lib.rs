@@ -29,6 +29,7 @@ mod reviewing;
 mod run_loop;
 mod scoping;
 mod shortcut;
+mod soft;
 mod steps;
 mod supervise;
 pub mod token;

@@ -7,6 +7,7 @@ use wheelhouse_core::forecast::{self, Basis, Forecast, Known, OfAccount, OfTask,
 use wheelhouse_core::money::show_usd;
 use wheelhouse_core::plan::Checked;
 use wheelhouse_core::price::Table as Prices;
+use wheelhouse_core::route::past::Past;
 use wheelhouse_core::store::Reader;
 use wheelhouse_core::time::Millis;
 use wheelhouse_engine::lock::Engine;
@@ -23,6 +24,8 @@ use crate::state;
 
 /// How many entries of the ledger are read at once.
 const ENTRIES: u32 = 10_000;
+/// How many past tasks are looked through for similar ones.
+const PAST_MAX: u32 = 2_000;
 
 /// Looks ahead with what the store knows; with nothing where there is no store yet.
 pub(crate) fn forecast(app: &App, settings: &Settings, checked: &Checked) -> Result<Forecast, Failure> {
@@ -40,7 +43,12 @@ pub(crate) fn forecast(app: &App, settings: &Settings, checked: &Checked) -> Res
             budgets.push(begun(reader.as_mut(), scope, *limit_nano, now)?);
         }
     }
+    let past = match reader.as_mut() {
+        Some(reader) => Past::of(reader.past(PAST_MAX)?),
+        None => Past::default(),
+    };
     let known = Known {
+        past: &past,
         terms: &terms,
         budgets: &budgets,
         allowances: &allowances,
@@ -98,6 +106,16 @@ pub(crate) fn page(forecast: &Forecast) -> Page {
             words::count(total.unknown_tasks, "task"),
             show_usd(total.assumed_nano)
         ));
+    }
+    let soft = forecast
+        .tasks
+        .iter()
+        .filter_map(|task| Some((&task.task, task.soft_line?)));
+    let soft: Vec<String> = soft
+        .map(|(task, line)| format!("{task}: told above {}: {}", show_usd(line.nano), line.why()))
+        .collect();
+    if !soft.is_empty() {
+        page.push(Block::List(soft));
     }
     page.text("One try a task is counted, and none of what planners may add.");
     budgets(&mut page, forecast);

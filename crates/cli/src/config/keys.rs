@@ -353,6 +353,13 @@ pub(crate) const KEYS: &[Key] = &[
         about: "What all tasks together may spend in one life of an engine, in dollars.",
     },
     Key {
+        pattern: "budget.soft",
+        kind: Kind::Word(&["warn", "ask", "off"]),
+        default: Some("\"warn\""),
+        about: "What happens when a task without a limit of its own takes more than its like: `warn` says so in the history, `ask` \
+                also asks before a try that failed is repeated. Nothing is ever cut by it.",
+    },
+    Key {
         pattern: "quota",
         kind: Kind::Word(&["reroute", "wait"]),
         default: Some("\"reroute\""),

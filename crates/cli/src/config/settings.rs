@@ -11,6 +11,7 @@ use wheelhouse_core::policy::{Decision, Rule};
 use wheelhouse_core::price::Billing;
 use wheelhouse_core::quota;
 use wheelhouse_core::report::Fee;
+use wheelhouse_core::soft;
 use wheelhouse_core::spec::EnvTemplate;
 
 use super::api::ApiSettings;
@@ -68,6 +69,7 @@ pub(crate) struct Settings {
     pub(crate) budgets: Vec<(Scope, u64)>,
     /// What happens to a task whose account is used up.
     pub(crate) quota: quota::Policy,
+    pub(crate) soft: soft::Policy,
     /// When providers are left alone that fail.
     pub(crate) breaker: breaker::Policy,
     /// `agents.*`
@@ -165,6 +167,7 @@ impl Merged {
             find: self.find(&mut problems),
             budgets: self.budgets(),
             quota: self.quota(),
+            soft: self.soft(),
             breaker: self.breaker(),
             roles: self.roles(),
             accounts: self.accounts(),
@@ -328,6 +331,14 @@ impl Merged {
         .into_iter()
         .filter_map(limit)
         .collect()
+    }
+
+    fn soft(&self) -> soft::Policy {
+        match self.text("budget.soft").as_str() {
+            "off" => soft::Policy::Off,
+            "ask" => soft::Policy::Ask,
+            _ => soft::Policy::Warn,
+        }
     }
 
     fn quota(&self) -> quota::Policy {
@@ -536,6 +547,7 @@ pub(super) mod tests {
                 "routing.file" => "routing.file = \"r.yaml\"",
                 "agents.*.roster" => "agents.exec.roster = \"m\"",
                 "retention.days" => "retention.days = 7",
+                "budget.soft" => "budget.soft = \"ask\"",
                 "quota" => "quota = \"wait\"",
                 "breaker.failures" => "breaker.failures = 7",
                 "breaker.failed_percent" => "breaker.failed_percent = 7",

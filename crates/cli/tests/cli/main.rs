@@ -55,6 +55,7 @@ mod secrets;
 mod seeds;
 mod serve;
 mod shortcuts;
+mod soft;
 mod telemetry;
 mod tool_scopes;
 mod workflows;

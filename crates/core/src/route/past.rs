@@ -225,6 +225,20 @@ impl Past {
         self.rows.len()
     }
 
+    /// What similar tasks of that agent took, each with all its tries, where that is known; the newest.
+    pub fn costs(&self, sketch: &Sketch, agent: &str) -> Vec<u64> {
+        let Some(agent) = self.number(agent) else {
+            return Vec::new();
+        };
+        let rows = self
+            .sketches
+            .iter()
+            .zip(&self.rows)
+            .filter(|(_, row)| row.agent == agent);
+        let near = rows.filter(|(other, _)| sketch.distance(other) <= DISTANCE_MAX);
+        near.filter_map(|(_, row)| row.cost_nano).take(NEIGHBOURS).collect()
+    }
+
     /// What the most similar tasks say, by agent.
     pub fn similar(&self, sketch: &Sketch) -> Vec<(&str, Similar)> {
         let mut by_distance: [u32; DISTANCE_MAX as usize + 1] = [0; DISTANCE_MAX as usize + 1];
@@ -385,6 +399,9 @@ mod tests {
         assert_eq!(count, NEIGHBOURS as u32);
         let share = |name| told.iter().find(|(agent, _)| *agent == name).unwrap().1.count.mean();
         assert!(share("a") > share("b"));
+        assert_eq!(past.costs(&Sketch::of(like), "a"), [10; 30]);
+        assert_eq!(past.costs(&Sketch::of(other), "a"), [0; 0]);
+        assert_eq!(past.costs(&Sketch::of(like), "nobody"), [0; 0]);
         assert!(past.similar(&Sketch::of("数独を解く Lösung für Quadratur")).is_empty());
     }
 

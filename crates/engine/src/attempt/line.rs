@@ -11,6 +11,7 @@ use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::policy::{self, Decision, Rule};
 use wheelhouse_core::question::QuestionKind;
 use wheelhouse_core::quota::{self, Allowance};
+use wheelhouse_core::soft::PASSED_KIND;
 use wheelhouse_core::store::AttemptStart;
 use wheelhouse_core::supervise::{Move, Watch};
 use wheelhouse_core::time::Millis;
@@ -22,7 +23,7 @@ use crate::handshake::Handshake;
 use crate::meter::{Meter, Standing};
 use crate::prepare::bounded;
 use crate::steps::{Circled, Steps};
-use crate::{REPORT_MAX, REPORTS_MAX, fault, turn};
+use crate::{REPORT_MAX, REPORTS_MAX, fault, soft, turn};
 
 /// How long an agent that was told to interrupt its turn has to say so before it is told to stop.
 const INTERRUPT_PATIENCE: Duration = Duration::from_secs(10);
@@ -53,6 +54,8 @@ pub(super) struct Line {
     /// When an agent that was told to interrupt its turn is out of time.
     pub(super) interrupt_end: Option<Instant>,
     pub(super) meter: Meter,
+    /// Where somebody is told that it takes more than its like.
+    pub(super) soft: Option<soft::Standing>,
     /// The account the agent works on.
     pub(super) account: String,
     pub(super) birth: Instant,
@@ -239,9 +242,27 @@ impl Line {
 
     /// Tells the store what was consumed, and asks for more, when it is time.
     pub(super) async fn look_at_line(&mut self) {
+        self.look_at_soft_line(self.meter.counted_nano(self.elapsed_ms())).await;
         if let Standing::Asks(reading) = self.meter.standing(self.elapsed_ms()) {
             let lease = self.lease;
             let _ = self.inputs.send(Input::AttemptMetered { lease, reading }).await;
+        }
+    }
+
+    /// Says once that it took more than its like.
+    pub(super) async fn look_at_soft_line(&mut self, counted_nano: u64) {
+        if let Some(passed) = self.soft.as_mut().and_then(|soft| soft.passed(counted_nano)) {
+            self.report(PASSED_KIND, passed).await;
+        }
+    }
+
+    /// What is said before it begins: why it has this agent, and what it is expected to take.
+    pub(super) async fn say_first(&mut self, routed: Option<&String>) {
+        if let Some(why) = routed {
+            self.report("route", why.clone()).await;
+        }
+        if let Some(soft) = self.soft {
+            self.report("expected", soft.expectation()).await;
         }
     }
 

@@ -32,8 +32,8 @@ use crate::prepare::{self, World, bounded};
 use crate::steps::Steps;
 use crate::touching::Watched;
 use crate::{
-    PLANNED_MAX, REPORT_MAX, answering, counting, earlier, fault, isolate, memory, packet, patching, shortcut, turn,
-    verify, workflow,
+    PLANNED_MAX, REPORT_MAX, answering, counting, earlier, fault, isolate, memory, packet, patching, shortcut, soft,
+    turn, verify, workflow,
 };
 
 mod line;
@@ -140,12 +140,12 @@ async fn attempt_inner(
         is_stuck: false,
         interrupt_end: None,
         meter: Meter::new(&world.settings.money, claimed),
+        soft: soft::standing(world, claimed).await,
         account: world.settings.money.terms.account(&claimed.agent),
         birth: Instant::now(),
     };
-    if let Some(why) = spec.routed.as_ref().filter(|_| claimed.attempt == 1) {
-        line.report("route", why.clone()).await;
-    }
+    line.say_first(spec.routed.as_ref().filter(|_| claimed.attempt == 1))
+        .await;
     for notice in tree.iter().flat_map(|tree| &tree.notices) {
         line.report("notice", notice.clone()).await;
     }
@@ -165,7 +165,7 @@ async fn attempt_inner(
     if let Some(sample) = counting::sample(agent.capabilities(), &assignment, &ended, &spending).await {
         line.report(SAMPLE_KIND, sample.line()).await;
     }
-    origin(world, claimed, &line, &mut ended).await;
+    origin(world, claimed, &mut line, &mut ended).await;
     line.handshake.check(&mut ended);
     fault::pass(fault, "before-settle");
     if let (Some(shown), Some(tree)) = (&shown, &tree)
@@ -200,7 +200,8 @@ fn brief(world: &World, claimed: &Claimed, can: Capabilities, assignment: &mut A
 }
 
 /// Who gave the result stays with it, and what the tries of its task did, this one included.
-async fn origin(world: &World, claimed: &Claimed, line: &Line, ended: &mut Ended) {
+async fn origin(world: &World, claimed: &Claimed, line: &mut Line, ended: &mut Ended) {
+    line.look_at_soft_line(ended.cost.nano().unwrap_or(0)).await;
     ended.result.link = claimed.link;
     (ended.result.model, ended.result.model_source) = line.meter.model_used();
     let before = earlier::earlier(world, claimed).await.ok().flatten();

@@ -56,6 +56,8 @@ struct Active {
     cut: Option<Cut>,
     /// Its open questions, by the backend's id of the request.
     asked: BTreeMap<String, QuestionId>,
+    /// It took more than its like: what was said of that.
+    passed: Option<String>,
 }
 
 impl Active {
@@ -133,7 +135,7 @@ impl Dispatcher {
         match input {
             Input::Committed { batch, answers } => self.committed(batch, answers, now),
             Input::AttemptStarted { lease, start } => self.queue.push_back(Command::Start { lease, start }),
-            Input::AttemptReported { lease, kind, text } => self.queue.push_back(Command::Report { lease, kind, text }),
+            Input::AttemptReported { lease, kind, text } => self.reported(lease, kind, text),
             Input::AttemptAsked {
                 lease,
                 kind,
@@ -349,6 +351,7 @@ impl Dispatcher {
                 claimed: Arc::clone(&claimed),
                 cut: None,
                 asked: BTreeMap::new(),
+                passed: None,
             },
         );
         self.beat_at.get_or_insert(now.after(HEARTBEAT));

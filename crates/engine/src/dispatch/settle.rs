@@ -9,11 +9,12 @@ use wheelhouse_core::ledger::Spending;
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::question::QuestionKind;
 use wheelhouse_core::route::past::Sketch;
+use wheelhouse_core::soft;
 use wheelhouse_core::spec::{TaskSpec, Work};
 use wheelhouse_core::store::{ArtifactBytes, Claimed, Command, EndedBy, Learned, Next, Settlement};
 use wheelhouse_core::time::Millis;
 
-use super::{Cut, Dispatcher, Tried};
+use super::{Active, Cut, Dispatcher, Tried};
 
 impl Dispatcher {
     pub(super) fn attempt_ended(&mut self, lease: Lease, mut tried: Tried, now: Millis) {
@@ -40,6 +41,7 @@ impl Dispatcher {
             }
             Some(Cut::Stopping) | None => {
                 let next = self.decide(&active.claimed, &tried.ended, now);
+                let next = self.asked_first(&active, next, &tried.ended);
                 let learned = match tried.by {
                     EndedBy::Agent => learned(&active.claimed, &next),
                     EndedBy::House => None,
@@ -180,6 +182,27 @@ impl Dispatcher {
             by,
         });
         self.queue.push_back(Command::Settle { lease, settlement });
+    }
+
+    /// Keeps in mind what is decided by when a try ends.
+    pub(super) fn reported(&mut self, lease: Lease, kind: String, text: String) {
+        if kind == soft::PASSED_KIND
+            && let Some(active) = self.running.get_mut(&lease.task)
+        {
+            active.passed = Some(text.clone());
+        }
+        self.queue.push_back(Command::Report { lease, kind, text });
+    }
+
+    /// A try that failed beyond the soft line is not repeated unasked, where that is wanted.
+    fn asked_first(&self, active: &Active, next: Next, ended: &Ended) -> Next {
+        match (next, &active.passed, self.limits.terms.soft) {
+            (Next::TryAt { quota: false, .. }, Some(passed), soft::Policy::Ask) => Next::Ask {
+                kind: QuestionKind::Failure,
+                text: format!("{}\n\nbefore another try: {passed}", question(&active.claimed, ended)),
+            },
+            (next, _, _) => next,
+        }
     }
 
     pub(super) fn give_back(&mut self, lease: Lease, spending: Spending) {

@@ -62,7 +62,7 @@ impl Work<'_> {
         let link = self.task(id)?.link;
         let model = spec.link(link).and_then(|link| link.model).or(payer.model);
         let kind = ledger::kind(spec);
-        let estimate = terms.estimate(self.experience(&agent, model.as_deref(), kind)?);
+        let estimate = terms.estimate_of(spec, self.experience(&agent, model.as_deref(), kind)?);
         let views: Vec<Budget> = rows.iter().filter_map(|row| row.kept.view()).collect();
         let admitted = match &spec.work {
             spec::Work::Turn(_) => admit_turn(&views, estimate),

@@ -432,6 +432,7 @@ impl Traffic {
             limits,
             default_nano: 500_000,
             safety_percent: 30,
+            soft: wheelhouse_core::soft::Policy::default(),
             payers,
             breaker: breaker::Policy {
                 streak_max: 2,

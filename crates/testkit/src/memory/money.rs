@@ -108,7 +108,7 @@ impl World {
         }
         let model = spec.link(link).and_then(|link| link.model).or(payer.model);
         let experience = self.experience(&agent, model.as_deref(), ledger::kind(&spec));
-        let estimate = terms.estimate(experience);
+        let estimate = terms.estimate_of(&spec, experience);
         let admitted = match &spec.work {
             Work::Turn(_) => admit_turn(&budgets, estimate),
             Work::Exec(_) | Work::Prompt(_) => admit(&budgets, estimate),
