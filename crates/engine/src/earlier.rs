@@ -59,12 +59,28 @@ pub(crate) async fn begins_anew(world: &World, claimed: &Claimed) -> Result<bool
         .into_iter()
         .filter(|attempt| attempt.agent == claimed.agent && attempt.outcome.is_some())
         .collect();
-    Ok(is_lost(&own, session, is_older))
+    let age = match (is_older, claimed.on_agent > claimed.spec.retry_max) {
+        (false, _) => Age::Young,
+        (true, false) => Age::Old,
+        (true, true) => Age::OldAndLastTry,
+    };
+    Ok(is_lost(&own, session, age))
+}
+
+/// How old the session is that a try would go on in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Age {
+    /// It began with this task.
+    Young,
+    /// It was there before: words have come of it. What crashed once may have been killed at its work.
+    Old,
+    /// It was there before, and another crash in it would be the end of the task: rather anew than not at all.
+    OldAndLastTry,
 }
 
 /// By the tries of one agent that ended: nobody got a word out of the session, or the last one that was to go on in it
-/// crashed at once. `is_older`: the session was there before the first of them.
-fn is_lost(tries: &[AttemptView], session: &str, is_older: bool) -> bool {
+/// crashed at once.
+fn is_lost(tries: &[AttemptView], session: &str, age: Age) -> bool {
     let is_in = |attempt: &&AttemptView| attempt.session.as_deref() == Some(session);
     let died = |attempt: &AttemptView| {
         let outcome = attempt.outcome.as_ref();
@@ -73,11 +89,12 @@ fn is_lost(tries: &[AttemptView], session: &str, is_older: bool) -> bool {
     let Some((last, before)) = tries.split_last() else {
         return false;
     };
-    let was_there = is_older || before.iter().any(|attempt| is_in(&attempt));
+    let was_there = age == Age::OldAndLastTry || before.iter().any(|attempt| is_in(&attempt));
     let was_to_go_on = was_there && (last.session.is_none() || is_in(&last));
     let crashed = died(last) && last.outcome == Some(Outcome::Crashed);
     let mut within = tries.iter().filter(is_in).peekable();
-    (within.peek().is_some() && within.all(died)) || (was_to_go_on && crashed)
+    let is_unborn = age == Age::Young && within.peek().is_some() && within.all(died);
+    is_unborn || (was_to_go_on && crashed)
 }
 
 /// The tries before this one; none when it is the first.
@@ -240,9 +257,16 @@ mod tests {
     fn a_session_is_lost_when_nothing_came_of_it_or_it_cannot_be_gone_on_with() {
         let killed = |input| tried(Some("s"), Outcome::Killed, input);
         let crashed = |session, input| tried(session, Outcome::Crashed, input);
-        assert!(is_lost(&[crashed(None, 0)], "s", true), "an instance's session is gone");
-        assert!(!is_lost(&[], "s", true));
-        let is_lost = |tries: &[AttemptView], session: &str| is_lost(tries, session, false);
+        assert!(
+            is_lost(&[crashed(None, 0)], "s", Age::OldAndLastTry),
+            "an instance's session is gone"
+        );
+        assert!(
+            !is_lost(&[crashed(Some("s"), 0)], "s", Age::Old),
+            "it was opened, and killed at work"
+        );
+        assert!(!is_lost(&[], "s", Age::OldAndLastTry));
+        let is_lost = |tries: &[AttemptView], session: &str| is_lost(tries, session, Age::Young);
         assert!(!is_lost(&[], "s"));
         assert!(is_lost(&[killed(0)], "s"), "it was killed before it began");
         assert!(!is_lost(&[killed(100)], "s"), "its vendor may have kept it");
