@@ -1,6 +1,6 @@
 //! What a plan is expected to cost before it starts, and whether budgets and allowances suffice.
 //!
-//! The figures are those that a reservation goes by ([`crate::budget::Terms::estimate`]): the mean of past tries of the
+//! The figures are those that a reservation goes by (`budget::Terms::estimate`): the mean of past tries of the
 //! same agent, model and kind of work once there are enough. Where there are not, the cost is unknown, and what budgets
 //! hold in its place is shown apart as what is assumed. One try a task is counted; of a workflow its least and most.
 
