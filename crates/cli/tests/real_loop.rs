@@ -6,7 +6,7 @@
 use std::fs;
 
 use serde_json::Value;
-use wheelhouse_testkit::model_api::{Attempt, Reply, Rule, Script};
+use wheelhouse_testkit::model_api::{Act, Attempt, Reply, Rule, Script};
 
 #[expect(dead_code, reason = "shared with tests that use more of it")]
 mod real;
@@ -76,11 +76,17 @@ fn asked_over(house: &House, words: &str) -> Vec<String> {
 #[test]
 #[ignore = "needs the real agents: WHEELHOUSE_REAL_AGENTS=DIR"]
 fn real_agents_do_the_five_steps_and_what_was_rejected_is_mended_by_a_third() {
+    let mended = Act::Edit {
+        path: "sum.txt".to_owned(),
+        content: "2 + 2 = 4\n".to_owned(),
+    };
     let house = house(vec![
         says(SELF, APPROVE),
         says(AGAIN, APPROVE),
         says(CROSS, REJECT),
-        says(MEND, "[[edit:sum.txt:2 + 2 = 4\n]][[say:Mended.\nCONFIDENCE: 90]]"),
+        Rule::any()
+            .says(MEND)
+            .reply(Reply::act(mended).then("Mended.\nCONFIDENCE: 90")),
     ]);
     fs::write(
         house.project().join("plan.yaml"),
