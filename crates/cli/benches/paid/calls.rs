@@ -122,12 +122,12 @@ pub(crate) fn measure() {
         let mut through = plain(peer.port, &peer.headers, CALLS_OF_PEERS);
         let theirs = percentile_ms(&mut through, 50) - floor_p50;
         let their_rate = rate_of_plain(peer.port, &peer.headers);
-        println!(
-            "  {} adds {theirs:.3} ms ({:.1} times ours); {their_rate:.0} calls/s (ours {:.1} times)",
-            peer.name,
-            theirs / added,
-            our_rate / their_rate
-        );
+        println!("  {} adds {theirs:.3} ms ({:.1} times ours)", peer.name, theirs / added);
+        if their_rate > 0.0 {
+            println!("    {their_rate:.0} calls/s (ours {:.1} times)", our_rate / their_rate);
+        } else {
+            println!("    no call of {CALLERS} callers at once came back: no ratio");
+        }
     }
 }
 
