@@ -64,9 +64,8 @@ pub struct ToolScopes {
     pub agents: BTreeMap<AgentName, ToolScope>,
     /// By the role of an instance.
     pub roles: BTreeMap<String, ToolScope>,
-    /// What the schema of each of Wheelhouse's tools takes that instances may have, in tokens: for the account of what is
-    /// left out.
-    pub ours_tokens: BTreeMap<String, u64>,
+    /// Each of Wheelhouse's tools that instances may have, as it stands in a prompt: for the account of what is left out.
+    pub ours: BTreeMap<String, String>,
 }
 
 impl ToolScopes {
@@ -106,7 +105,7 @@ mod tests {
         let scopes = ToolScopes {
             agents: BTreeMap::from([(agent.clone(), scope(&["Read", "Edit"]))]),
             roles: BTreeMap::from([("reviewer".to_owned(), scope(&["Read", "Bash", "wheelhouse:status"]))]),
-            ours_tokens: BTreeMap::new(),
+            ours: BTreeMap::new(),
         };
         let both = scopes.of(&agent, Some("reviewer"));
         assert_eq!(both.own, scope(&["Read"]).own);

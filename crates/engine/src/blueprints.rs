@@ -3,12 +3,12 @@
 //! A model's answer is kept under the hash of the document it is about, as it was given. It is held to the document each
 //! time it is read, so that nothing on the disk has to be believed; another version of the document has none.
 
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use wheelhouse_context::blueprint::checked::{self, Dropped};
 use wheelhouse_context::blueprint::{self, Blueprint};
+
+use crate::private;
 
 /// Where answers lie, below the state directory.
 const BLUEPRINTS: &str = "blueprints";
@@ -63,15 +63,7 @@ pub fn keep(state_dir: &Path, document: &str, answer: &str) -> Result<(usize, Ve
     let path = place(state_dir, document);
     let write = || {
         std::fs::create_dir_all(state_dir.join(BLUEPRINTS))?;
-        let half = path.with_extension(format!("{}.part", std::process::id()));
-        let mut file = std::fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&half)?;
-        file.write_all(answer.as_bytes())?;
-        std::fs::rename(&half, &path)
+        private::write(&path, answer.as_bytes())
     };
     match write() {
         Ok(()) => Ok((items.len(), dropped)),

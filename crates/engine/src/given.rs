@@ -1,8 +1,6 @@
 //! What a prompt is given besides its own words: other tasks' results made short, skills, instruction files; and the
 //! file by which a very long prompt goes. How much and what, `context` decides; this fetches and writes.
 
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Component, Path, PathBuf};
 
 use wheelhouse_context::instructions;
@@ -16,6 +14,7 @@ use wheelhouse_core::plan::template::Mode;
 use wheelhouse_core::store::{Failure, Reader, TaskResult};
 
 use crate::prepare::{RESULT_MAX, SUMMARY_MAX, bounded, materialise};
+use crate::private;
 
 /// The largest skill or instruction file that is read, in bytes.
 const FILE_MAX: u64 = 1 << 20;
@@ -164,16 +163,7 @@ pub(crate) fn kept(state_dir: &Path, run: RunId, prompt: &str) -> std::io::Resul
     let directory = state_dir.join(PROMPTS).join(run.to_string());
     let path = directory.join(format!("{hash}.md"));
     std::fs::create_dir_all(&directory)?;
-    let half = directory.join(format!("{hash}.{}.part", std::process::id()));
-    // Prompts may hold what others must not read.
-    let mut file = std::fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&half)?;
-    file.write_all(prompt.as_bytes())?;
-    std::fs::rename(&half, &path)?;
+    private::write(&path, prompt.as_bytes())?;
     Ok((path, hash))
 }
 

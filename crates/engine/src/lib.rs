@@ -25,6 +25,7 @@ pub mod nudge;
 mod packet;
 mod patching;
 mod prepare;
+mod private;
 mod reviewing;
 mod run_loop;
 mod scoping;

@@ -1,5 +1,6 @@
 //! Which tools a try's agent has, by its own list and that of its role; and what is left out of its prompt that way.
 
+use wheelhouse_context::count;
 use wheelhouse_context::receipt::{Layer, Receipt};
 use wheelhouse_core::agent::{Assignment, Ended};
 use wheelhouse_core::caller::MCP_NAME;
@@ -52,7 +53,7 @@ pub(crate) async fn bound(
 /// What the tools of Wheelhouse take that it is not shown. How long those of its vendor are nobody can say from here.
 fn receipt(world: &World, claimed: &Claimed, assignment: &Assignment, scope: &ToolScope) -> Option<Receipt> {
     let ours = scope.ours.as_ref()?;
-    let all = &world.settings.tools.ours_tokens;
+    let all = &world.settings.tools.ours;
     if !matches!(claimed.spec.work, Work::Turn(_)) || all.is_empty() {
         return None;
     }
@@ -61,15 +62,16 @@ fn receipt(world: &World, claimed: &Claimed, assignment: &Assignment, scope: &To
         // It leads nobody, and would not have been given any of them.
         return None;
     }
-    let would = all.values().sum();
-    let sent = all
+    // Counted here and not before: the vocabulary takes 25 MB, and nobody pays for it who has no list.
+    let sizes: Vec<(&str, u64)> = all
         .iter()
-        .filter(|(name, _)| scope.has(name))
-        .map(|(_, tokens)| tokens)
-        .sum();
+        .map(|(name, text)| (name.as_str(), count::tokens(text)))
+        .collect();
+    let would = sizes.iter().map(|(_, tokens)| tokens).sum();
+    let (shown, left_out): (Vec<_>, Vec<_>) = sizes.into_iter().partition(|(name, _)| scope.has(name));
+    let sent = shown.iter().map(|(_, tokens)| tokens).sum();
     let receipt = Receipt::new(Layer::ToolScope, claimed.spec.key.as_str(), would, sent).noted("each turn of it");
-    let left_out = all.iter().filter(|(name, _)| !scope.has(name));
-    Some(left_out.fold(receipt, |receipt, (name, tokens)| {
-        receipt.without(name, "not in its list of tools", *tokens)
+    Some(left_out.into_iter().fold(receipt, |receipt, (name, tokens)| {
+        receipt.without(name, "not in its list of tools", tokens)
     }))
 }

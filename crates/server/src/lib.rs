@@ -34,9 +34,9 @@ pub use crate::mcp::PATH as MCP_PATH;
 use crate::mcp::tool::Toolset;
 use crate::ports::Ports;
 
-/// The tools of ours that instances may have, each with what its schema takes, in tokens.
-pub fn instance_tools() -> std::collections::BTreeMap<String, u64> {
-    mcp::tool::sizes_for_instances()
+/// The tools of ours that instances may have, each as it stands in a prompt.
+pub fn instance_tools() -> std::collections::BTreeMap<String, String> {
+    mcp::tool::texts_for_instances()
 }
 
 /// The OpenAPI page of the API, for a server at that URL.

@@ -1,10 +1,12 @@
 //! A model on loopback that answers at once: OpenAI's chat format, in one piece or as a stream. Threads, no runtime, so
 //! that it takes as little as it can of what is measured.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
+
+use wheelhouse_testkit::model_api;
 
 /// What happened at a model whose name is said: a request was read, an answer was written.
 #[derive(Clone, Debug)]
@@ -51,21 +53,9 @@ fn serve(stream: &TcpStream, seen: Option<&Arc<Mutex<Vec<Seen>>>>) -> std::io::R
     stream.set_nodelay(true)?;
     let mut reader = BufReader::new(stream);
     loop {
-        let mut length = 0;
-        loop {
-            let mut line = String::new();
-            if reader.read_line(&mut line)? == 0 {
-                return Ok(());
-            }
-            if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-                length = value.trim().parse().unwrap();
-            }
-            if line == "\r\n" {
-                break;
-            }
-        }
-        let mut body = vec![0; length];
-        reader.read_exact(&mut body)?;
+        let Some(body) = model_api::request_body(&mut reader)? else {
+            return Ok(());
+        };
         let read = Instant::now();
         let body = String::from_utf8_lossy(&body);
         let answer = answer(&body);

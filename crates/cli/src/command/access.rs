@@ -97,7 +97,12 @@ pub(super) fn check(app: &App, command: &Command) -> Result<(), Failure> {
             format!("this is a process of {whose}, which may look and leave notes; anything else is for people"),
         )
     };
-    match (who(app), needs(command)) {
+    let needs = needs(command);
+    if needs == Needs::Look {
+        // Everybody may, so nobody is asked who they are.
+        return Ok(());
+    }
+    match (who(app), needs) {
         (Who::Person, _) | (_, Needs::Look) | (Who::Instance, Needs::Crew) => Ok(()),
         (Who::Instance, Needs::Person) => {
             let name = app.env.get(INSTANCE_VARIABLE);

@@ -13,12 +13,12 @@ use crate::nearest;
 
 /// The lists, each held against the tools that there are. What a vendor has is the vendor's to know.
 pub(crate) fn tool_scopes(settings: &Settings) -> Result<ToolScopes, Failure> {
-    // Counting loads a vocabulary of 30 MB: nobody pays for it who has no list.
     if settings.roles.is_empty() && settings.agents.values().all(|agent| agent.tools.is_none()) {
+        // Nothing to hold against the tools, so their schemas are not made.
         return Ok(ToolScopes::default());
     }
-    let ours_tokens = wheelhouse_server::instance_tools();
-    let known: Vec<String> = ours_tokens.keys().cloned().collect();
+    let ours = wheelhouse_server::instance_tools();
+    let known: Vec<String> = ours.keys().cloned().collect();
     let mut agents = BTreeMap::new();
     for (name, agent) in &settings.agents {
         let Some(tools) = &agent.tools else { continue };
@@ -35,11 +35,7 @@ pub(crate) fn tool_scopes(settings: &Settings) -> Result<ToolScopes, Failure> {
             roles.insert(name.clone(), ToolScope::of(tools));
         }
     }
-    Ok(ToolScopes {
-        agents,
-        roles,
-        ours_tokens,
-    })
+    Ok(ToolScopes { agents, roles, ours })
 }
 
 fn exist(key: &str, tools: &[String], known: &[String]) -> Result<(), Failure> {

@@ -1,13 +1,13 @@
 //! Bad days of money, from outside: many at once at one budget, agents that burn, agents that say nothing, engines that die
 //! with money in hand.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
-use wheelhouse_testkit::model_api::{ModelApi, Script};
+use wheelhouse_testkit::model_api::{self, ModelApi, Script};
 
 use crate::{House, until};
 
@@ -96,21 +96,9 @@ fn burning() -> String {
 
 fn burn(stream: TcpStream) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream);
-    let mut length = 0;
-    loop {
-        let mut line = String::new();
-        if reader.read_line(&mut line)? == 0 {
-            return Ok(());
-        }
-        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-            length = value.trim().parse().unwrap();
-        }
-        if line == "\r\n" {
-            break;
-        }
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body)?;
+    let Some(body) = model_api::request_body(&mut reader)? else {
+        return Ok(());
+    };
     let asked: Value = serde_json::from_slice(&body).unwrap();
     let out = reader.get_mut();
     out.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n")?;

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::isolation::git;
 use crate::{House, until};
 
 const EXE: &str = env!("CARGO_BIN_EXE_wheelhouse");
@@ -263,25 +264,9 @@ fn the_work_of_an_instance_stays_in_its_tree_from_turn_to_turn() {
     for words in [
         &["init", "-q", "-b", "main"][..],
         &["add", "README.md"],
-        &[
-            "-c",
-            "user.name=T",
-            "-c",
-            "user.email=t@example.org",
-            "commit",
-            "-q",
-            "-m",
-            "start",
-        ],
+        &["commit", "-q", "-m", "start"],
     ] {
-        let mut git = std::process::Command::new("git");
-        let done = git
-            .args(words)
-            .current_dir(house.project())
-            .env("HOME", house.home())
-            .output()
-            .unwrap();
-        assert!(done.status.success(), "{done:?}");
+        git(&house, words);
     }
     house.ok(&[
         "spawn",

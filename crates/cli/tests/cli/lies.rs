@@ -1,9 +1,10 @@
 //! Lies about usage, told by a provider over a socket: what cannot be true is not booked, and nothing is booked twice.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 
 use serde_json::{Value, json};
+use wheelhouse_testkit::model_api;
 
 use crate::House;
 
@@ -45,21 +46,9 @@ fn said(prompt: &str) -> Said {
 /// Reads a request and answers it as `said`, in Anthropic's format.
 fn answer(stream: TcpStream) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream);
-    let mut length = 0;
-    loop {
-        let mut line = String::new();
-        if reader.read_line(&mut line)? == 0 {
-            return Ok(());
-        }
-        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-            length = value.trim().parse().unwrap();
-        }
-        if line == "\r\n" {
-            break;
-        }
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body)?;
+    let Some(body) = model_api::request_body(&mut reader)? else {
+        return Ok(());
+    };
     let (start, ends, text) = said(&String::from_utf8_lossy(&body));
     let mut events = vec![
         json!({"type": "message_start", "message": {"model": "claude-sonnet-4-6", "usage": start}}),

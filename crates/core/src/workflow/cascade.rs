@@ -144,15 +144,7 @@ fn passed(cascade: &Cascade, place: usize, child: &Child, mut report: Report) ->
         cascade.rungs.len(),
         child.agent
     );
-    let verdict = block("pass", report.confidence, None, &[], &headline);
-    Step::Done(Box::new(Delivery {
-        outcome: Outcome::Succeeded,
-        attention: None,
-        output: Output::Of(child.key.clone()),
-        summary: format!("{headline}\n\n{}", child.result.summary),
-        verdict: Some(verdict),
-        report,
-    }))
+    Step::Done(Box::new(Delivery::passed(child, &headline, report)))
 }
 
 /// All are weak: the surest work is kept, and said not to have passed. Whoever flagged a doubt at the top is answered by

@@ -244,15 +244,7 @@ fn passed(gate: &Gate, child: &Child, place: usize, verdict: Verdict, mut report
         gate.links.len(),
         child.agent
     );
-    let verdict = block("pass", report.confidence, report.score, &report.findings, &headline);
-    Step::Done(Box::new(Delivery {
-        outcome: Outcome::Succeeded,
-        attention: None,
-        output: Output::Of(child.key.clone()),
-        summary: format!("{headline}\n\n{}", child.result.summary),
-        verdict: Some(verdict),
-        report,
-    }))
+    Step::Done(Box::new(Delivery::passed(child, &headline, report)))
 }
 
 /// All are weak: the one with the best score is kept; of several the last, which was told what was wrong with those

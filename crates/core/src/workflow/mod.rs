@@ -214,6 +214,26 @@ pub struct Delivery {
     pub report: Report,
 }
 
+impl Delivery {
+    /// The work of a child that passed what was asked of it.
+    fn passed(child: &Child, headline: &str, report: Report) -> Delivery {
+        Delivery {
+            outcome: Outcome::Succeeded,
+            attention: None,
+            output: Output::Of(child.key.clone()),
+            summary: format!("{headline}\n\n{}", child.result.summary),
+            verdict: Some(report::block(
+                "pass",
+                report.confidence,
+                report.score,
+                &report.findings,
+                headline,
+            )),
+            report,
+        }
+    }
+}
+
 /// What a workflow delivers.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Output {

@@ -2,8 +2,8 @@
 //! replaced as a whole. Two processes may keep at the same time: the later catalogue wins, and each is complete.
 
 use std::fs;
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use wheelhouse_context::retrieval::catalogue::Catalogue;
 use wheelhouse_context::retrieval::segment::Segment;
 
 use super::Volume;
+use crate::private;
 
 /// The file of the catalogue.
 const CATALOGUE: &str = "catalogue";
@@ -81,16 +82,7 @@ impl Shelf {
     }
 
     fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        let beside = self.directory.join(format!("{name}.{}.part", std::process::id()));
-        let mut file = fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&beside)?;
-        // No fsync: what a crash of the machine takes away is built anew.
-        file.write_all(bytes)?;
-        fs::rename(&beside, self.directory.join(name))
+        private::write(&self.directory.join(name), bytes)
     }
 
     /// Removes what no catalogue names any more. What cannot be removed is tried again next time.

@@ -238,13 +238,10 @@ pub(crate) fn for_instances() -> Vec<Listed> {
         .collect()
 }
 
-/// What each of them takes in a prompt, in tokens.
-pub(crate) fn sizes_for_instances() -> BTreeMap<String, u64> {
-    let size = |tool: Listed| {
-        let text = serde_json::to_string(&tool).unwrap_or_default();
-        (tool.name.to_string(), wheelhouse_context::count::tokens(&text))
-    };
-    for_instances().into_iter().map(size).collect()
+/// Each of them as it stands in a prompt.
+pub(crate) fn texts_for_instances() -> BTreeMap<String, String> {
+    let text = |tool: Listed| (tool.name.to_string(), serde_json::to_string(&tool).unwrap_or_default());
+    for_instances().into_iter().map(text).collect()
 }
 
 /// How a tool of any set is listed.

@@ -297,6 +297,27 @@ fn too_large() -> Unread {
     refuse(413, &format!("the body has more than {BODY_BYTES_MAX} bytes"))
 }
 
+/// The body of a request that says how long it is, for tests whose server says what this one never would; none at the end of
+/// the connection.
+pub fn request_body(reader: &mut impl io::BufRead) -> io::Result<Option<Vec<u8>>> {
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line)? == 0 {
+            return Ok(None);
+        }
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().map_err(io::Error::other)?;
+        }
+        if line == "\r\n" {
+            break;
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body)?;
+    Ok(Some(body))
+}
+
 /// How the body of an answer is framed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Sizing {

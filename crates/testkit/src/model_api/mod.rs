@@ -33,7 +33,7 @@ use tokio::sync::watch;
 
 pub use check::VIOLATIONS;
 pub use fault::{FAULT_COUNT_MAX, FAULT_NAMES, Fault, FaultKind, UnknownFault};
-pub use http::{BODY_BYTES_MAX, HEAD_BYTES_MAX, HEADERS_MAX};
+pub use http::{BODY_BYTES_MAX, HEAD_BYTES_MAX, HEADERS_MAX, request_body};
 pub use marker::{LONG_BYTES_MAX, MARKERS};
 pub use script::{
     Act, Attempts, Checks, Counted, DEFAULT_TEXT, NotAScript, Reply, Rule, SCRIPT_BYTES_MAX, Script, Text, Tokens,

@@ -193,25 +193,12 @@ impl Resolve<'_, '_> {
     }
 
     fn other_vendor(&mut self, of: &Of<'_>, author: &Hand) -> Option<Hand> {
-        let Some(router) = self.context.router else {
-            return Some(self.known(self.context.default_agent.clone()));
-        };
-        let question = Question {
-            facts: Facts {
-                text: "review this output independently for errors, gaps and biases",
-                ..Facts::default()
-            },
-            not_agents: std::slice::from_ref(&author.agent),
-            not_vendors: std::slice::from_ref(&author.vendor),
-            ..Question::default()
-        };
-        let choice = router.borrow_mut().assign(&question);
-        if let Some(chosen) = choice.chosen() {
-            return Some(Hand {
-                agent: chosen.agent.clone(),
-                model: chosen.model.clone(),
-                vendor: self.vendor(&chosen.agent),
-            });
+        let found = self.reviewer(
+            std::slice::from_ref(&author.agent),
+            std::slice::from_ref(&author.vendor),
+        );
+        if found.is_some() {
+            return found;
         }
         let message = format!(
             "{}: nobody here is of another vendor than its author `{}` ({})",
@@ -222,6 +209,28 @@ impl Resolve<'_, '_> {
         self.reporter
             .error("no-reviewer", of.wish.which.at, author.agent.as_str(), message, help);
         None
+    }
+
+    /// Who is best at reviews beside these; without a router the default agent, whoever it is.
+    pub(super) fn reviewer(&mut self, not_agents: &[AgentName], not_vendors: &[String]) -> Option<Hand> {
+        let Some(router) = self.context.router else {
+            return Some(self.known(self.context.default_agent.clone()));
+        };
+        let question = Question {
+            facts: Facts {
+                text: "review this output independently for errors, gaps and biases",
+                ..Facts::default()
+            },
+            not_agents,
+            not_vendors,
+            ..Question::default()
+        };
+        let choice = router.borrow_mut().assign(&question);
+        choice.chosen().map(|chosen| Hand {
+            agent: chosen.agent.clone(),
+            model: chosen.model.clone(),
+            vendor: self.vendor(&chosen.agent),
+        })
     }
 
     /// Who resolves conflicts between remarks: judgement, and not the author's own where somebody else is there.

@@ -1,15 +1,13 @@
 //! `gate`: what an answer must pass, and who may say so.
 
 use super::Resolve;
-use crate::analysis::Facts;
 use crate::ids::AgentName;
 use crate::plan::gate::{By, Gated};
 use crate::plan::problem::Place;
 use crate::plan::walk::listed;
-use crate::route::Question;
 use crate::spec::{Isolation, TaskSpec, Work};
 use crate::workflow::gate::{Gate, Judged};
-use crate::workflow::{self, Hand, Workflow};
+use crate::workflow::{self, Workflow};
 
 /// How many judges may be named.
 const JUDGES_MAX: usize = 4;
@@ -125,8 +123,8 @@ impl Resolve<'_, '_> {
                 continue;
             }
             let judge = self
-                .somebody_of_other(&all)
-                .or_else(|| self.somebody_of_other(std::slice::from_ref(&author.vendor)));
+                .reviewer(&[], &all)
+                .or_else(|| self.reviewer(&[], std::slice::from_ref(&author.vendor)));
             let Some(judge) = judge.filter(|judge| judge.vendor != author.vendor) else {
                 let message = format!(
                     "{own}: nobody here is of another vendor than `{}` ({}), so nobody may judge what it answers",
@@ -140,25 +138,5 @@ impl Resolve<'_, '_> {
             made.judges.push(judge);
         }
         Some(())
-    }
-
-    fn somebody_of_other(&mut self, vendors: &[String]) -> Option<Hand> {
-        let Some(router) = self.context.router else {
-            return Some(self.known(self.context.default_agent.clone()));
-        };
-        let question = Question {
-            facts: Facts {
-                text: "review this output independently for errors, gaps and biases",
-                ..Facts::default()
-            },
-            not_vendors: vendors,
-            ..Question::default()
-        };
-        let choice = router.borrow_mut().assign(&question);
-        choice.chosen().map(|chosen| Hand {
-            agent: chosen.agent.clone(),
-            model: chosen.model.clone(),
-            vendor: self.vendor(&chosen.agent),
-        })
     }
 }
