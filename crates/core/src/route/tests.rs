@@ -3,8 +3,9 @@
 use super::past::PastTask;
 use super::read::routing;
 use super::*;
+use crate::analysis::{Kind, Risk};
 use crate::outcome::Outcome;
-use crate::price::Table;
+use crate::price::{Billing, Table};
 
 /// The orchestration guide, "Task Routing Rules", "Chain Configuration" and `codex.yaml`, word for word.
 const GUIDE: &str = include_str!("../../tests/route/guide.yaml");
