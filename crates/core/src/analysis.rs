@@ -18,6 +18,10 @@ pub(crate) use words::stated_tokens;
 /// How much of a text is read for signals, from its beginning: what follows a long instruction is pasted material, and
 /// counts as context only.
 pub const READ_MAX: usize = 16 << 10;
+/// What one point moves a difficulty by, in thousandths of a doubling of length.
+const POINT: i64 = 500;
+/// How many points move a difficulty at the most, either way.
+const MOVED_MAX: i32 = 2;
 /// Characters a token, roughly, where nobody counts better.
 pub const CHARS_PER_TOKEN: u64 = 4;
 
@@ -204,7 +208,10 @@ pub struct Analysis {
     pub kind: Judged<Kind>,
     /// How many tokens are expected to be read for it.
     pub tokens: u64,
-    /// How hard it is as one number, for comparing tasks: points, and length where points are equal. In thousandths.
+    /// How hard it is as one number, for comparing tasks. In thousandths: a thousand is a text twice as long.
+    ///
+    /// Length is the base, because on prompts of others nothing that is told from words alone ordered them better
+    /// (docs/economy.md); what words and declared files say moves it by no more than one doubling each.
     pub difficulty: i64,
 }
 
@@ -212,10 +219,9 @@ pub struct Analysis {
 pub fn analyse(facts: &Facts<'_>) -> Analysis {
     let words = Words::of(facts.text);
     let complexity = complexity(facts, &words);
-    let points: i32 = complexity.signals.iter().map(|signal| signal.points).sum();
     let (context, tokens) = context(facts, &words);
     Analysis {
-        difficulty: i64::from(points) * 1_000 + words.length_grade(),
+        difficulty: difficulty(facts, &words),
         context,
         risk: risk(facts, &words),
         kind: kind(&words),
@@ -245,10 +251,9 @@ fn complexity(facts: &Facts<'_>, words: &Words<'_>) -> Judged<Complexity> {
         let points = if words.steps >= 6 { 2 } else { 1 };
         signals.push(signal(points, format!("{} listed steps", words.steps)));
     }
-    match facts.files.len() {
-        0..=3 => {}
-        many @ 4..=9 => signals.push(signal(1, format!("{many} declared files or globs"))),
-        many => signals.push(signal(2, format!("{many} declared files or globs"))),
+    match (file_points(facts.files.len()), facts.files.len()) {
+        (0, _) => {}
+        (points, many) => signals.push(signal(points, format!("{many} declared files or globs"))),
     }
     let points: i32 = signals.iter().map(|signal| signal.points).sum();
     let for_it = signals.iter().filter(|signal| signal.points > 0).count();
@@ -264,6 +269,33 @@ fn complexity(facts: &Facts<'_>, words: &Words<'_>) -> Judged<Complexity> {
         _ => Complexity::Simple,
     };
     Judged { value, signals }
+}
+
+/// Length, moved by what words and files say within bounds.
+fn difficulty(facts: &Facts<'_>, words: &Words<'_>) -> i64 {
+    let effort = words.meanings().map(|(_, meaning)| match meaning {
+        Meaning::Effort(points) => points,
+        Meaning::Reading(_) | Meaning::Stake(_) | Meaning::Grave | Meaning::Harmless | Meaning::Work(..) => 0,
+    });
+    let bounded = |points: i32| i64::from(points.clamp(-MOVED_MAX, MOVED_MAX)) * POINT;
+    length_grade(facts.text) + bounded(effort.sum()) + bounded(file_points(facts.files.len()))
+}
+
+/// Doublings of a text's length, in thousandths: longer is never easier. What is read of it counts, pasted or not.
+pub(crate) fn length_grade(text: &str) -> i64 {
+    #[expect(clippy::cast_precision_loss, reason = "at most READ_MAX")]
+    let bytes = text.len().min(READ_MAX) as f64;
+    #[expect(clippy::cast_possible_truncation, reason = "at most 14,001")]
+    let grade = ((bytes + 1.0).log2() * 1_000.0) as i64;
+    grade
+}
+
+fn file_points(files: usize) -> i32 {
+    match files {
+        0..=3 => 0,
+        4..=9 => 1,
+        _ => 2,
+    }
 }
 
 fn context(facts: &Facts<'_>, words: &Words<'_>) -> (Judged<Context>, u64) {

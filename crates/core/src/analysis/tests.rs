@@ -149,10 +149,29 @@ fn names_go_both_ways() {
 }
 
 #[test]
-fn harder_tasks_have_more_difficulty_and_length_decides_between_equals() {
-    let simple = of("Add logging to function").difficulty;
-    let middle = of("do the thing").difficulty;
-    let longer = of("do the thing, then do the other thing, and after that one more").difficulty;
-    let complex = of("Refactor authentication system").difficulty;
-    assert!(simple < middle && middle < longer && longer < complex);
+fn longer_is_never_easier_and_words_move_it_by_a_doubling_at_most() {
+    let difficulty = |text: &str| of(text).difficulty;
+    assert!(difficulty("Add logging to function") < difficulty("Do this thing and that!"));
+    assert!(difficulty("Do this thing and that!") < difficulty("Refactor authentication"));
+    let mut before = difficulty("");
+    for length in 1..READ_MAX + 100 {
+        let now = length_grade(&"x".repeat(length));
+        assert!(now >= before, "{length}");
+        before = now;
+    }
+    // All the words of effort at once count no more than twice the length, and a thing half as long with them no more.
+    let words = "redesign architecture refactor rewrite optimise algorithm protocol strategy tradeoffs system";
+    let plain = "x".repeat(words.len());
+    assert_eq!(difficulty(words) - difficulty(&plain), 1_000);
+    assert_eq!(difficulty("typo") - difficulty("abcd"), -1_000);
+    let files = |many: usize| vec!["src/a.rs".to_owned(); many];
+    let with = |many: usize| {
+        analyse(&Facts {
+            text: "Tidy up",
+            files: &files(many),
+            ..Facts::default()
+        })
+        .difficulty
+    };
+    assert_eq!((with(4) - with(3), with(10) - with(3)), (500, 1_000));
 }

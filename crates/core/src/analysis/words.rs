@@ -74,16 +74,6 @@ impl<'t> Words<'t> {
     pub(super) fn opens_with(&self, word: &str) -> bool {
         self.first.as_deref() == Some(word)
     }
-
-    /// How long the instruction is, on a scale on which doubling counts once: 0 to about 11,000 thousandths.
-    pub(super) fn length_grade(&self) -> i64 {
-        #[expect(clippy::cast_precision_loss, reason = "a few thousand words")]
-        let grade = (self.instruction_words as f64 + 1.0).log2() * 1_000.0;
-        #[expect(clippy::cast_possible_truncation, reason = "below 12,000")]
-        let grade = grade as i64;
-        // Length decides between equals; it does not outweigh a point.
-        grade / 12
-    }
 }
 
 fn lower(word: &str) -> Cow<'_, str> {
