@@ -1,5 +1,6 @@
-//! The second stage of `find`, for people and agents: by meaning, where the configuration names an endpoint for vectors, then
-//! by a command, where one is named. Whatever cannot be had is said, and the order that there is stays.
+//! The second stage of `find`, for people and agents: by meaning, where the configuration names a directory of weights or an
+//! endpoint for vectors, then by a command, where one is named. Weights that cannot be used are an error; whatever else cannot
+//! be had is said, and the order that there is stays.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,10 +12,11 @@ use wheelhouse_core::day::Day;
 use wheelhouse_core::money::show_usd;
 use wheelhouse_core::price::{Requests, Table};
 use wheelhouse_core::usage::Usage;
-use wheelhouse_engine::codebase::{Embed, Files, Hit, Second, SecondStage, by_meaning};
+use wheelhouse_engine::codebase::{Embed, Files, Hit, Second, SecondStage, Weights, by_meaning};
 
 use crate::app::App;
 use crate::config::Settings;
+use crate::exit;
 use crate::failure::Failure;
 use crate::pricelist;
 use crate::probe;
@@ -33,9 +35,10 @@ pub(crate) fn stage(
     rerank: Option<&str>,
 ) -> Result<Option<Arc<dyn SecondStage>>, Failure> {
     let find = &settings.find;
-    let vectors = match find.url.is_empty() {
-        true => None,
-        false => Some(Vectors {
+    let vectors = match (find.directory.is_empty(), find.url.is_empty()) {
+        (true, true) => None,
+        (false, _) => Some(Vectors::Weights(weights(app, &find.directory)?)),
+        (true, false) => Some(Vectors::Asked(Asked {
             name: format!("{} {}", find.url, find.model),
             key_env: find.key_env.clone(),
             endpoint: Endpoint {
@@ -45,7 +48,7 @@ pub(crate) fn stage(
             },
             prices: pricelist::table(&app.place)?,
             today: pricelist::today(),
-        }),
+        })),
     };
     let command = rerank.unwrap_or(&find.rerank);
     let command = Some(command.to_owned()).filter(|command| !command.trim().is_empty());
@@ -58,6 +61,16 @@ pub(crate) fn stage(
         command,
         index: index.is_dir().then_some(index),
     })))
+}
+
+/// The model of a directory.
+fn weights(app: &App, directory: &str) -> Result<Weights, Failure> {
+    Weights::open(&app.place.project.join(directory)).map_err(|why| {
+        Failure::new(exit::USAGE, format!("`find.embeddings.directory`: {why}")).hint(
+            "name a directory with config.json, model.safetensors and tokenizer.json of a Model2Vec model or of a BERT sentence \
+             encoder, or an address that serves another model with `find.embeddings.url`; docs/find.md",
+        )
+    })
 }
 
 struct Stage {
@@ -74,7 +87,7 @@ impl SecondStage for Stage {
             ..Second::default()
         };
         if let Some(vectors) = &self.vectors {
-            match by_meaning(vectors, self.index.as_deref(), question, hits, files) {
+            match by_meaning(vectors.maker(), self.index.as_deref(), question, hits, files) {
                 Ok(ordered) => {
                     let how = vectors.how(ordered.asked, ordered.known, ordered.tokens);
                     second.order = ordered.order;
@@ -105,8 +118,34 @@ impl SecondStage for Stage {
     }
 }
 
+/// Where vectors come from.
+enum Vectors {
+    Weights(Weights),
+    Asked(Asked),
+}
+
+impl Vectors {
+    fn maker(&self) -> &dyn Embed {
+        match self {
+            Vectors::Weights(weights) => weights,
+            Vectors::Asked(asked) => asked,
+        }
+    }
+
+    /// How it was done.
+    fn how(&self, asked: usize, known: usize, tokens: Option<u64>) -> String {
+        match self {
+            Vectors::Asked(endpoint) => endpoint.how(asked, known, tokens),
+            Vectors::Weights(weights) => {
+                let model = one_line(weights.called());
+                format!("ordered by meaning with {model} on this machine: {asked} texts read, {known} known")
+            }
+        }
+    }
+}
+
 /// An endpoint for vectors.
-struct Vectors {
+struct Asked {
     name: String,
     key_env: String,
     endpoint: Endpoint,
@@ -114,7 +153,7 @@ struct Vectors {
     today: Day,
 }
 
-impl Vectors {
+impl Asked {
     /// How it was done, with what it cost: an unknown price is said, not counted as nothing.
     fn how(&self, asked: usize, known: usize, tokens: Option<u64>) -> String {
         let model = one_line(&self.endpoint.model);
@@ -137,7 +176,7 @@ impl Vectors {
     }
 }
 
-impl Embed for Vectors {
+impl Embed for Asked {
     fn name(&self) -> &str {
         &self.name
     }

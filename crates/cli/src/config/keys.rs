@@ -310,11 +310,18 @@ pub(crate) const KEYS: &[Key] = &[
         about: "How often the same tool call in a row, or the same round of calls, is a circle when no file changes in between.",
     },
     Key {
+        pattern: "find.embeddings.directory",
+        kind: Kind::Text,
+        default: Some("\"\""),
+        about: "A directory with the weights of a model that makes vectors of texts, on this machine and without a network; with \
+                it the places that a question finds are also ordered by meaning. As seen from the project. See docs/find.md.",
+    },
+    Key {
         pattern: "find.embeddings.url",
         kind: Kind::Text,
         default: Some("\"\""),
-        about: "Where vectors of texts come from, an address before `/embeddings` such as `http://127.0.0.1:11434/v1`; with it \
-                the places that a question finds are also ordered by meaning. See docs/find.md.",
+        about: "Where vectors of texts come from otherwise, an address before `/embeddings` such as \
+                `http://127.0.0.1:11434/v1`; with it the places that a question finds are also ordered by meaning. See docs/find.md.",
     },
     Key {
         pattern: "find.embeddings.model",

@@ -85,6 +85,8 @@ pub(crate) struct Settings {
 /// How the places that a question finds are ordered anew.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct FindSettings {
+    /// `find.embeddings.directory`
+    pub(crate) directory: String,
     /// `find.embeddings.url`
     pub(crate) url: String,
     /// `find.embeddings.model`
@@ -362,6 +364,7 @@ impl Merged {
 
     fn find(&self, problems: &mut Vec<Problem>) -> FindSettings {
         let find = FindSettings {
+            directory: self.text("find.embeddings.directory"),
             url: self.text("find.embeddings.url"),
             model: self.text("find.embeddings.model"),
             key_env: self.text("find.embeddings.key_env"),
@@ -378,9 +381,15 @@ impl Merged {
             refuse(
                 "url",
                 format!(
-                    "`find.embeddings.url`: `{url}` is no address; a directory of weights cannot be used itself: serve it, with \
-                     llama.cpp or Ollama for example, and name its address (docs/decisions/0019-no-weights.md)"
+                    "`find.embeddings.url`: `{url}` is no address; a directory of weights is named by \
+                     `find.embeddings.directory`"
                 ),
+            );
+        }
+        if !url.is_empty() && !find.directory.is_empty() {
+            refuse(
+                "directory",
+                "`find.embeddings` has a `directory` and a `url`; vectors come from one of them".to_owned(),
             );
         }
         if !url.is_empty() && find.model.is_empty() {
@@ -552,6 +561,7 @@ pub(super) mod tests {
                 "breaker.failures" => "breaker.failures = 7",
                 "breaker.failed_percent" => "breaker.failed_percent = 7",
                 "breaker.open" => "breaker.open = \"7s\"",
+                "find.embeddings.directory" => "find.embeddings.directory = \"weights\"",
                 "find.embeddings.url" => {
                     "find.embeddings.url = \"http://127.0.0.1:1/v1\"\nfind.embeddings.model = \"m\""
                 }

@@ -319,7 +319,150 @@ fn an_endpoint_that_fails_leaves_the_local_order_and_is_said() {
     let weights = house.run(&["find", "lease", "--set", "find.embeddings.url=/models/minilm"]);
     assert_eq!(weights.code, Some(2), "{weights:#?}");
     assert!(
-        weights.err.contains("a directory of weights cannot be used itself"),
+        weights
+            .err
+            .contains("a directory of weights is named by `find.embeddings.directory`"),
         "{weights:#?}"
+    );
+    let both = house.run(&["find", "lease", "--set", "find.embeddings.directory=/models/minilm"]);
+    assert_eq!(both.code, Some(2), "{both:#?}");
+    assert!(both.err.contains("vectors come from one of them"), "{both:#?}");
+}
+
+/// A table of vectors for a few words: those about leases point one way, all others another.
+fn weights() -> tempfile::TempDir {
+    let words = [
+        "[UNK]", "lease", "tenancy", "renewal", "one", "two", "three", "other", "things", "words", "many", "of", "a",
+        "with",
+    ];
+    let vocab: serde_json::Map<String, serde_json::Value> = words
+        .iter()
+        .zip(0..)
+        .map(|(word, id)| ((*word).to_owned(), id.into()))
+        .collect();
+    let tokenizer = serde_json::json!({
+        "normalizer": {"type": "BertNormalizer", "lowercase": true}, "pre_tokenizer": {"type": "BertPreTokenizer"},
+        "model": {"type": "WordPiece", "unk_token": "[UNK]", "vocab": vocab},
+    });
+    let rows = (0..words.len()).flat_map(|id| {
+        if (1..4).contains(&id) {
+            [1.0_f32, 0.1]
+        } else {
+            [0.0, 1.0]
+        }
+    });
+    let data: Vec<u8> = rows.flat_map(f32::to_le_bytes).collect();
+    let header =
+        serde_json::json!({"embeddings": {"dtype": "F32", "shape": [words.len(), 2], "data_offsets": [0, data.len()]}});
+    let header = header.to_string();
+    let bytes = [(header.len() as u64).to_le_bytes().to_vec(), header.into_bytes(), data].concat();
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("model.safetensors"), bytes).unwrap();
+    fs::write(directory.path().join("tokenizer.json"), tokenizer.to_string()).unwrap();
+    fs::write(
+        directory.path().join("config.json"),
+        r#"{"model_type": "model2vec", "hidden_dim": 2}"#,
+    )
+    .unwrap();
+    directory
+}
+
+/// A project that names a directory of weights.
+fn with_weights(weights: &std::path::Path) -> House {
+    let house = House::new();
+    house.write(
+        "wheelhouse.toml",
+        &format!("find.embeddings.directory = \"{}\"\n", weights.display()),
+    );
+    house.ok(&["init"]);
+    house.write(
+        "one.md",
+        "lease lease lease and one two three one two three other things\n",
+    );
+    house.write("two.md", "a lease\n");
+    house.write("three.md", "a lease of other things with many words of many things\n");
+    house
+}
+
+#[test]
+fn places_are_ordered_by_the_weights_of_a_directory() {
+    let weights = weights();
+    let house = with_weights(weights.path());
+    let plain = house.json(&[
+        "find",
+        "lease of many",
+        "--files",
+        "--set",
+        "find.embeddings.directory=",
+    ]);
+    let document = house.json(&["find", "lease", "--files"]);
+    assert_eq!(paths(&document)[0], "two.md", "{document:#}");
+    assert_eq!(plain["second_stage"], serde_json::Value::Null);
+    let how = document["second_stage"].as_str().unwrap();
+    assert!(
+        how.starts_with("ordered by meaning with ") && how.ends_with(" on this machine: 4 texts read, 0 known"),
+        "{how}"
+    );
+    // A directory is named as seen from the project.
+    std::os::unix::fs::symlink(weights.path(), house.project().join("model")).unwrap();
+    let relative = house.json(&["find", "lease", "--files", "--set", "find.embeddings.directory=model"]);
+    assert_eq!(paths(&relative), paths(&document));
+    assert!(
+        relative["second_stage"]
+            .as_str()
+            .unwrap()
+            .contains("with model on this machine")
+    );
+}
+
+#[test]
+fn weights_that_cannot_be_used_are_an_error_and_nothing_is_found_without_them() {
+    let weights = weights();
+    let house = with_weights(weights.path());
+    let refused = |said: &str| {
+        let done = house.run(&["find", "lease"]);
+        assert_eq!((done.code, done.out.as_str()), (Some(2), ""), "{done:#?}");
+        assert!(
+            done.err.contains("`find.embeddings.directory`: ") && done.err.contains(said),
+            "{done:#?}"
+        );
+        assert!(
+            done.err.contains("of a Model2Vec model or of a BERT sentence encoder"),
+            "{done:#?}"
+        );
+    };
+    let file = |name: &str| weights.path().join(name);
+    let model = fs::read(file("model.safetensors")).unwrap();
+    fs::write(file("model.safetensors"), &model[..model.len() - 1]).unwrap();
+    refused(
+        "model.safetensors: it is cut off or damaged: tensor `embeddings` ends at byte 112 of its data, which has 111",
+    );
+    fs::remove_file(file("model.safetensors")).unwrap();
+    fs::create_dir(file("model.safetensors")).unwrap();
+    refused("model.safetensors could not be read: it is no file");
+    fs::write(file("config.json"), r#"{"model_type": "qwen3"}"#).unwrap();
+    fs::remove_dir(file("model.safetensors")).unwrap();
+    refused("model.safetensors is not there");
+    fs::write(file("model.safetensors"), &model).unwrap();
+    refused("config.json has `\"model_type\": \"qwen3\"`; what is read here: `model2vec` (static vectors) and `bert`");
+    fs::remove_file(file("tokenizer.json")).unwrap();
+    refused("tokenizer.json (or vocab.txt) is not there");
+    // A server says so when it is started, not to each agent that asks.
+    let serve = house.run(&["serve"]);
+    assert_eq!(serve.code, Some(2), "{serve:#?}");
+    assert!(
+        serve.err.contains("tokenizer.json (or vocab.txt) is not there"),
+        "{serve:#?}"
+    );
+    let set = |path: &str| house.run(&["find", "lease", "--set", &format!("find.embeddings.directory={path}")]);
+    let done = set("/no/such/place");
+    assert!(
+        done.code == Some(2) && done.err.contains("/no/such/place is not there"),
+        "{done:#?}"
+    );
+    let done = set("one.md");
+    assert!(
+        done.code == Some(2) && done.err.contains("one.md is no directory"),
+        "{done:#?}"
     );
 }

@@ -9,6 +9,7 @@ mod meaning;
 mod shelf;
 mod tree;
 pub(crate) mod walk;
+mod weights;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -25,6 +26,7 @@ use wheelhouse_context::retrieval::segment::{Builder, Segment};
 pub use meaning::{Embed, Ordered, order as by_meaning};
 pub use tree::Tree;
 pub use walk::FILES_MAX;
+pub use weights::{Unfit, Weights};
 pub use wheelhouse_context::port::Files;
 pub use wheelhouse_context::retrieval::search::{ANSWERS_MAX, Hit, Options, Unit};
 
