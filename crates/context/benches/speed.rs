@@ -13,27 +13,13 @@ use wheelhouse_context::patch::{self, envelope};
 use wheelhouse_context::slice::{Reader, slice};
 
 fn main() {
-    let text = prose();
-    let megabytes = text.len() as f64 / 1e6;
     count::tokens("once, so that the vocabulary is there");
-    let ours = fastest(3, || count::tokens(&text));
-    let rate = megabytes / ours.as_secs_f64();
-    println!("counting, {megabytes:.1} MB of this project's text: {rate:.1} MB/s (goal 100)");
-    let second = bpe_openai::o200k_base();
-    let other = fastest(2, || second.count(text.as_str()));
+    let (ours, theirs): (Vec<f64>, Vec<f64>) = corpora().iter().map(|(name, text)| counting(name, text)).unzip();
+    let ratio = ours.iter().zip(&theirs).map(|(ours, theirs)| ours / theirs);
     println!(
-        "  bpe-openai, same text: {:.1} MB/s; ratio {:.2}",
-        megabytes / other.as_secs_f64(),
-        other.as_secs_f64() / ours.as_secs_f64()
-    );
-    let peer = tiktoken_rs::o200k_base().unwrap();
-    let part = &text[..text.floor_char_boundary(4_000_000)];
-    let theirs = fastest(2, || peer.encode_ordinary(part).len());
-    let their_rate = part.len() as f64 / 1e6 / theirs.as_secs_f64();
-    println!(
-        "  tiktoken (its Rust core), {:.1} MB: {their_rate:.1} MB/s; ratio {:.1} (goal 10)",
-        part.len() as f64 / 1e6,
-        rate / their_rate
+        "  at least {:.1} MB/s (goal 100) and {:.1} times tiktoken (goal 10)",
+        ours.iter().copied().fold(f64::INFINITY, f64::min),
+        ratio.fold(f64::INFINITY, f64::min)
     );
 
     let diff = diff();
@@ -46,11 +32,7 @@ fn main() {
         took.as_secs_f64() * 1e3
     );
 
-    let table = Value::Array(
-        (0..60_000)
-            .map(|n| json!({"id": n, "name": format!("item number {n}"), "price": n * 3, "kind": "plain"}))
-            .collect(),
-    );
+    let table = table();
     let json_bytes = table.to_string().len() as f64 / 1e6;
     let encoded = wheelhouse_context::encode::toon(&table).unwrap();
     let took = fastest(3, || wheelhouse_context::encode::toon(&table));
@@ -90,9 +72,23 @@ fn main() {
     let operations: Value = (0..1_000)
         .map(|n| json!({"op": "replace", "path": format!("/{}/price", n * 50), "value": n}))
         .collect();
-    let took = fastest(3, || patch::json::apply(&table, &operations).is_ok());
+    let took = (0..3).map(|_| table.clone()).map(|document| {
+        let began = Instant::now();
+        let changed = patch::json::apply(document, &operations);
+        let took = began.elapsed();
+        assert!(changed.is_ok());
+        took
+    });
+    let took = took.min().unwrap();
     println!(
-        "RFC 6902, 1,000 operations on {json_bytes:.1} MB: {:.1} MB/s",
+        "RFC 6902, 1,000 operations on {json_bytes:.1} MB in memory: {:.2} ms, {:.0} MB/s (goal 100)",
+        took.as_secs_f64() * 1e3,
+        json_bytes / took.as_secs_f64()
+    );
+    let text = table.to_string();
+    let took = fastest(3, || patch::json::apply_text("table.json", &text, &operations).unwrap());
+    println!(
+        "  the same from text to text, reading and writing included: {:.1} MB/s",
         json_bytes / took.as_secs_f64()
     );
 }
@@ -106,10 +102,55 @@ fn fastest<T>(times: usize, work: impl Fn() -> T) -> Duration {
     (0..times).map(|_| once()).min().unwrap_or_default()
 }
 
-/// The sources and pages of this project, again and again up to 16 MB.
-fn prose() -> String {
+/// One text, counted by us and by two peers: our rate and that of tiktoken, in MB/s.
+fn counting(name: &str, text: &str) -> (f64, f64) {
+    let second = bpe_openai::o200k_base();
+    let peer = tiktoken_rs::o200k_base().unwrap();
+    let part = &text[..text.floor_char_boundary(3_000_000)];
+    assert_eq!(count::tokens(part), peer.encode_ordinary(part).len() as u64, "{name}");
+    let rate = |bytes: usize, took: Duration| bytes as f64 / 1e6 / took.as_secs_f64();
+    // In turn, so that what else the machine does hits all of them.
+    let mut best = [0.0_f64; 3];
+    for _ in 0..5 {
+        let ours = fastest(1, || count::tokens(text));
+        let others = fastest(1, || second.count(part));
+        let theirs = fastest(1, || peer.encode_ordinary(part).len());
+        best = [
+            best[0].max(rate(text.len(), ours)),
+            best[1].max(rate(part.len(), others)),
+            best[2].max(rate(part.len(), theirs)),
+        ];
+    }
+    let [ours, others, theirs] = best;
+    println!(
+        "counting {name}, {:.1} MB: {ours:.1} MB/s; bpe-openai {others:.1}, ratio {:.1}; tiktoken's Rust core {theirs:.1}, ratio {:.1}",
+        text.len() as f64 / 1e6,
+        ours / others,
+        ours / theirs
+    );
+    (ours, theirs)
+}
+
+/// Texts of several kinds, each again and again up to 16 MB.
+fn corpora() -> Vec<(&'static str, String)> {
     let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let mut open: Vec<PathBuf> = vec![top.join("crates"), top.join("docs")];
+    let mut corpora = vec![
+        ("Rust", files(&top.join("crates"), "rs")),
+        ("Markdown", files(&top.join("docs"), "md")),
+        ("JSON", files(&top.join("docs"), "json") + &table().to_string()),
+    ];
+    for (_, text) in &mut corpora {
+        let once = text.clone();
+        while text.len() < 16_000_000 {
+            text.push_str(&once);
+        }
+    }
+    corpora
+}
+
+/// All files of a kind under a directory, one after the other.
+fn files(top: &Path, kind: &str) -> String {
+    let mut open: Vec<PathBuf> = vec![top.to_owned()];
     let mut text = String::new();
     while let Some(directory) = open.pop() {
         let mut paths: Vec<PathBuf> = std::fs::read_dir(directory)
@@ -120,16 +161,17 @@ fn prose() -> String {
         for path in paths {
             if path.is_dir() {
                 open.push(path);
-            } else if path.extension().is_some_and(|kind| kind == "rs" || kind == "md") {
+            } else if path.extension().is_some_and(|found| found == kind) {
                 text.push_str(&std::fs::read_to_string(path).unwrap());
             }
         }
     }
-    let once = text.clone();
-    while text.len() < 16_000_000 {
-        text.push_str(&once);
-    }
     text
+}
+
+fn table() -> Value {
+    let row = |n: usize| json!({"id": n, "name": format!("item number {n}"), "price": n * 3, "kind": "plain"});
+    Value::Array((0..60_000).map(row).collect())
 }
 
 fn diff() -> String {

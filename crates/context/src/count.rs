@@ -5,27 +5,20 @@
 //! an estimate of their own count, corrected by what the provider reports. The vocabulary is unpacked at the first
 //! count (some hundred milliseconds), so callers that only ask whether a short text fits pay nothing: see [`fits`].
 
+mod pieces;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use tiktoken::CoreBpe;
 
-/// Bytes counted at once. A longer text is cut at a line or, failing that, anywhere: a single line of 100 MB must not
-/// make one piece of 100 MB, whose merging needs memory of many times its size. A cut costs one token at the most.
-const PIECE_MAX: usize = 1 << 20;
 /// Bytes for each token asked for that [`head`] and [`tail`] look at; even indented code stays below it.
 const BYTES_PER_TOKEN: usize = 12;
 
 /// How many `o200k_base` tokens the text has. Special tokens in it count as the plain text they are.
 pub fn tokens(text: &str) -> u64 {
-    let mut rest = text;
-    let mut count = 0;
-    while !rest.is_empty() {
-        let (piece, after) = rest.split_at(piece_end(rest));
-        // Without the vocabulary, which is compiled in, four bytes a token is the customary guess.
-        count += vocabulary().map_or(piece.len().div_ceil(4), |vocabulary| vocabulary.count(piece));
-        rest = after;
-    }
+    // Without the vocabulary, which is compiled in, four bytes a token is the customary guess.
+    let count = vocabulary().map_or(text.len().div_ceil(4), |vocabulary| pieces::count(vocabulary, text));
     u64::try_from(count).unwrap_or(u64::MAX)
 }
 
@@ -107,22 +100,6 @@ fn window_bytes(tokens_max: u64) -> usize {
 
 fn vocabulary() -> Option<&'static CoreBpe> {
     tiktoken::get_encoding("o200k_base")
-}
-
-/// Where to cut so that the count of the parts is the count of the whole: before a line feed that is followed by
-/// something else than white space and preceded by something else, no token reaches across.
-fn piece_end(text: &str) -> usize {
-    if text.len() <= PIECE_MAX {
-        return text.len();
-    }
-    let window = &text.as_bytes()[..PIECE_MAX];
-    let seam = |at: &usize| {
-        window[at - 1] == b'\n' && window[*at].is_ascii_alphanumeric() && !window[at - 2].is_ascii_whitespace()
-    };
-    (PIECE_MAX / 2..PIECE_MAX)
-        .rev()
-        .find(seam)
-        .unwrap_or_else(|| text.floor_char_boundary(PIECE_MAX))
 }
 
 /// What a model's own tokenizer makes of a text, as far as its provider's reports have shown it.
@@ -266,10 +243,18 @@ fn prior(model: &str) -> u32 {
 mod tests {
     use proptest::prelude::*;
 
+    use super::pieces::PIECE_MAX;
     use super::*;
 
+    /// By two other implementations, OpenAI's own among them.
+    fn others(text: &str) -> [u64; 2] {
+        let second = bpe_openai::o200k_base().count(text);
+        let original = tiktoken_rs::o200k_base_singleton().encode_ordinary(text).len();
+        [second as u64, original as u64]
+    }
+
     #[test]
-    fn counts_are_those_of_a_second_implementation() {
+    fn counts_are_those_of_other_implementations() {
         let samples = [
             "",
             "hello world",
@@ -277,27 +262,78 @@ mod tests {
             "<|endoftext|> is text here",
             "naïve café — 漢字かな 한국어 🎉🎉",
             "\n\n\n   \t  \r\n x",
-            &"a".repeat(5_000),
-            &" ".repeat(5_000),
+            include_str!("count.rs"),
+            include_str!("../../../docs/economy.md"),
         ];
-        let second = bpe_openai::o200k_base();
         for sample in samples {
-            assert_eq!(tokens(sample), second.count(sample) as u64, "{sample:.40?}");
+            assert_eq!(others(sample), [tokens(sample); 2], "{sample:.40?}");
         }
     }
 
     #[test]
-    fn long_texts_are_counted_in_parts_without_a_difference() {
-        let line = "let value = compute(&input, 42)?; // and so on\n";
-        let text = line.repeat(3 * PIECE_MAX / line.len());
-        assert_eq!(tokens(&text), vocabulary().unwrap().count(&text) as u64);
+    fn hostile_texts_are_counted_exactly() {
+        let repeated = [
+            "a",
+            " ",
+            "\t",
+            "\n",
+            "\r\n",
+            "-",
+            "=",
+            "/",
+            "0",
+            "A",
+            "aB",
+            "'s",
+            "don't ",
+            "I'LL",
+            "  x",
+            " \n",
+            "x\n",
+            "{\n//",
+            "漢",
+            "漢 ",
+            "é",
+            "e\u{301}",
+            "🎉",
+            "👩\u{200d}👧",
+            "\u{a0}",
+            " \u{3000}",
+            "\u{301}",
+            "²",
+            "\0",
+        ];
+        let second = bpe_openai::o200k_base();
+        for part in repeated {
+            for times in [14, 15, 16, 17, 31, 100, 20_000] {
+                let text = part.repeat(times);
+                assert_eq!(
+                    tokens(&text),
+                    second.count(text.as_str()) as u64,
+                    "{times} times {part:?}"
+                );
+            }
+        }
     }
 
     #[test]
-    fn one_huge_line_is_counted_within_one_token_a_cut() {
-        let text = "abcdefghij0123456789".repeat(3 * PIECE_MAX / 20);
-        let whole = vocabulary().unwrap().count(&text) as u64;
-        assert!(tokens(&text).abs_diff(whole) <= 8, "{} {whole}", tokens(&text));
+    fn more_words_than_are_remembered_are_counted_exactly() {
+        let words: String = (0..100_000).map(|n| format!(" w{:x}", n * 7_919)).collect();
+        for _ in 0..2 {
+            assert_eq!(tokens(&words), vocabulary().unwrap().count(&words) as u64);
+        }
+    }
+
+    #[test]
+    fn long_texts_are_counted_exactly_and_a_huge_piece_within_a_few_tokens() {
+        let count = |text: &str| vocabulary().unwrap().count(text) as u64;
+        let line = "{\"id\": 42, \"name\": \"the quick brown fox\"}, ".repeat(3 * PIECE_MAX / 40);
+        assert_eq!(tokens(&line), count(&line));
+        for part in ["abcdefghij", "漢字かな"] {
+            let piece = part.repeat(3 * PIECE_MAX / 2 / part.len());
+            let (ours, whole) = (tokens(&piece), count(&piece));
+            assert!(ours.abs_diff(whole) <= 4, "{part}: {ours} {whole}");
+        }
     }
 
     #[test]
@@ -332,10 +368,69 @@ mod tests {
         );
     }
 
+    /// What the pattern treats in different ways, to be put side by side.
+    const BORDERS: [&str; 49] = [
+        "a",
+        "the",
+        "B",
+        "HTTP",
+        "Word",
+        "internationalisation",
+        "'ſ",
+        "'s",
+        "'S",
+        "'re",
+        "'LL",
+        "'v",
+        "'",
+        "''",
+        " ",
+        "  ",
+        "                    ",
+        "\t",
+        "\u{b}",
+        "\n",
+        "\r\n",
+        "\r",
+        "\n\n",
+        "/",
+        "//",
+        "-",
+        "--------------------",
+        "_",
+        "\"",
+        "1",
+        "12",
+        "1234",
+        "é",
+        "É",
+        "e\u{301}",
+        "\u{301}",
+        "ǅ",
+        "ʰ",
+        "漢",
+        "字かな",
+        "🎉",
+        "👩\u{200d}👧",
+        "\u{a0}",
+        "\u{3000}",
+        "\u{85}",
+        "²",
+        "Ⅷ",
+        "\0",
+        "\u{7f}",
+    ];
+
     proptest! {
         #[test]
         fn both_implementations_agree_on_anything(text in ".{0,200}") {
-            prop_assert_eq!(tokens(&text), bpe_openai::o200k_base().count(text.as_str()) as u64);
+            prop_assert_eq!(others(&text), [tokens(&text); 2]);
+        }
+
+        #[test]
+        fn whatever_stands_beside_what_is_counted_exactly(parts in proptest::collection::vec(0..BORDERS.len(), 0..40)) {
+            let text: String = parts.iter().map(|part| BORDERS[*part]).collect();
+            prop_assert_eq!(others(&text), [tokens(&text); 2], "{:?}", text);
         }
 
         #[test]

@@ -103,7 +103,7 @@ pub(crate) fn json_patch(data: &Path) -> Score {
                 score.apart.push(name);
                 continue;
             }
-            let result = json::apply(document, patch);
+            let result = json::apply(document.clone(), patch);
             let right = match case.get("expected") {
                 Some(expected) => result.as_ref().ok() == Some(expected),
                 None => case.get("error").is_some() == result.is_err(),
