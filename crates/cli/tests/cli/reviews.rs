@@ -319,3 +319,169 @@ fn a_self_review_that_the_cross_check_repeats_is_left_out() {
         "nothing is left out of what goes to others"
     );
 }
+
+/// A `qc` whose author is sonnet, with those in reserve; what is said of it depends on the words of the task.
+fn checked(house: &House, prompt: &str, more: &str) -> Value {
+    house.write(
+        "qc.yaml",
+        &format!(
+            "tasks:\n  - {{id: q, agent: sonnet, on_failure: fail, prompt: \"{prompt}\", workflow: {{kind: qc, editor: sonnet, {more}}}}}\n"
+        ),
+    );
+    let done = house.run(&["run", "qc.yaml", "--json"]);
+    serde_json::from_str(&done.out).unwrap_or_else(|error| panic!("{error}: {}{}", done.out, done.err))
+}
+
+const NAMED: &str = "reviewer: gpt, reserve: [grok, flash]";
+
+/// What the agents say of a draft, by agent and by the words of the task.
+fn qc_rules() -> Vec<Rule> {
+    let check = |model: &str, task: &str, text: &str| {
+        let words = format!("what shows it.\n\nTHE TASK:\nWrite a review {task}");
+        Rule::any().model(model).says(&words).reply(Reply::text(text))
+    };
+    let own = |task: &str, text: &str| {
+        let words = format!("what is to be fixed.\n\nTHE TASK:\nWrite a review {task}");
+        Rule::any().says(&words).reply(Reply::text(text))
+    };
+    vec![
+        // What was mended is good, but for the one that is never content.
+        says("BEFORE IT WAS MENDED", "VERDICT: approve"),
+        own(
+            "of the gate",
+            "FINDING: P1 src/gate.rs:2 - the token is read twice - line 2\nVERDICT: revise",
+        ),
+        own("", "VERDICT: revise\nSUMMARY: too short"),
+        check(
+            "gpt*",
+            "of the login",
+            "FINDING: P0 src/auth.rs:41 - the token is not compared - any passes\nVERDICT: reject",
+        ),
+        check(
+            "grok*",
+            "of the login",
+            "FINDING: P1 src/auth.rs:77 - the token never expires - no date\nVERDICT: revise",
+        ),
+        check(
+            "gpt*",
+            "of the year",
+            "FINDING: P1 report.md:3 - the year is missing - line 3\nVERDICT: revise",
+        ),
+        check(
+            "grok*",
+            "of the gate",
+            "FINDING: P1 src/gate.rs:9 - the token leaks - it is logged\nVERDICT: revise",
+        ),
+        check("grok*", "of the store", "I have no opinion."),
+        check("*", "", "VERDICT: approve"),
+        says("best possible final output", "The mended one."),
+        says("Write", "The draft."),
+    ]
+}
+
+#[test]
+fn a_grave_finding_in_the_domain_of_the_reserve_calls_another_reviewer_in_to_a_qc() {
+    let fake = fake(qc_rules());
+    let house = house(&fake, "[agents.grok.context]\nreads = [\"token\"]\n");
+    let login = checked(&house, "Write a review of the login.", NAMED);
+    assert_eq!(
+        keys(&login, "q."),
+        [
+            "q.produce",
+            "q.self-review",
+            "q.cross-check",
+            "q.cross-check.grok.called",
+            "q.incorporate",
+            "q.cross-check-2",
+            "q.cross-check-2.grok"
+        ],
+        "whoever objects looks again, and nobody else is called: {login:#}"
+    );
+    assert_eq!(login["run"]["all_succeeded"], true);
+    let events = house.ok(&["events", "--run", "r1"]).out;
+    assert!(
+        events.contains("grok is called in: q.cross-check.grok.called"),
+        "{events}"
+    );
+    let turns = fake.turns();
+    let blind = turns.iter().find(|turn| turn.model.starts_with("grok")).unwrap();
+    assert!(
+        blind.prompt.contains("Independent review.")
+            && !blind.prompt.contains("not compared")
+            && !blind.prompt.contains("too short"),
+        "{}",
+        blind.prompt
+    );
+    let mended = turns.iter().find(|turn| turn.prompt.contains("best possible")).unwrap();
+    for found in ["the token is not compared", "the token never expires"] {
+        assert!(mended.prompt.contains(found), "{}", mended.prompt);
+    }
+    let review = &provenance(&house, "r1/q")["reviews"][0];
+    let heard: Vec<&str> = review["heard"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        heard,
+        ["gpt", "grok", "sonnet (author)"],
+        "it is in the record: {review:#}"
+    );
+
+    // A finding that is nobody's there calls nobody in.
+    let year = checked(&house, "Write a review of the year.", NAMED);
+    assert!(
+        keys(&year, "q.")
+            .iter()
+            .all(|key| !key.contains("grok") && !key.contains("flash")),
+        "{year:#}"
+    );
+}
+
+#[test]
+fn who_is_called_in_to_a_qc_can_stop_what_was_approved_and_silence_does_not() {
+    let fake = fake(qc_rules());
+    let house = house(&fake, "[agents.grok.context]\nreads = [\"token\"]\n");
+    // The cross-check approves what its author does not think is good: they do not agree.
+    let gate = checked(&house, "Write a review of the gate.", "reviewer: gpt, reserve: [grok]");
+    let of = keys(&gate, "q.");
+    assert!(of.contains(&"q.cross-check.grok.called".to_owned()), "{of:?}");
+    assert!(
+        of.contains(&"q.incorporate".to_owned()) && of.contains(&"q.cross-check-2.grok".to_owned()),
+        "what it objects to is mended before it is delivered: {of:?}"
+    );
+    let store = checked(&house, "Write a review of the store.", "reviewer: gpt, reserve: [grok]");
+    assert!(
+        keys(&store, "q.").contains(&"q.cross-check.grok.called".to_owned()),
+        "{store:#}"
+    );
+    assert_eq!(store["run"]["all_succeeded"], true, "{store:#}");
+    let open = &provenance(&house, "r2/q")["unresolved"];
+    assert_eq!(open[0], "`grok` was called in and did not judge", "{open:#}");
+}
+
+#[test]
+fn where_only_the_author_looks_the_reserve_is_the_judge() {
+    let fake = fake(qc_rules());
+    let house = house(&fake, "[agents.grok.context]\nreads = [\"token\"]\n");
+    let alone = checked(
+        &house,
+        "Write a review of the gate.",
+        "stakes: low, reserve: [grok, flash]",
+    );
+    assert_eq!(
+        keys(&alone, "q."),
+        [
+            "q.produce",
+            "q.self-review",
+            "q.cross-check.grok.called",
+            "q.incorporate",
+            "q.cross-check-2.grok"
+        ]
+    );
+    assert_eq!(alone["run"]["all_succeeded"], true, "{alone:#}");
+    // Without anybody in reserve a person has to look.
+    let nobody = checked(&house, "Write a review of the gate.", "stakes: low");
+    assert_eq!(nobody["run"]["all_succeeded"], false, "{nobody:#}");
+}

@@ -44,7 +44,7 @@ impl Which {
     /// The keys that mean something for it.
     pub(crate) fn keys(self) -> &'static [&'static str] {
         match self {
-            Which::Qc => &["reviewer", "editor", "stakes", "deadline", "type", "enough"],
+            Which::Qc => &["reviewer", "reserve", "editor", "stakes", "deadline", "type", "enough"],
             Which::Consensus => &["seats", "reserve", "quorum", "veto", "rounds"],
             Which::Cascade => &["rungs", "strikes", "confidence"],
             Which::Map => &[
@@ -288,7 +288,7 @@ impl JsonSchema for Wish {
                         "seats": {"allOf": [agents], "description": "consensus: who votes."},
                         "reserve": {
                             "allOf": [agents],
-                            "description": "consensus, map: who is called in only when a grave finding is in its domain, or the others do not agree.",
+                            "description": "qc, consensus, map: who is called in only when a grave finding is in its domain, or the others do not agree.",
                         },
                         "quorum": {
                             "type": "integer", "minimum": 1, "maximum": consensus::SEATS_MAX,

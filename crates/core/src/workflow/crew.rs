@@ -86,8 +86,9 @@ pub fn crew(task: &TaskKey, workflow: &Workflow, try_nano: impl Fn(&Hand) -> Opt
     let shares = match workflow {
         Workflow::Qc(qc) => {
             let own = 1 + u32::from(qc.self_review);
-            let mends = if qc.reviewer.is_some() { ROUNDS_MAX } else { 1 };
-            let mends = if qc.incorporate == Incorporate::Never && qc.reviewer.is_none() {
+            let judged = qc.reviewer.is_some() || !qc.reserve.is_empty();
+            let mends = if judged { ROUNDS_MAX } else { 1 };
+            let mends = if qc.incorporate == Incorporate::Never && !judged {
                 0
             } else {
                 mends
@@ -97,6 +98,8 @@ pub fn crew(task: &TaskKey, workflow: &Workflow, try_nano: impl Fn(&Hand) -> Opt
             if let Some(reviewer) = &qc.reviewer {
                 shares.push(share("reviewer".to_owned(), reviewer, 1, Some(1 + ROUNDS_MAX)));
             }
+            let reserve = qc.reserve.iter();
+            shares.extend(reserve.map(|hand| share("reserve".to_owned(), hand, 0, Some(1 + ROUNDS_MAX))));
             match &qc.editor {
                 Some(editor) => shares.push(share("editor".to_owned(), editor, always, Some(mends))),
                 None => {

@@ -6,10 +6,12 @@
 //! [`ROUNDS_MAX`] times, by somebody other than its author where there is somebody, and checked again by the one who
 //! rejected it. An answer without a verdict is never an approval: then a person must look.
 
+mod called;
+
 use serde::{Deserialize, Serialize};
 
 use super::report::{Report, Skipped, block};
-use super::review::{self, Bench, LeftOut, Review, Reviewer, Said, merge, record};
+use super::review::{self, Bench, LeftOut, Review, Said, merge, record};
 use super::steps::{approves, doubts, one, producing, reader, wait, words, worker};
 use super::{Child, Delivery, Flow, Hand, Output, Past, Step};
 use crate::analysis::{Kind, Risk};
@@ -17,6 +19,7 @@ use crate::outcome::Outcome;
 use crate::plan::template;
 use crate::spec::{Isolation, Merge, TaskSpec, Work};
 use crate::verdict::{self, ASKED_FOR, Stance, Verdict};
+use called::Heard;
 
 /// How often rejected work is mended.
 pub const ROUNDS_MAX: u32 = 2;
@@ -47,6 +50,9 @@ pub struct Qc {
     pub author: Hand,
     /// Who cross-checks; none when that is left out.
     pub reviewer: Option<Hand>,
+    /// Who is called in to check as well, only when what was found is theirs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reserve: Vec<Hand>,
     /// Who incorporates and mends; none: the author, under the reviewer's eyes.
     pub editor: Option<Hand>,
     /// Whether the author reviews its own work.
@@ -131,12 +137,13 @@ pub fn steps(stakes: Stakes, risk: Risk, deadline_ms: Option<u64>, has_tests: bo
 
 impl Qc {
     pub(super) fn hands(&self) -> Vec<&Hand> {
-        let others = self.reviewer.iter().chain(&self.editor);
+        let others = self.reviewer.iter().chain(&self.editor).chain(&self.reserve);
         std::iter::once(&self.author).chain(others).collect()
     }
 
     pub(super) fn hands_mut(&mut self) -> Vec<&mut Hand> {
         let others = self.reviewer.iter_mut().chain(&mut self.editor);
+        let others = others.chain(&mut self.reserve);
         std::iter::once(&mut self.author).chain(others).collect()
     }
 
@@ -160,15 +167,6 @@ impl Qc {
             why: record::why(own),
         })
     }
-
-    /// How many tries of agents it takes at least and at most, without retries.
-    pub fn tries(&self) -> (u32, u32) {
-        let reviews = u32::from(self.self_review) + u32::from(self.reviewer.is_some());
-        let always = u32::from(self.incorporate == Incorporate::Always);
-        let mends = if self.reviewer.is_some() { ROUNDS_MAX * 2 } else { 0 };
-        let remarks = u32::from(self.incorporate != Incorporate::Never);
-        (1 + reviews + always, 1 + reviews + mends.max(remarks))
-    }
 }
 
 /// The state of the loop while it is told from the children.
@@ -180,6 +178,8 @@ struct Loop<'a> {
     report: Report,
     /// What the author thinks of its own work.
     own: Option<Verdict>,
+    /// Those who are called in, and then those of them who still object.
+    called: Vec<&'a Hand>,
 }
 
 /// What follows.
@@ -195,6 +195,7 @@ pub(super) fn next(task: &TaskSpec, qc: &Qc, bench: &Bench, past: &Past<'_>) -> 
             ..Report::default()
         },
         own: None,
+        called: Vec::new(),
     };
     of.produce().unwrap_or_else(|step| *step)
 }
@@ -252,30 +253,18 @@ impl<'a> Loop<'a> {
         let mut work = produced;
         let mut judged: Option<Verdict> = None;
         for round in 1..=ROUNDS_MAX + 1 {
+            let mut heard = Vec::new();
             if let Some(reviewer) = &self.qc.reviewer {
-                let step = numbered("cross-check", round);
-                let (review, outcome) = self.done(&step, |of| {
-                    let prompt = of.cross_check(work, round);
-                    of.reviewer_of(work, &step, reviewer, prompt)
-                })?;
-                let verdict = outcome.is_success().then(|| verdict::read(&review.text)).flatten();
-                self.report.note(&step, review, verdict.as_ref());
-                self.report.part("cross_checker", review);
-                let why = match (&verdict, outcome.is_success()) {
-                    (_, false) => format!("the cross-check ended as {outcome}"),
-                    (None, true) => "the cross-check holds no verdict".to_owned(),
-                    (Some(verdict), true) if verdict.stance == Stance::Undecided => {
-                        format!("the cross-check could not tell: {}", verdict.summary)
-                    }
-                    (Some(_), true) => String::new(),
-                };
-                if !why.is_empty() {
-                    return Ok(self.attention(work, why));
+                match self.checked(work, reviewer, round)? {
+                    Ok(cross) => heard.push(cross),
+                    Err(why) => return Ok(self.attention(work, why)),
                 }
-                judged = verdict;
-                if round == 1 {
-                    self.weigh(reviewer, review, judged.as_ref());
-                }
+            }
+            let others = self.others(work, round, heard.first())?;
+            heard.extend(others);
+            judged = called::together(&heard, self.bench);
+            if round == 1 {
+                self.weigh(&heard);
             }
             if approves(judged.as_ref().or(self.own.as_ref())) {
                 let mended = round > 1;
@@ -284,7 +273,7 @@ impl<'a> Loop<'a> {
                 }
                 return self.incorporate(work, judged, mended);
             }
-            if self.qc.reviewer.is_none() {
+            if judged.is_none() {
                 // Its author must not be the one who mends what only its author judges.
                 return Ok(self.attention(
                     work,
@@ -295,7 +284,7 @@ impl<'a> Loop<'a> {
                 break;
             }
             let step = numbered("incorporate", round);
-            let (mended, outcome) = self.done(&step, |of| of.mend(work, &step, round))?;
+            let (mended, outcome) = self.done(&step, |of| of.mend(work, &step, round, judged.as_ref()))?;
             self.report.note(&step, mended, None);
             self.report.part("synthesizer", mended);
             if !outcome.is_success() {
@@ -311,38 +300,70 @@ impl<'a> Loop<'a> {
         Ok(self.over(Outcome::GateFailed, Some(work), judged.as_ref(), why))
     }
 
-    /// What the author and the reviewer said of the first draft, as one review.
-    fn weigh(&mut self, reviewer: &Hand, reviewed: &Child, judged: Option<&Verdict>) {
-        let (Some(judged), Some(own), Some(self_review)) = (judged, &self.own, self.past.get("self-review")) else {
-            return;
-        };
+    /// What the cross-check says, or why it decides nothing.
+    fn checked(&mut self, work: &'a Child, reviewer: &'a Hand, round: u32) -> Way<Result<Heard<'a>, String>> {
+        let step = numbered("cross-check", round);
+        let (child, outcome) = self.done(&step, |of| {
+            let before = round.checked_sub(1).filter(|last| *last > 0);
+            let before = before.map(|last| numbered("cross-check", last));
+            let own = of.past.get("self-review").filter(|own| own.succeeded() && round == 1);
+            let prompt = of.cross_check(work, before.as_deref(), own);
+            of.reviewer_of(work, &step, reviewer, prompt)
+        })?;
+        let verdict = outcome.is_success().then(|| verdict::read(&child.text)).flatten();
+        self.report.note(&step, child, verdict.as_ref());
+        self.report.part("cross_checker", child);
+        Ok(match (verdict, outcome.is_success()) {
+            (_, false) => Err(format!("the cross-check ended as {outcome}")),
+            (None, true) => Err("the cross-check holds no verdict".to_owned()),
+            (Some(verdict), true) if verdict.stance == Stance::Undecided => {
+                Err(format!("the cross-check could not tell: {}", verdict.summary))
+            }
+            (Some(verdict), true) => Ok(Heard {
+                hand: reviewer,
+                child,
+                verdict,
+            }),
+        })
+    }
+
+    /// What the author and those who judged said of the first draft, as one review.
+    fn weigh(&mut self, heard: &[Heard<'_>]) {
         let author = review::as_author(&self.qc.author);
-        let said = [
-            Said {
-                name: reviewer.agent.as_str(),
-                vendor: &reviewer.vendor,
-                task: &reviewed.key,
-                verdict: judged,
-            },
-            Said {
-                name: &author,
-                vendor: &self.qc.author.vendor,
-                task: &self_review.key,
-                verdict: own,
-            },
-        ];
+        let own = self.own.as_ref().zip(self.past.get("self-review"));
+        let own = own.map(|(verdict, child)| Said {
+            name: &author,
+            vendor: &self.qc.author.vendor,
+            task: &child.key,
+            verdict,
+        });
+        let said: Vec<Said<'_>> = heard.iter().map(Heard::said).chain(own).collect();
+        if said.len() < 2 {
+            return;
+        }
         let review = review::review(&said, self.bench);
         if self.is_given_merged(&review) && self.past.get("incorporate").is_some() {
             let list = merge::list(std::slice::from_ref(&review));
-            self.report.triaged = Some((format!("{}{}", self_review.text, reviewed.text), list));
+            let own = self.past.get("self-review").into_iter();
+            let texts: String = own
+                .chain(heard.iter().map(|one| one.child))
+                .map(|child| child.text.as_str())
+                .collect();
+            self.report.triaged = Some((texts, list));
         }
         self.report.reviews.push(review);
     }
 
-    /// Whether both found something: then who mends it is given one list.
+    /// Whether two of them found something, and nobody objects in other words than findings: then who mends it is given
+    /// one list.
     fn is_given_merged(&self, review: &Review) -> bool {
-        let found = |one: &Reviewer| review.findings.iter().any(|merged| merged.by.contains(&one.name));
-        self.bench.triage && review.heard.iter().all(found)
+        let found = |name: &str| {
+            let mut findings = review.findings.iter();
+            findings.any(|merged| merged.by.iter().any(|by| by == name))
+        };
+        let finders = review.heard.iter().filter(|one| found(&one.name)).count();
+        let in_words = review.heard.iter().any(|one| one.stance.objects() && !found(&one.name));
+        self.bench.triage && finders >= 2 && !in_words
     }
 
     /// What was mended and then approved was rightly found, unless who mended it said otherwise.
@@ -368,7 +389,7 @@ impl<'a> Loop<'a> {
         };
         let mut last = work;
         if due {
-            let (edited, outcome) = self.done("incorporate", |of| of.mend(work, "incorporate", 1))?;
+            let (edited, outcome) = self.done("incorporate", |of| of.mend(work, "incorporate", 1, judged.as_ref()))?;
             self.report.note("incorporate", edited, None);
             self.report.part("synthesizer", edited);
             if outcome.is_success() {
@@ -548,26 +569,24 @@ impl Loop<'_> {
         text
     }
 
-    fn cross_check(&self, work: &Child, round: u32) -> String {
+    /// What somebody is told who judges; `before`: the step in which it judged the work before it was mended.
+    fn cross_check(&self, work: &Child, before: Option<&str>, own: Option<&Child>) -> String {
         let mut prompt = format!(
             "Independent review. You are not told who wrote this. Do NOT assume that it is correct. Identify factual errors, \
              logical gaps, missing context and biases; say for each problem where it is, how bad, and what shows it.\n\n{}",
             self.material(work)
         );
-        if let (1, Some(own)) = (round, self.past.get("self-review").filter(|own| own.succeeded())) {
+        if let Some(own) = own {
             prompt.push_str(&format!(
                 "\n\nA SELF-REVIEW OF IT:\n{{{{ tasks.{}.summary }}}}",
                 own.key
             ));
         }
-        if round > 1 {
-            let before = self.past.get(&numbered("cross-check", round - 1));
-            if let Some(before) = before {
-                prompt.push_str(&format!(
-                    "\n\nWHAT WAS WRONG WITH IT BEFORE IT WAS MENDED:\n{{{{ tasks.{}.result }}}}",
-                    before.key
-                ));
-            }
+        if let Some(before) = before.and_then(|step| self.past.get(step)) {
+            prompt.push_str(&format!(
+                "\n\nWHAT WAS WRONG WITH IT BEFORE IT WAS MENDED:\n{{{{ tasks.{}.result }}}}",
+                before.key
+            ));
         }
         format!("{prompt}\n\n{ASKED_FOR}")
     }
@@ -587,7 +606,7 @@ impl Loop<'_> {
         }
     }
 
-    fn mend(&self, work: &Child, step: &str, round: u32) -> TaskSpec {
+    fn mend(&self, work: &Child, step: &str, round: u32, judged: Option<&Verdict>) -> TaskSpec {
         let hand = self.qc.editor.as_ref().unwrap_or(&self.qc.author);
         let mut prompt = format!(
             "Produce the best possible final output for this task from a draft and what was found wrong with it. Resolve conflicts \
@@ -599,7 +618,7 @@ impl Loop<'_> {
             },
             self.material(work)
         );
-        prompt.push_str(&self.remarks(round));
+        prompt.push_str(&self.remarks(round, judged));
         let spec = worker(self.task, self.past, step, hand, producing(self.task, prompt));
         match self.task.isolation {
             Isolation::None => spec,
@@ -611,18 +630,14 @@ impl Loop<'_> {
     }
 
     /// What was found: as one list where both found something, else what each said.
-    fn remarks(&self, round: u32) -> String {
+    fn remarks(&self, round: u32, judged: Option<&Verdict>) -> String {
         let of_it = |name: &str| self.past.get(name).filter(|review| review.succeeded());
         if let (1, Some(review)) = (
             round,
             self.report.reviews.first().filter(|one| self.is_given_merged(one)),
         ) {
-            let judged = of_it("cross-check").and_then(|review| verdict::read(&review.text));
-            let open = judged
-                .iter()
-                .chain(&self.own)
-                .flat_map(|one| one.unresolved.iter().cloned());
-            let open: Vec<String> = open.collect();
+            let judged = judged.into_iter().chain(&self.own);
+            let open: Vec<String> = judged.flat_map(|one| one.unresolved.iter().cloned()).collect();
             return format!("\n{}", super::map::given(std::slice::from_ref(review), &open));
         }
         let mut said = String::new();
@@ -632,6 +647,7 @@ impl Loop<'_> {
         if let Some(review) = of_it(&numbered("cross-check", round)) {
             said.push_str(&format!("\n\nTHE CROSS-CHECK:\n{{{{ tasks.{}.result }}}}", review.key));
         }
+        said.push_str(&self.said_by_others(round));
         said
     }
 

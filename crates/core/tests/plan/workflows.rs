@@ -171,6 +171,41 @@ fn nobody_judges_their_own_work_or_that_of_their_vendor() {
 }
 
 #[test]
+fn the_reserve_of_a_qc_is_held_to_what_every_judge_is() {
+    let with = |keys: &str| {
+        read(&format!(
+            "tasks:\n- {{id: a, agent: sonnet, prompt: Write it up, workflow: {{kind: qc, {keys}}}}}\n"
+        ))
+    };
+    let named = with("reviewer: gpt, reserve: [grok, flash]").unwrap();
+    let qc = qc(&named, "a");
+    let reserve: Vec<&str> = qc.reserve.iter().map(|hand| hand.agent.as_str()).collect();
+    assert_eq!(reserve, ["grok", "flash"]);
+    let editor = qc.editor.unwrap();
+    assert!(
+        !reserve.contains(&editor.agent.as_str()),
+        "nobody judges what they mended: {editor:?}"
+    );
+    assert_eq!(
+        named.crews[0].tries().0,
+        with("reviewer: gpt").unwrap().crews[0].tries().0
+    );
+    assert!(named.crews[0].tries().1 > with("reviewer: gpt").unwrap().crews[0].tries().1);
+    let chosen = with("reserve: grok").unwrap();
+    assert_ne!(self::qc(&chosen, "a").reviewer.unwrap().agent.as_str(), "grok");
+    for (keys, code) in [
+        ("reviewer: gpt, reserve: [opus]", "self-review"),
+        ("reviewer: gpt, reserve: [sonnet]", "self-review"),
+        ("reviewer: gpt, reserve: [gpt]", "bad-workflow"),
+        ("reviewer: gpt, editor: grok, reserve: [grok]", "bad-workflow"),
+        ("deadline: 20s, reserve: [grok]", "bad-workflow"),
+        ("reviewer: gpt, reserve: [nobody]", "unknown-agent"),
+    ] {
+        assert_eq!(codes(with(keys)), [code], "{keys}");
+    }
+}
+
+#[test]
 fn a_grinder_makes_no_strategic_call() {
     let editor =
         read("tasks:\n- {id: a, agent: sonnet, prompt: x, workflow: {kind: qc, reviewer: gpt, editor: haiku}}\n");

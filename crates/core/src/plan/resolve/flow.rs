@@ -149,14 +149,15 @@ impl Resolve<'_, '_> {
             (None, false) => None,
             (None, true) => Some(self.other_vendor(of, &author)?),
         };
+        let reserve = self.qc_reserve(of, &author, reviewer.as_ref(), steps.self_review)?;
         let editor = match &wish.editor {
             Some(name) => {
                 let hand = self.hand(name)?;
                 self.may_decide(own, name, "incorporate what others found")?;
                 Some(hand)
             }
-            None if steps.incorporate == qc::Incorporate::Never && reviewer.is_none() => None,
-            None => self.somebody_else(of, &author),
+            None if steps.incorporate == qc::Incorporate::Never && reviewer.is_none() && reserve.is_empty() => None,
+            None => self.somebody_else(of, &author, &reserve),
         };
         let named = wish.reviewer.is_some();
         Some(Qc {
@@ -170,8 +171,30 @@ impl Resolve<'_, '_> {
                 .collect::<Vec<Skipped>>(),
             author,
             reviewer,
+            reserve,
             editor,
         })
+    }
+
+    /// Who may be called in to check: like every judge not the author, nor of its vendor; nor whoever is there already.
+    fn qc_reserve(&mut self, of: &Of<'_>, author: &Hand, reviewer: Option<&Hand>, reviewed: bool) -> Option<Vec<Hand>> {
+        let (own, wish) = (of.own, of.wish);
+        let Some(first) = wish.reserve.first() else {
+            return Some(Vec::new());
+        };
+        if reviewer.is_none() && !reviewed {
+            let message = format!("{own}: nobody looks at it first, so nobody can be called in by what was found");
+            let help = "take `reserve` out, name a `reviewer`, or give it more time";
+            self.reporter
+                .error("bad-workflow", first.at, &first.value, message, help);
+            return None;
+        }
+        for name in &wish.reserve {
+            self.judge(own, name, author)?;
+        }
+        let editor = wish.editor.iter().filter_map(|name| self.hand(name));
+        let there: Vec<Hand> = reviewer.cloned().into_iter().chain(editor).collect();
+        self.reserve(own, &wish.reserve, &there)
     }
 
     /// A judge that the plan names: not the author, nor of its vendor.
@@ -193,10 +216,10 @@ impl Resolve<'_, '_> {
     }
 
     fn other_vendor(&mut self, of: &Of<'_>, author: &Hand) -> Option<Hand> {
-        let found = self.reviewer(
-            std::slice::from_ref(&author.agent),
-            std::slice::from_ref(&author.vendor),
-        );
+        // Who waits in reserve is another one than who looks first.
+        let reserve = of.wish.reserve.iter().map(|name| AgentName(name.value.clone()));
+        let busy: Vec<AgentName> = std::iter::once(author.agent.clone()).chain(reserve).collect();
+        let found = self.reviewer(&busy, std::slice::from_ref(&author.vendor));
         if found.is_some() {
             return found;
         }
@@ -234,16 +257,19 @@ impl Resolve<'_, '_> {
     }
 
     /// Who resolves conflicts between remarks: judgement, and not the author's own where somebody else is there.
-    fn somebody_else(&mut self, of: &Of<'_>, author: &Hand) -> Option<Hand> {
+    /// Those in `reserve` would judge what they mended.
+    fn somebody_else(&mut self, of: &Of<'_>, author: &Hand, reserve: &[Hand]) -> Option<Hand> {
         let router = self.context.router?;
         let Work::Prompt(text) = &of.spec.work else { return None };
+        let busy = std::iter::once(author).chain(reserve);
+        let busy: Vec<AgentName> = busy.map(|hand| hand.agent.clone()).collect();
         let question = Question {
             facts: Facts {
                 text,
                 ..Facts::default()
             },
             plans: true,
-            not_agents: std::slice::from_ref(&author.agent),
+            not_agents: &busy,
             ..Question::default()
         };
         let choice = router.borrow_mut().assign(&question);

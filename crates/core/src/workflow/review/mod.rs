@@ -109,7 +109,7 @@ pub(super) fn as_author(hand: &Hand) -> String {
 /// Whether several look at the same in this workflow, so that there is something to know about them.
 pub fn has_reviewers(workflow: &Workflow) -> bool {
     match workflow {
-        Workflow::Qc(qc) => qc.reviewer.is_some() && qc.self_review,
+        Workflow::Qc(qc) => qc.reviewer.is_some() && qc.self_review || !qc.reserve.is_empty(),
         Workflow::Consensus(_) => true,
         Workflow::Map(map) => map.everybody().count() > 1,
         Workflow::Cascade(_) | Workflow::Gate(_) => false,
