@@ -15,5 +15,6 @@ mod probe;
 pub mod rehearsal;
 mod report;
 mod sessions;
+pub mod tool_servers;
 
 pub use probe::Version;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::net::TcpListener;
+use wheelhouse_agents::keep;
 use wheelhouse_core::agent::McpServer;
 use wheelhouse_core::caller::TOKEN_VARIABLE;
 use wheelhouse_core::ids::TaskKey;
@@ -34,6 +35,7 @@ use crate::roster;
 use crate::routing;
 use crate::second;
 use crate::state::State;
+use crate::tool_servers;
 
 /// The file that says where the server of a state directory is.
 const WHERE: &str = "serve.json";
@@ -227,11 +229,16 @@ pub(crate) fn server(
     listener: TcpListener,
 ) -> Result<Server, Failure> {
     let secret = if args.without_token { None } else { Some(secret(app)?) };
+    let mut state = State::open(&app.place)?;
+    let mark = tool_servers::mark(&state.reader.store_id()?);
+    // There is one server of faces to a state directory: what carries its mark is of one that was killed with its keeper.
+    keep::sweep(&mark, settings.grace);
     let ports = Ports {
-        store: State::open(&app.place)?.store,
+        store: state.store,
         state_dir: app.place.state_dir.clone(),
         project: app.place.project.clone(),
         tools: roster::tool_scopes(settings)?,
+        servers: Arc::new(tool_servers::servers(app, settings, Some(&mark))),
         second: second::stage(app, settings, None)?,
         toolset: args.toolset.clone().or_else(|| Some(settings.serve_toolset.clone())),
         plans: Box::new(Reader {

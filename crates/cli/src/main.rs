@@ -28,6 +28,7 @@ mod show;
 mod solo;
 mod state;
 mod terminal;
+mod tool_servers;
 mod trees;
 mod work;
 

@@ -437,6 +437,7 @@ mod tests {
             ]),
             context: Default::default(),
             find: Default::default(),
+            tool_servers: Default::default(),
             budgets: Vec::new(),
             accounts: BTreeMap::from([("x".to_owned(), 3), ("unused".to_owned(), 9)]),
         }

@@ -67,7 +67,7 @@ pub enum By {
 /// How much of a tool is shown.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Detail {
-    /// `server.name`.
+    /// `server/name`.
     Name,
     /// One line: name, parameters, first sentence.
     Signature,
@@ -336,7 +336,7 @@ fn full_name(tool: &Tool) -> String {
     if tool.server.is_empty() {
         tool.name.clone()
     } else {
-        format!("{}.{}", tool.server, tool.name)
+        format!("{}/{}", tool.server, tool.name)
     }
 }
 
@@ -452,10 +452,10 @@ mod tests {
     fn details_grow_and_the_receipt_says_so() {
         let catalogue = catalogue();
         let tool = catalogue.get("fs.read_file").unwrap();
-        assert_eq!(show(tool, Detail::Name), "fs.read_file");
+        assert_eq!(show(tool, Detail::Name), "fs/read_file");
         assert_eq!(
             show(tool, Detail::Signature),
-            "fs.read_file(path) - Reads a file and returns its text."
+            "fs/read_file(path) - Reads a file and returns its text."
         );
         assert!(show(tool, Detail::Full).contains("\"required\":[\"path\"]"));
         let need = Need {

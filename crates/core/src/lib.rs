@@ -42,6 +42,7 @@ pub mod supervise;
 pub mod task;
 pub mod time;
 pub mod tool_scope;
+pub mod tool_server;
 pub mod trail;
 pub mod usage;
 pub mod verdict;

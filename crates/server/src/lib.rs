@@ -28,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::{Faces, STREAMS_MAX};
 use crate::code::Code;
 use crate::desk::Desk;
+use crate::face::tool_search::Tools;
 use crate::guard::Guard;
 pub use crate::listen::Limits;
 pub use crate::mcp::PATH as MCP_PATH;
@@ -62,6 +63,7 @@ impl Server {
             project,
             toolset,
             tools,
+            servers,
             second,
             plans,
             secret,
@@ -74,6 +76,7 @@ impl Server {
                 Some(name) => Toolset::named(name).map_err(std::io::Error::other)?,
             },
             tools: Arc::new(tools),
+            servers: Arc::new(Tools::new(servers)),
             plans: plans.into(),
             guard: Arc::new(Guard::new(address, hosts, secret)),
             stop: CancellationToken::new(),
@@ -120,10 +123,17 @@ impl Server {
         let (mcp, watchers) = mcp::service(&faces);
         let router = api::router(&faces, mcp);
         let desk = Arc::clone(&faces.desk);
-        tokio::select! {
-            () = listen::serve(listener, router, limits, open, faces.stop.clone()) => {}
-            () = desk.carry_news() => {}
-            () = watchers.carry(&faces) => {}
-        }
+        let servers = Arc::clone(faces.servers.servers());
+        let (ended, until_ended) = tokio::sync::oneshot::channel::<()>();
+        let serving = async {
+            tokio::select! {
+                () = listen::serve(listener, router, limits, open, faces.stop.clone()) => {}
+                () = desk.carry_news() => {}
+                () = watchers.carry(&faces) => {}
+            }
+            drop(ended);
+        };
+        // The servers that were started for our callers end after the last answer.
+        tokio::join!(serving, servers.carry(Box::pin(async { drop(until_ended.await) })));
     }
 }

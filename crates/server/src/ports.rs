@@ -13,6 +13,7 @@ use wheelhouse_core::route::{Caller, DoItYourself};
 use wheelhouse_core::spec::TaskSpec;
 use wheelhouse_core::store::Store;
 use wheelhouse_core::tool_scope::ToolScopes;
+use wheelhouse_core::tool_server::ToolServers;
 use wheelhouse_engine::codebase::SecondStage;
 
 use crate::face::failure::Failure;
@@ -186,6 +187,8 @@ pub struct Ports {
     pub toolset: Option<String>,
     /// Which of our tools instances have, by agent and role.
     pub tools: ToolScopes,
+    /// Other MCP servers, whose tools can be found and used here.
+    pub servers: Arc<dyn ToolServers>,
     /// What orders the places anew that a question about the code finds, where something does.
     pub second: Option<Arc<dyn SecondStage>>,
     /// Reads plans.

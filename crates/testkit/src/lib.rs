@@ -5,3 +5,4 @@ pub mod conformance;
 pub mod memory;
 pub mod model_api;
 pub mod script;
+pub mod tool_server;

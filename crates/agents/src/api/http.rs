@@ -26,7 +26,7 @@ const IDLE_CONNECTION: Duration = Duration::from_secs(90);
 const IDLE_CONNECTIONS_MAX: usize = 256;
 
 /// What a request carries.
-pub(super) type Body = Full<Bytes>;
+pub(crate) type Body = Full<Bytes>;
 
 /// The connections of all `api` agents of one engine.
 #[derive(Default)]
@@ -44,14 +44,14 @@ impl fmt::Debug for Http {
 
 /// A request that got no answer.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct NoAnswer {
-    pub(super) outcome: Outcome,
-    pub(super) words: String,
+pub(crate) struct NoAnswer {
+    pub(crate) outcome: Outcome,
+    pub(crate) words: String,
 }
 
 impl Http {
     /// Sends a request and waits for the head of its answer.
-    pub(super) async fn send(&self, request: Request<Body>) -> Result<Response<Incoming>, NoAnswer> {
+    pub(crate) async fn send(&self, request: Request<Body>) -> Result<Response<Incoming>, NoAnswer> {
         let host = request.uri().authority().map(ToString::to_string).unwrap_or_default();
         let answer = if request.uri().scheme_str() == Some("https") {
             match self.tls.get_or_init(with_tls) {
@@ -183,7 +183,7 @@ fn has_cause<T: Error + 'static>(error: &(dyn Error + 'static)) -> bool {
 }
 
 /// Whether what is said to this address stays on this machine.
-pub(super) fn is_loopback(uri: &Uri) -> bool {
+pub(crate) fn is_loopback(uri: &Uri) -> bool {
     let Some(host) = uri.host() else { return false };
     let host = host.trim_start_matches('[').trim_end_matches(']');
     host.eq_ignore_ascii_case("localhost")

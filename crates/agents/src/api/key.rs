@@ -42,14 +42,14 @@ impl Key {
     }
 
     /// The header with the key after `prefix`, marked so that no HTTP code prints it.
-    pub(super) fn header(&self, prefix: &str) -> Option<HeaderValue> {
+    pub(crate) fn header(&self, prefix: &str) -> Option<HeaderValue> {
         let mut value = HeaderValue::from_str(&format!("{prefix}{}", self.0.expose_secret())).ok()?;
         value.set_sensitive(true);
         Some(value)
     }
 
     /// The text without the key.
-    pub(super) fn redact<'a>(&self, text: &'a str) -> Cow<'a, str> {
+    pub(crate) fn redact<'a>(&self, text: &'a str) -> Cow<'a, str> {
         let key = self.0.expose_secret();
         if key.len() < REDACT_BYTES_MIN || !text.contains(key) {
             return Cow::Borrowed(text);
@@ -155,7 +155,7 @@ pub struct NoKey(String);
 
 impl Source {
     /// The key; none where none is needed. `env` is what a helper gets.
-    pub(super) async fn read(&self, env: BTreeMap<String, String>) -> Result<Option<Key>, NoKey> {
+    pub(crate) async fn read(&self, env: BTreeMap<String, String>) -> Result<Option<Key>, NoKey> {
         match self {
             Source::None => Ok(None),
             Source::Env { name, key } => match key {
@@ -174,14 +174,14 @@ impl Source {
     }
 
     /// The key was refused: a helper is asked anew next time.
-    pub(super) fn forget(&self) {
+    pub(crate) fn forget(&self) {
         if let Source::Helper(helper) = self {
             *helper.last.lock().unwrap_or_else(PoisonError::into_inner) = None;
         }
     }
 
     /// Where the key is from, for messages.
-    pub(super) fn describe(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         match self {
             Source::None => "no key is set for this agent".to_owned(),
             Source::Env { name, .. } => format!("the key is the one in {name}"),

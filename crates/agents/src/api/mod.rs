@@ -17,10 +17,10 @@ mod call;
 mod embeddings;
 mod ending;
 mod fold;
-mod http;
-mod key;
+pub(crate) mod http;
+pub(crate) mod key;
 mod provider;
-mod sse;
+pub(crate) mod sse;
 mod trouble;
 mod wire;
 

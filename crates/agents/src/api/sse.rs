@@ -7,11 +7,11 @@ pub(super) const EVENT_MAX: usize = 8 << 20;
 
 /// An event was larger than [`EVENT_MAX`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct TooLarge;
+pub(crate) struct TooLarge;
 
 /// Collects events from reads of any size.
 #[derive(Debug, Default)]
-pub(super) struct Events {
+pub(crate) struct Events {
     /// A line that has begun.
     line: Vec<u8>,
     /// The data lines of the event so far, joined.
@@ -21,7 +21,7 @@ pub(super) struct Events {
 
 impl Events {
     /// Takes a read and gives out the data of every event that it completes.
-    pub(super) fn feed(&mut self, mut bytes: &[u8], mut take: impl FnMut(&[u8])) -> Result<(), TooLarge> {
+    pub(crate) fn feed(&mut self, mut bytes: &[u8], mut take: impl FnMut(&[u8])) -> Result<(), TooLarge> {
         while let Some(end) = memchr::memchr(b'\n', bytes) {
             let (line, rest) = (&bytes[..end], &bytes[end + 1..]);
             bytes = rest;
@@ -43,7 +43,7 @@ impl Events {
     }
 
     /// The body came to a proper end: some servers leave out the empty line after the last event.
-    pub(super) fn finish(&mut self, mut take: impl FnMut(&[u8])) -> Result<(), TooLarge> {
+    pub(crate) fn finish(&mut self, mut take: impl FnMut(&[u8])) -> Result<(), TooLarge> {
         let last = std::mem::take(&mut self.line);
         self.line(&last, &mut take)?;
         self.line(b"", &mut take)

@@ -178,7 +178,7 @@ impl Merged {
 }
 
 /// Capitals, digits and underscores, as variables that hold keys are called; a key itself hardly looks so.
-fn is_variable(name: &str) -> bool {
+pub(super) fn is_variable(name: &str) -> bool {
     let fits = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
     !name.is_empty() && name.len() <= 64 && name.chars().all(fits) && !name.starts_with(|c: char| c.is_ascii_digit())
 }

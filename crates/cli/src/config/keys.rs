@@ -662,6 +662,84 @@ pub(crate) const KEYS: &[Key] = &[
         default: None,
         about: "The last day that is paid for.",
     },
+    Key {
+        pattern: "mcp.start_timeout",
+        kind: Kind::Span,
+        default: Some("\"20s\""),
+        about: "How long another MCP server may take to start and to greet back; docs/tools.md.",
+    },
+    Key {
+        pattern: "mcp.list_timeout",
+        kind: Kind::Span,
+        default: Some("\"20s\""),
+        about: "How long it may take to list its tools, all pages together.",
+    },
+    Key {
+        pattern: "mcp.call_timeout",
+        kind: Kind::Span,
+        default: Some("\"1m\""),
+        about: "How long one call of its tools may take.",
+    },
+    Key {
+        pattern: "mcp.servers.*.enabled",
+        kind: Kind::Word(&["on", "off"]),
+        default: None,
+        about: "`off`: this server is not used; `on` when absent.",
+    },
+    Key {
+        pattern: "mcp.servers.*.command",
+        kind: Kind::Text,
+        default: None,
+        about: "The program of an MCP server whose tools agents may find and use, spoken to on its stdin and stdout.",
+    },
+    Key {
+        pattern: "mcp.servers.*.args",
+        kind: Kind::Names,
+        default: None,
+        about: "Its arguments. Everybody on the machine can read them: no secrets.",
+    },
+    Key {
+        pattern: "mcp.servers.*.env.*",
+        kind: Kind::Text,
+        default: None,
+        about: "An environment variable for it, as it stands here; secrets go by `env_pass`.",
+    },
+    Key {
+        pattern: "mcp.servers.*.env_pass",
+        kind: Kind::Names,
+        default: None,
+        about: "Names of environment variables that it is given, beside those of `env.pass`; the place for secrets.",
+    },
+    Key {
+        pattern: "mcp.servers.*.url",
+        kind: Kind::Text,
+        default: None,
+        about: "The address of an MCP server that speaks streamable HTTP, in place of `command`.",
+    },
+    Key {
+        pattern: "mcp.servers.*.key_env",
+        kind: Kind::Text,
+        default: None,
+        about: "The environment variable that holds its key, which is sent as a bearer token.",
+    },
+    Key {
+        pattern: "mcp.servers.*.key_file",
+        kind: Kind::Text,
+        default: None,
+        about: "A file with the key, readable by its owner alone, relative to the project.",
+    },
+    Key {
+        pattern: "mcp.servers.*.key_command",
+        kind: Kind::Text,
+        default: None,
+        about: "A command that prints the key.",
+    },
+    Key {
+        pattern: "mcp.servers.*.tools",
+        kind: Kind::Names,
+        default: None,
+        about: "The only tools of it that can be seen and used; all of them when absent.",
+    },
 ];
 
 /// The key that a path names, if there is one.

@@ -10,6 +10,7 @@ mod fees;
 pub(crate) mod keys;
 pub(crate) mod layer;
 mod settings;
+mod tool_servers;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,7 @@ pub(crate) use api::BACKEND as API;
 pub(crate) use keys::{KEYS, Value};
 pub(crate) use layer::Origin;
 pub(crate) use settings::{AgentSettings, Settings};
+pub(crate) use tool_servers::ToolServer;
 
 /// Where the system's layer is.
 const SYSTEM_FILE: &str = "/etc/wheelhouse/config.toml";

@@ -17,6 +17,7 @@ use wheelhouse_core::spec::EnvTemplate;
 use super::api::ApiSettings;
 use super::keys::Value;
 use super::layer::Origin;
+use super::tool_servers::ToolServers;
 use super::{Merged, Problem};
 use crate::nearest;
 
@@ -80,6 +81,8 @@ pub(crate) struct Settings {
     pub(crate) accounts: BTreeMap<String, u32>,
     /// `subscriptions.*`
     pub(crate) fees: Vec<Fee>,
+    /// `mcp.*`
+    pub(crate) tool_servers: ToolServers,
 }
 
 /// How the places that a question finds are ordered anew.
@@ -138,6 +141,7 @@ impl Merged {
         let serve_listen = self.address("serve.listen", &mut problems);
         let context = self.context(&mut problems);
         let fees = self.fees(&mut problems);
+        let tool_servers = self.tool_servers(&mut problems);
         let settings = Settings {
             parallel_max: narrow(self.count("parallel_max")),
             default_agent: self.text("default_agent"),
@@ -175,6 +179,7 @@ impl Merged {
             accounts: self.accounts(),
             context,
             fees,
+            tool_servers,
             agents,
         };
         self.check(&settings, &mut problems);
@@ -475,7 +480,7 @@ impl Merged {
         }
     }
 
-    fn span(&self, name: &str) -> Duration {
+    pub(super) fn span(&self, name: &str) -> Duration {
         match self.value(name) {
             Some(Value::Span(span)) => *span,
             _ => Duration::ZERO,
@@ -527,7 +532,7 @@ pub(super) mod tests {
     #[test]
     fn every_key_has_a_reader() {
         let base = "agents.a.backend = \"exec\"\nagents.m.backend = \"api\"\nagents.m.api = \"gemini\"\naccounts.x.parallel_max = 9\n\
-                    subscriptions.x.month = 9\n";
+                    subscriptions.x.month = 9\nmcp.servers.p.command = \"x\"\nmcp.servers.u.url = \"http://127.0.0.1:1\"\n";
         let before = settings(base).unwrap();
         for key in keys::KEYS {
             let line = match key.pattern {
@@ -625,6 +630,19 @@ pub(super) mod tests {
                 "subscriptions.*.month" => "subscriptions.y.month = 20",
                 "subscriptions.*.from" => "subscriptions.x.from = \"2026-11-01\"",
                 "subscriptions.*.until" => "subscriptions.x.until = \"2026-11-01\"",
+                "mcp.start_timeout" => "mcp.start_timeout = \"7s\"",
+                "mcp.list_timeout" => "mcp.list_timeout = \"7s\"",
+                "mcp.call_timeout" => "mcp.call_timeout = \"7s\"",
+                "mcp.servers.*.enabled" => "mcp.servers.p.enabled = \"off\"",
+                "mcp.servers.*.command" => "mcp.servers.q.command = \"y\"",
+                "mcp.servers.*.args" => "mcp.servers.p.args = [\"y\"]",
+                "mcp.servers.*.env.*" => "mcp.servers.p.env.X = \"7\"",
+                "mcp.servers.*.env_pass" => "mcp.servers.p.env_pass = [\"X\"]",
+                "mcp.servers.*.url" => "mcp.servers.q.url = \"http://127.0.0.1:2\"",
+                "mcp.servers.*.key_env" => "mcp.servers.u.key_env = \"KEY\"",
+                "mcp.servers.*.key_file" => "mcp.servers.u.key_file = \"key\"",
+                "mcp.servers.*.key_command" => "mcp.servers.u.key_command = \"pass key\"",
+                "mcp.servers.*.tools" => "mcp.servers.p.tools = [\"y\"]",
                 other => panic!("no line for {other}"),
             };
             let after = settings(&format!("{line}\n{base}")).unwrap();

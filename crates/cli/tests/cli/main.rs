@@ -58,6 +58,7 @@ mod shortcuts;
 mod soft;
 mod telemetry;
 mod tool_scopes;
+mod tool_servers;
 mod workflows;
 
 use std::collections::BTreeMap;

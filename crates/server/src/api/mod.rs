@@ -40,6 +40,7 @@ use crate::desk::Desk;
 use crate::face::document::{self, page};
 use crate::face::metrics as face_metrics;
 use crate::face::moment::now;
+use crate::face::tool_search::Tools;
 use crate::guard::{self, Guard};
 use crate::mcp::tool::Toolset;
 use crate::ports::Plans;
@@ -61,6 +62,7 @@ pub(crate) struct Faces {
     pub(crate) code: Arc<Searched>,
     pub(crate) toolset: Toolset,
     pub(crate) tools: Arc<ToolScopes>,
+    pub(crate) servers: Arc<Tools>,
     pub(crate) stop: CancellationToken,
     pub(crate) streams: Arc<Semaphore>,
 }

@@ -23,4 +23,5 @@ pub mod report;
 pub mod role;
 pub mod spawn;
 pub mod team;
+pub mod tool_search;
 pub mod verb;

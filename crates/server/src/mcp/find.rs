@@ -5,13 +5,14 @@ use std::sync::LazyLock;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
-use wheelhouse_context::tools::{Catalogue, Need, Tool as Described};
+use wheelhouse_context::tools::{Catalogue, Detail, Need, Tool as Described};
 
 use super::call::{Answer, Call};
 use super::lean::FindArgs;
 use super::scope;
 use super::tool::{self, TOOLS, Toolset};
 use crate::face::failure::Failure;
+use crate::face::tool_search::{self, Wish};
 
 /// How many tools an answer names.
 const FOUND_MAX: usize = 4;
@@ -20,6 +21,9 @@ const FOUND_MAX: usize = 4;
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct Found {
     tools: Vec<Value>,
+    /// Other servers, where there are some.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    servers: Vec<Value>,
 }
 
 /// Our own tools, and those of other systems' names: the second say much the same, and would crowd out the first.
@@ -63,16 +67,37 @@ fn takes(name: &str) -> Value {
     tool::as_listed(name).map_or(Value::Null, |listed| Value::Object((*listed.input_schema).clone()))
 }
 
-/// Finds tools.
+/// Finds tools: ours, and those of other servers, which have the name of their server before theirs.
 pub(crate) async fn find(call: &Call<'_>) -> Result<Answer, Failure> {
-    let FindArgs { query } = tool::arguments(call)?;
+    let asked: FindArgs = tool::arguments(call)?;
     let scope = scope::of(call.faces, call.party()).await?;
-    let tools = found(&query)
-        .into_iter()
-        .filter(|tool| scope.has(tool.name))
-        .map(|tool| json!({ "name": tool.name, "description": tool.about, "inputSchema": takes(tool.name) }))
-        .collect();
-    Answer::of(&Found { tools })
+    let mut tools: Vec<Value> = Vec::new();
+    if asked.server.is_none() {
+        let ours = found(&asked.query).into_iter().filter(|tool| scope.has(tool.name));
+        tools.extend(
+            ours.map(|tool| json!({ "name": tool.name, "description": tool.about, "inputSchema": takes(tool.name) })),
+        );
+    }
+    if !call.faces.servers.any() && asked.server.is_none() {
+        return Answer::of(&Found {
+            tools,
+            servers: Vec::new(),
+        });
+    }
+    let wish = Wish {
+        query: &asked.query,
+        server: asked.server.as_deref(),
+        detail: tool_search::detail(asked.detail.as_deref(), Detail::Signature)?,
+        limit: asked.limit.unwrap_or(tool_search::FOUND),
+        pruned: true,
+    };
+    let theirs = call.faces.servers.search(&wish, &|_, _| true).await?;
+    // Another server's tool of the very name that was asked for comes before ours that only sound like it.
+    tools.splice(0..0, theirs.tools);
+    Answer::of(&Found {
+        tools,
+        servers: theirs.servers,
+    })
 }
 
 #[cfg(test)]

@@ -357,6 +357,14 @@ fn event_line(news: &crate::face::feed::News) -> String {
 #[serde(deny_unknown_fields)]
 pub(super) struct FindArgs {
     pub(super) query: String,
+    /// Only tools of this MCP server.
+    #[serde(default)]
+    pub(super) server: Option<String>,
+    /// Of other servers' tools: `names`, `lines`, `schemas`.
+    #[serde(default)]
+    pub(super) detail: Option<String>,
+    #[serde(default, alias = "count")]
+    pub(super) limit: Option<usize>,
 }
 
 impl Call<'_> {

@@ -171,6 +171,7 @@ impl Rig {
             project: dir.path().to_owned(),
             toolset: toolset.map(str::to_owned),
             tools: Default::default(),
+            servers: Arc::new(wheelhouse_core::tool_server::NoServers),
             second: None,
             plans: Box::new(PlainPlans),
             secret: Some(secret.clone()),

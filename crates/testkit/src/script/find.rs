@@ -29,6 +29,14 @@ pub fn acp_agent() -> PathBuf {
     FOUND.get_or_init(|| found("wheelhouse-agents", "acp-agent")).clone()
 }
 
+/// An MCP server that does what its file says. For tests: panics when it cannot be built.
+pub fn mcp_server() -> PathBuf {
+    static FOUND: OnceLock<PathBuf> = OnceLock::new();
+    FOUND
+        .get_or_init(|| found("wheelhouse-testkit", "scripted-mcp-server"))
+        .clone()
+}
+
 #[expect(
     clippy::panic,
     reason = "only tests call this, and there is no test without the program"

@@ -25,5 +25,5 @@
 mod find;
 mod steps;
 
-pub use find::{acp_agent, keeper, program};
+pub use find::{acp_agent, keeper, mcp_server, program};
 pub use steps::main;
