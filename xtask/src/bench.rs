@@ -20,6 +20,10 @@ const ALL: &[Named] = &[
     measured("routing", "routing on RouteLLM's data"),
     measured("trajectories", "recorded sessions with layers on and off"),
     measured("complexity", "measured costs of context policies, accounted for"),
+    measured(
+        "patch_formats",
+        "tokens of real fixes as a diff, an envelope, search and replace",
+    ),
     of(
         "localisation",
         "wheelhouse-engine",

@@ -10,6 +10,7 @@ pub mod read;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
+use wheelhouse_core::circle::Detector;
 use wheelhouse_core::price::Price;
 
 use crate::account::{Difference, Measured, Pair, compare, shapley};
@@ -36,7 +37,16 @@ pub struct Message {
     pub role: Role,
     /// Its words; for the model its tool calls too.
     pub text: String,
-    /// The arguments of its tool calls, as text.
+    /// Its tool calls.
+    pub calls: Vec<Call>,
+}
+
+/// A tool call.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Call {
+    /// The tool.
+    pub tool: String,
+    /// What it was given, as text.
     pub arguments: String,
 }
 
@@ -227,7 +237,8 @@ pub fn regret(session: &Session, steps: &[Step]) -> Regret {
             continue;
         }
         masks.advance(session, &sent, steps, at);
-        let wanted: BTreeSet<&str> = reduce::identifiers(&message.arguments).collect();
+        let given = message.calls.iter().map(|call| call.arguments.as_str());
+        let wanted: BTreeSet<&str> = given.flat_map(reduce::identifiers).collect();
         for word in wanted {
             let says = |part: &usize, text: &str| *part < at && text.contains(word);
             let parts = || session.messages.iter().enumerate();
@@ -242,6 +253,19 @@ pub fn regret(session: &Session, steps: &[Step]) -> Regret {
         }
     }
     regret
+}
+
+/// The messages at which a session that goes round in circles is told so, by the watch of the engine ([`Detector`]): the
+/// agent at the first of them; at the second its try ends.
+pub fn circles(session: &Session, repeats: u32) -> Vec<usize> {
+    let mut watch = Detector::new(repeats);
+    let calls = session
+        .messages
+        .iter()
+        .enumerate()
+        .flat_map(|(at, message)| message.calls.iter().map(move |call| (at, call)));
+    let told = calls.filter(|(_, call)| watch.came_back(&call.tool, &call.arguments).is_some());
+    told.map(|(at, _)| at).collect()
 }
 
 /// What steps make of sessions: each alone against none, and what each adds to all of them together.
@@ -355,7 +379,10 @@ mod tests {
         let message = |role, text: String, arguments: &str| Message {
             role,
             text,
-            arguments: arguments.to_owned(),
+            calls: Vec::from_iter((!arguments.is_empty()).then(|| Call {
+                tool: "look".to_owned(),
+                arguments: arguments.to_owned(),
+            })),
         };
         let mut messages = vec![
             message(Role::System, "You are an agent. ".repeat(400), ""),
@@ -416,5 +443,18 @@ mod tests {
         assert_eq!(regret(&session, &[Step::Rolling(5)]).hidden, 0);
         // The identifier in the middle is cut out, and listed.
         assert_eq!(regret(&session, &[Step::Reduction(500)]).hidden, 0);
+    }
+
+    #[test]
+    fn the_same_calls_again_and_again_are_told_where_they_repeat() {
+        let mut session = session();
+        assert!(circles(&session, 5).is_empty(), "each looks at something else");
+        for message in &mut session.messages {
+            for call in &mut message.calls {
+                call.arguments = "order_1".to_owned();
+            }
+        }
+        // Two messages before the first call, and a result after each.
+        assert_eq!(circles(&session, 5), [10_usize, 20, 30, 40]);
     }
 }

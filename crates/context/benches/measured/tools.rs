@@ -8,6 +8,7 @@ use wheelhouse_context::count;
 use wheelhouse_context::tools::{Catalogue, Detail, Need, Tool, show};
 
 use crate::sets::{read, rows};
+use crate::source;
 use crate::table::Table;
 
 const AT: [usize; 4] = [1, 3, 5, 10];
@@ -21,11 +22,18 @@ pub(crate) fn measure(table: &mut Table, data: &Path) {
     }
     let tools = tools_of(&set.join("plugin_des.json"));
     let known: HashSet<String> = tools.iter().map(|tool| tool.name.clone()).collect();
-    let rows: Vec<(String, String)> = rows(&std::fs::read_to_string(set.join("all_clean_data.csv")).unwrap())
+    let rows: Vec<(String, String)> = rows(&source::text(&set.join("all_clean_data.csv")))
         .into_iter()
         .map(|(need, tool)| (need, tool.to_lowercase()))
         .filter(|(_, tool)| known.contains(tool))
         .collect();
+    if rows.is_empty() {
+        source::stop(
+            &set.join("all_clean_data.csv"),
+            None,
+            "no row names a tool of plugin_des.json",
+        );
+    }
     let catalogue = Catalogue::new(tools.clone());
     let plain = Plain::new(&tools);
     let ours = recall(&rows, |need| found(&catalogue, need));
@@ -90,18 +98,35 @@ pub(crate) fn measure(table: &mut Table, data: &Path) {
     }
 }
 
+/// Names with what they are about: an object of them, or a list of objects with `name` and `description`.
 fn tools_of(path: &Path) -> Vec<Tool> {
-    let tool = |(name, about): (&String, &Value)| Tool {
+    let tool = |name: &str, about: Option<&Value>| Tool {
         server: String::new(),
         name: name.to_lowercase(),
-        description: about.as_str().unwrap().to_owned(),
+        description: about.and_then(Value::as_str).unwrap_or_default().to_owned(),
         schema: Value::Null,
     };
-    read(path).as_object().unwrap().iter().map(tool).collect()
+    match whole(path) {
+        Value::Object(all) => all.iter().map(|(name, about)| tool(name, Some(about))).collect(),
+        Value::Array(all) => {
+            let named = all
+                .iter()
+                .filter_map(|one| Some((one["name"].as_str()?, one.get("description"))));
+            named.map(|(name, about)| tool(name, about)).collect()
+        }
+        _ => source::stop(path, None, "there is no object or list of tools"),
+    }
+}
+
+fn whole(path: &Path) -> Value {
+    read(path).unwrap_or_else(|why| crate::fail(&why))
 }
 
 fn two(set: &Path) -> Vec<(String, Vec<String>)> {
-    let all = read(&set.join("multi_tool_query_golden.json"));
+    let path = set.join("multi_tool_query_golden.json");
+    if !path.exists() || !set.join("big_tool_des.json").exists() {
+        return Vec::new();
+    }
     let pair = |case: &Value| {
         let tools = case["tool"].as_array()?.iter().filter_map(|tool| tool.as_str());
         Some((
@@ -109,7 +134,7 @@ fn two(set: &Path) -> Vec<(String, Vec<String>)> {
             tools.map(str::to_lowercase).collect(),
         ))
     };
-    all.as_array().unwrap().iter().filter_map(pair).collect()
+    whole(&path).as_array().into_iter().flatten().filter_map(pair).collect()
 }
 
 fn found(catalogue: &Catalogue, need: &str) -> Vec<String> {

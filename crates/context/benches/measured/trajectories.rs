@@ -1,7 +1,6 @@
 //! Recorded sessions with layers on and off: tokens, dollars with a prompt cache and without, and what would have been
 //! hidden. The peer's numbers are those of an independent replay of the same sessions at the same prices.
 
-use std::io::Read;
 use std::path::Path;
 
 use wheelhouse_context::account::Difference;
@@ -9,20 +8,51 @@ use wheelhouse_context::cache::Cache;
 use wheelhouse_context::replay::{Effect, Session, Step, account, read};
 use wheelhouse_core::price::Table as Prices;
 
+use crate::circles;
+use crate::source;
 use crate::table::{Table, percent};
 
 const MODEL: &str = "claude-sonnet-5-5";
 
 pub(crate) fn measure(table: &mut Table, data: &Path) {
-    let path = data.join("trajectories/tau_airline_gpt4o.jsonl.zst");
-    let Ok(bytes) = std::fs::read(&path) else {
-        println!("trajectories: passed over, {} is not there", path.display());
-        return;
-    };
-    let mut text = String::new();
-    let mut decoder = ruzstd::decoding::StreamingDecoder::new(bytes.as_slice()).unwrap();
-    decoder.read_to_string(&mut text).unwrap();
-    let sessions = read::read(&text).sessions;
+    let directory = data.join("trajectories");
+    let files = [".jsonl", ".json"]
+        .map(|ending| source::files(&directory, ending))
+        .concat();
+    if files.is_empty() {
+        println!(
+            "trajectories: passed over, no .jsonl or .json is in {}",
+            directory.display()
+        );
+    }
+    for path in files {
+        let name = path
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default();
+        let name = name.split(".json").next().unwrap_or_default();
+        let found = read::read(&source::text(&path));
+        if found.sessions.is_empty() {
+            source::stop(
+                &path,
+                Some(1),
+                "no line has a session: messages with `role` and `content`, one of them the model's",
+            );
+        }
+        if found.passed_over > 0 {
+            table.note(&format!(
+                "{name}: {} lines say nothing of a conversation",
+                found.passed_over
+            ));
+        }
+        sessions(table, name, &found.sessions);
+    }
+}
+
+/// The set whose replay by others is known.
+const KNOWN: &str = "tau_airline_gpt4o";
+
+fn sessions(table: &mut Table, name: &str, sessions: &[Session]) {
     let day = "2026-11-20".parse().unwrap();
     let price = Prices::shipped().find(MODEL, day).price().unwrap().clone();
     let off = Cache {
@@ -44,14 +74,14 @@ pub(crate) fn measure(table: &mut Table, data: &Path) {
         (Step::Encoding, "–", "–"),
     ];
     let all: Vec<Step> = steps.iter().map(|(step, ..)| *step).collect();
-    let warm = account(&sessions, &all, &price, Cache::default(), 1_000);
-    let cold = account(&sessions, &all, &price, off, 1_000);
+    let warm = account(sessions, &all, &price, Cache::default(), 1_000);
+    let cold = account(sessions, &all, &price, off, 1_000);
     // The peer's replay finds a prefix however far back it is; providers look back twenty blocks.
     let far = Cache {
         lookback: usize::MAX,
         ..Cache::default()
     };
-    let unlimited = account(&sessions, &all[..2], &price, far, 1_000);
+    let unlimited = account(sessions, &all[..2], &price, far, 1_000);
     for effect in &unlimited.alone {
         let share = effect.difference.cost_nano as f64 / unlimited.baseline.cost_nano as f64;
         table.note(&format!(
@@ -64,7 +94,7 @@ pub(crate) fn measure(table: &mut Table, data: &Path) {
     let mean = |number: u64| number as f64 / sessions.len() as f64;
     table.row(
         format!(
-            "{} recorded sessions (tau airline), {calls:.1} calls: tokens sent, USD cached, USD not",
+            "{} recorded sessions ({name}), {calls:.1} calls: tokens sent, USD cached, USD not",
             sessions.len()
         ),
         format!(
@@ -73,7 +103,7 @@ pub(crate) fn measure(table: &mut Table, data: &Path) {
             mean(warm.baseline.cost_nano) / 1e9,
             mean(cold.baseline.cost_nano) / 1e9
         ),
-        "34,200 tokens",
+        if name == KNOWN { "34,200 tokens" } else { "–" },
         "–",
     );
     for ((effect, without), (_, bill, hidden)) in warm.alone.iter().zip(&cold.alone).zip(steps) {
@@ -89,11 +119,16 @@ pub(crate) fn measure(table: &mut Table, data: &Path) {
                 changes.map(percent).join(" / "),
                 effect.regret.share() * 100.0
             ),
-            format!("{bill}; {hidden}"),
+            if name == KNOWN {
+                format!("{bill}; {hidden}")
+            } else {
+                "–".to_owned()
+            },
             "0 / 0 / 0; 0 %",
         );
     }
-    early(table, &sessions, &warm.alone);
+    hidden_of(table, sessions, &warm.alone);
+    circles::measure(table, name, sessions, &price);
 }
 
 fn sent(difference: &Difference) -> i64 {
@@ -101,7 +136,7 @@ fn sent(difference: &Difference) -> i64 {
 }
 
 /// How many identifiers the hidden shares are of.
-fn early(table: &mut Table, sessions: &[Session], effects: &[Effect]) {
+fn hidden_of(table: &mut Table, sessions: &[Session], effects: &[Effect]) {
     let used = effects.first().map_or(0, |effect| effect.regret.used);
     table.note(&format!(
         "hidden: of {used} identifiers in {} sessions that tool calls took from tool results alone",

@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use super::{Message, Role, Session};
+use super::{Call, Message, Role, Session};
 
 /// What a file of records held.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -56,7 +56,7 @@ fn record(value: &Value, read: &mut Read, loose: &mut Session) {
                     succeeded: object.get("succeeded").and_then(Value::as_bool).or(reward),
                 };
                 if let Some(system) = object.get("system") {
-                    push(&mut session, Role::System, text_of(system), String::new());
+                    push(&mut session, Role::System, text_of(system), Vec::new());
                 }
                 messages.iter().for_each(|item| message(item, &mut session));
                 keep(read, session);
@@ -72,18 +72,18 @@ fn record(value: &Value, read: &mut Read, loose: &mut Session) {
     }
 }
 
-fn push(session: &mut Session, role: Role, text: String, arguments: String) {
-    session.messages.push(Message { role, text, arguments });
+fn push(session: &mut Session, role: Role, text: String, calls: Vec<Call>) {
+    session.messages.push(Message { role, text, calls });
 }
 
 fn message(value: &Value, session: &mut Session) {
     let content = value.get("content").unwrap_or(&Value::Null);
     match value.get("role").and_then(Value::as_str) {
-        Some("system" | "developer") => push(session, Role::System, text_of(content), String::new()),
-        Some("tool" | "function") => push(session, Role::Tool, text_of(content), String::new()),
+        Some("system" | "developer") => push(session, Role::System, text_of(content), Vec::new()),
+        Some("tool" | "function") => push(session, Role::Tool, text_of(content), Vec::new()),
         Some("assistant") => {
             let mut text = text_of(content);
-            let mut arguments = String::new();
+            let mut made = Vec::new();
             let calls = value.get("tool_calls").and_then(Value::as_array).into_iter().flatten();
             let functions = calls
                 .filter_map(|call| call.get("function"))
@@ -100,22 +100,21 @@ fn message(value: &Value, session: &mut Session) {
                 let name = block["name"].as_str().unwrap_or_default();
                 (name.to_owned(), block["input"].to_string())
             });
-            for (name, given) in own.chain(uses).collect::<Vec<_>>() {
-                text.push_str(&format!("\n{name} {given}"));
-                arguments.push_str(&given);
-                arguments.push('\n');
+            for (tool, arguments) in own.chain(uses) {
+                text.push_str(&format!("\n{tool} {arguments}"));
+                made.push(Call { tool, arguments });
             }
-            push(session, Role::Assistant, text, arguments);
+            push(session, Role::Assistant, text, made);
         }
         Some("user") => {
             let blocks = content.as_array().map(Vec::as_slice).unwrap_or_default();
             let results: Vec<&Value> = blocks.iter().filter(|block| block["type"] == "tool_result").collect();
             for result in &results {
-                push(session, Role::Tool, text_of(&result["content"]), String::new());
+                push(session, Role::Tool, text_of(&result["content"]), Vec::new());
             }
             let words = text_of(content);
             if results.is_empty() || !words.is_empty() {
-                push(session, Role::User, words, String::new());
+                push(session, Role::User, words, Vec::new());
             }
         }
         _ => {}
@@ -158,7 +157,7 @@ mod tests {
             roles,
             [Role::System, Role::User, Role::Assistant, Role::Tool, Role::Assistant]
         );
-        assert!(session.messages[2].arguments.contains("mia_1") && session.succeeded == Some(true));
+        assert!(session.messages[2].calls[0].arguments.contains("mia_1") && session.succeeded == Some(true));
         let stream = r#"{"type":"system","subtype":"init"}
 {"type":"user","message":{"role":"user","content":"go"}}
 {"type":"assistant","message":{"role":"assistant","content":[{"type":"text","text":"a"},{"type":"tool_use","name":"Read","input":{"path":"x"}}]}}
