@@ -239,7 +239,7 @@ pub(crate) fn server(
         project: app.place.project.clone(),
         tools: roster::tool_scopes(settings)?,
         servers: Arc::new(tool_servers::servers(app, settings, Some(&mark))),
-        second: second::stage(app, settings, None)?,
+        stages: second::stages(app, settings, None)?,
         toolset: args.toolset.clone().or_else(|| Some(settings.serve_toolset.clone())),
         plans: Box::new(Reader {
             app: app.clone(),

@@ -1,6 +1,6 @@
-//! The second stage of `find`, for people and agents: by meaning, where the configuration names a directory of weights or an
-//! endpoint for vectors, then by a command, where one is named. Weights that cannot be used are an error; whatever else cannot
-//! be had is said, and the order that there is stays.
+//! What a question of `find` is put to besides the index, for people and agents. Static vectors of a directory are a way of
+//! looking of their own; an encoder of a directory or an endpoint orders the best places anew, then a command does, where one
+//! is named. Weights that cannot be used are an error; whatever else cannot be had is said, and the order that there is stays.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use wheelhouse_core::day::Day;
 use wheelhouse_core::money::show_usd;
 use wheelhouse_core::price::{Requests, Table};
 use wheelhouse_core::usage::Usage;
-use wheelhouse_engine::codebase::{Embed, Files, Hit, Second, SecondStage, Weights, by_meaning};
+use wheelhouse_engine::codebase::{Embed, Files, Hit, Second, SecondStage, Stages, Weights, by_meaning};
 
 use crate::app::App;
 use crate::config::Settings;
@@ -23,21 +23,30 @@ use crate::probe;
 use crate::show::words;
 use crate::terminal::{fit, one_line};
 
+/// What the order by an encoder of a directory counts against that of the other ways: measured with all-MiniLM-L6-v2, see
+/// docs/find.md. With as much as theirs it loses.
+const ENCODER_SHARE: f32 = 0.25;
 /// A command that orders anew gets so many lines of each place.
 const CANDIDATE_LINES: usize = 40;
 /// How long it may take.
 const COMMAND_DEADLINE: Duration = Duration::from_secs(30);
 
-/// The second stage that the configuration, or the command line, asks for.
-pub(crate) fn stage(
-    app: &App,
-    settings: &Settings,
-    rerank: Option<&str>,
-) -> Result<Option<Arc<dyn SecondStage>>, Failure> {
+/// What the configuration, or the command line, asks for.
+pub(crate) fn stages(app: &App, settings: &Settings, rerank: Option<&str>) -> Result<Stages, Failure> {
     let find = &settings.find;
+    let mut stages = Stages::default();
     let vectors = match (find.directory.is_empty(), find.url.is_empty()) {
         (true, true) => None,
-        (false, _) => Some(Vectors::Weights(weights(app, &find.directory)?)),
+        (false, _) => {
+            let weights = weights(app, &find.directory)?;
+            match weights.is_static() {
+                true => {
+                    stages.meaning = Some(Arc::new(weights));
+                    None
+                }
+                false => Some(Vectors::Weights(weights)),
+            }
+        }
         (true, false) => Some(Vectors::Asked(Asked {
             name: format!("{} {}", find.url, find.model),
             key_env: find.key_env.clone(),
@@ -53,14 +62,15 @@ pub(crate) fn stage(
     let command = rerank.unwrap_or(&find.rerank);
     let command = Some(command.to_owned()).filter(|command| !command.trim().is_empty());
     if vectors.is_none() && command.is_none() {
-        return Ok(None);
+        return Ok(stages);
     }
     let index = app.place.index();
-    Ok(Some(Arc::new(Stage {
+    stages.second = Some(Arc::new(Stage {
         vectors,
         command,
         index: index.is_dir().then_some(index),
-    })))
+    }));
+    Ok(stages)
 }
 
 /// The model of a directory.
@@ -87,7 +97,14 @@ impl SecondStage for Stage {
             ..Second::default()
         };
         if let Some(vectors) = &self.vectors {
-            match by_meaning(vectors.maker(), self.index.as_deref(), question, hits, files) {
+            match by_meaning(
+                vectors.maker(),
+                vectors.share(),
+                self.index.as_deref(),
+                question,
+                hits,
+                files,
+            ) {
                 Ok(ordered) => {
                     let how = vectors.how(ordered.asked, ordered.known, ordered.tokens);
                     second.order = ordered.order;
@@ -129,6 +146,14 @@ impl Vectors {
         match self {
             Vectors::Weights(weights) => weights,
             Vectors::Asked(asked) => asked,
+        }
+    }
+
+    /// What the order by them counts against that of the other ways.
+    fn share(&self) -> f32 {
+        match self {
+            Vectors::Weights(_) => ENCODER_SHARE,
+            Vectors::Asked(_) => 1.0,
         }
     }
 

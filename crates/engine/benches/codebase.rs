@@ -1,12 +1,14 @@
 //! How fast a tree is indexed, brought up to date and searched: `cargo bench -p wheelhouse-engine --bench codebase --
-//! DIR [LINES]`. The tree is made of files below DIR, copied until it has so many lines (a million).
+//! DIR [LINES [WEIGHTS]]`. The tree is made of files below DIR, copied until it has so many lines (a million). WEIGHTS is a
+//! directory of static vectors, for the time that they take.
 #![expect(clippy::expect_used, reason = "a benchmark that cannot go on has failed")]
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use wheelhouse_context::retrieval::search::Options;
-use wheelhouse_engine::codebase::Codebase;
+use wheelhouse_engine::codebase::{Codebase, Stages, Weights};
 
 const QUESTIONS: &[&str] = &[
     "where are retries with backoff decided",
@@ -71,18 +73,50 @@ fn main() {
     let mut again = Codebase::open(root.path(), Some(keep.path()));
     println!("opened from disk in {:.1} ms", began.elapsed().as_secs_f64() * 1e3);
     again.update().expect("an update");
+    print_times("a question", questions(&mut again, &Stages::default()));
+    if let Some(weights) = arguments.get(2) {
+        let began = Instant::now();
+        let weights = Weights::open(Path::new(weights)).expect("weights");
+        println!("weights opened in {:.1} ms", began.elapsed().as_secs_f64() * 1e3);
+        let stages = Stages {
+            meaning: Some(Arc::new(weights)),
+            second: None,
+        };
+        let (took, pieces) = first_by_meaning(&mut again, &stages);
+        println!("{pieces} pieces have vectors, with the first question in {took:.2} s");
+        println!(
+            "{:.0} MB on disk, {:.0} MB peak",
+            megabytes(keep.path()),
+            peak_megabytes()
+        );
+        print_times("a question with meaning", questions(&mut again, &stages));
+        let mut opened = Codebase::open(root.path(), Some(keep.path()));
+        let (took, _) = first_by_meaning(&mut opened, &stages);
+        println!("opened from disk, with a question in {:.1} ms", took * 1e3);
+    }
+}
+
+/// The seconds that the first question takes, and how many pieces have vectors then.
+fn first_by_meaning(codebase: &mut Codebase, stages: &Stages) -> (f64, usize) {
+    let began = Instant::now();
+    let answer = codebase.find(QUESTIONS[0], &Options::default(), Duration::ZERO, stages);
+    let (_, update) = answer.expect("an answer");
+    assert!(update.notices.is_empty(), "{:?}", update.notices);
+    (began.elapsed().as_secs_f64(), update.vectors.unwrap_or_default())
+}
+
+fn questions(codebase: &mut Codebase, stages: &Stages) -> Vec<Duration> {
     let mut times = Vec::new();
     for _ in 0..20 {
         for question in QUESTIONS {
             let began = Instant::now();
-            let (hits, _) = again
-                .find(question, &Options::default(), Duration::from_secs(3600), None)
-                .expect("an answer");
+            let answer = codebase.find(question, &Options::default(), Duration::from_secs(3600), stages);
+            let (hits, _) = answer.expect("an answer");
             times.push(began.elapsed());
             assert!(!hits.is_empty(), "{question}");
         }
     }
-    print_times("a question", times);
+    times
 }
 
 fn print_times(what: &str, mut times: Vec<Duration>) {

@@ -1,6 +1,9 @@
 //! How often the files that a fix changed are among the first found for its issue: `cargo bench -p wheelhouse-engine
-//! --bench localisation -- --data DIR --trees DIR`.
+//! --bench localisation -- --data DIR --trees DIR [--weights DIR] [--kept DIR] [--titles]`.
 //!
+//! `--weights` names a model: one of static vectors is a sixth way of looking, with its weight chosen like the others; an
+//! encoder orders the first places anew, and `--kept` keeps its vectors for the next time. `--titles` asks with the first line
+//! of each issue alone: vectors are for short questions.
 //! DIR of the data has `instances.jsonl` (issue, changed files, patch); DIR of the trees one directory for each release,
 //! `NAME-VERSION`. An issue is searched in the release that has the most of the lines its patch expects. Test files are
 //! no candidates. The baseline is BM25 over whole files, written here and sharing nothing with the product. Weights are
@@ -13,16 +16,19 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use wheelhouse_context::retrieval::language::is_test;
 use wheelhouse_context::retrieval::legs::Leg;
 use wheelhouse_context::retrieval::packet::{self, Packet};
-use wheelhouse_context::retrieval::search::{Options, Unit, Weights};
-use wheelhouse_engine::codebase::Codebase;
+use wheelhouse_context::retrieval::search::{Options, RANK_CONSTANT, Unit, Weights};
+use wheelhouse_engine::codebase::{Codebase, Stages, Weights as Model, by_meaning};
 
 const AT: [usize; 5] = [1, 3, 5, 10, 20];
 const FETCHED: usize = 200;
+/// So many places are ordered anew by an encoder.
+const REORDERED: usize = 40;
 
 /// An issue with what was found for it.
 struct Case {
@@ -31,6 +37,8 @@ struct Case {
     gold: Vec<String>,
     plain: Vec<String>,
     fused: Vec<String>,
+    /// The same, with the first ordered anew by an encoder: how near each is to the issue.
+    near: Option<Vec<f32>>,
     /// Path and rank in each leg, for fusing anew.
     ranks: Vec<(String, BTreeMap<Leg, usize>)>,
     packet: Packet,
@@ -47,7 +55,12 @@ fn main() {
         println!("localisation: passed over; it needs --data DIR and --trees DIR");
         return;
     };
-    let cases = cases(&data, &trees);
+    let way = Way {
+        model: value("--weights").map(|path| Arc::new(Model::open(&path).expect("weights"))),
+        kept: value("--kept"),
+        titles: arguments.iter().any(|argument| argument == "--titles"),
+    };
+    let cases = cases(&data, &trees, &way);
     let repos: Vec<String> = cases
         .iter()
         .map(|case| case.repo.clone())
@@ -66,11 +79,12 @@ fn main() {
             fuse(case, Weights::only(leg), 60.0)
         });
     }
-    row("all five, equal weights, k=60", &cases, |case| {
-        fuse(case, Weights([1.0; 5]), 60.0)
+    row("all, equal weights, k=60", &cases, |case| {
+        fuse(case, Weights([1.0; 6]), 60.0)
     });
     row("as built (default weights)", &cases, |case| case.fused.clone());
-    let grid = grid();
+    with_vectors(&way, &cases);
+    let grid = grid(way.model.as_ref().is_some_and(|model| model.is_static()));
     let chosen: HashMap<&str, (Weights, f32)> = repos
         .iter()
         .map(|out| {
@@ -151,14 +165,56 @@ fn fuse(case: &Case, weights: Weights, k: f32) -> Vec<String> {
     scored.into_iter().map(|(_, path)| path.clone()).collect()
 }
 
-fn grid() -> Vec<(Weights, f32)> {
+/// What the vectors alone change.
+fn with_vectors(way: &Way, cases: &[Case]) {
+    if way.model.as_ref().is_some_and(|model| model.is_static()) {
+        row("as built, without meaning", cases, |case| {
+            let mut weights = Weights::default();
+            weights.0[Leg::Meaning as usize] = 0.0;
+            fuse(case, weights, RANK_CONSTANT)
+        });
+    } else if way.model.is_some() {
+        for share in [1.0, 0.5, 0.25] {
+            row(
+                &format!("first {REORDERED} by an encoder, share {share}"),
+                cases,
+                |case| anew(case, share),
+            );
+        }
+    }
+}
+
+/// The first places ordered anew by nearness, which counts so much against the order there was.
+fn anew(case: &Case, share: f32) -> Vec<String> {
+    let near = case.near.as_deref().unwrap_or_default();
+    let mut by_near: Vec<usize> = (0..near.len()).collect();
+    by_near.sort_by(|one, other| near[*other].total_cmp(&near[*one]));
+    let part = |rank: usize| 1.0 / (RANK_CONSTANT + rank as f32 + 1.0);
+    let mut scores: Vec<f32> = (0..near.len()).map(part).collect();
+    for (rank, place) in by_near.iter().enumerate() {
+        scores[*place] += share * part(rank);
+    }
+    let mut order: Vec<usize> = (0..near.len()).collect();
+    order.sort_by(|one, other| scores[*other].total_cmp(&scores[*one]));
+    let first = order.iter().map(|place| case.fused[*place].clone());
+    first.chain(case.fused[near.len()..].iter().cloned()).collect()
+}
+
+fn grid(with_meaning: bool) -> Vec<(Weights, f32)> {
+    let meanings: &[f32] = if with_meaning {
+        &[0.0, 0.1, 0.25, 0.5, 1.0]
+    } else {
+        &[0.0]
+    };
     let mut grid = Vec::new();
     for k in [10.0, 60.0] {
         for definitions in [0.5, 1.0] {
             for paths in [0.5, 1.0, 1.5, 2.0] {
                 for neighbours in [0.0, 0.1, 0.25, 0.5] {
                     for likeness in [0.0, 0.25, 0.5, 1.0] {
-                        grid.push((Weights([1.0, definitions, paths, neighbours, likeness]), k));
+                        for meaning in meanings {
+                            grid.push((Weights([1.0, definitions, paths, neighbours, likeness, *meaning]), k));
+                        }
                     }
                 }
             }
@@ -207,7 +263,22 @@ fn packets(cases: &[Case]) {
     );
 }
 
-fn cases(data: &Path, trees: &Path) -> Vec<Case> {
+/// How the issues are asked.
+struct Way {
+    model: Option<Arc<Model>>,
+    kept: Option<PathBuf>,
+    titles: bool,
+}
+
+impl Way {
+    fn question<'a>(&self, instance: &'a serde_json::Value) -> &'a str {
+        let whole = instance["problem_statement"].as_str().unwrap();
+        let title = whole.lines().find(|line| !line.trim().is_empty());
+        title.filter(|_| self.titles).unwrap_or(whole)
+    }
+}
+
+fn cases(data: &Path, trees: &Path, way: &Way) -> Vec<Case> {
     let text = std::fs::read_to_string(data.join("instances.jsonl")).expect("instances.jsonl");
     let mut by_tree: BTreeMap<PathBuf, Vec<(serde_json::Value, Vec<String>)>> = BTreeMap::new();
     let mut releases: HashMap<String, Vec<PathBuf>> = HashMap::new();
@@ -246,6 +317,12 @@ fn cases(data: &Path, trees: &Path) -> Vec<Case> {
         }
     }
     let mut cases = Vec::new();
+    let model = way.model.as_ref();
+    let table = model.filter(|model| model.is_static());
+    let stages = Stages {
+        meaning: table.map(|model| Arc::clone(model) as _),
+        second: None,
+    };
     for (tree, instances) in by_tree {
         let mut codebase = Codebase::open(&tree, None);
         codebase.update().expect("an index");
@@ -257,7 +334,7 @@ fn cases(data: &Path, trees: &Path) -> Vec<Case> {
             instances.len()
         );
         for (instance, gold) in instances {
-            let issue = instance["problem_statement"].as_str().unwrap();
+            let issue = way.question(&instance);
             let options = Options {
                 count: FETCHED,
                 unit: Unit::File,
@@ -266,13 +343,18 @@ fn cases(data: &Path, trees: &Path) -> Vec<Case> {
                 ..Options::default()
             };
             let hour = Duration::from_secs(3600);
-            let (hits, _) = codebase.find(issue, &options, hour, None).expect("an answer");
+            let (hits, _) = codebase.find(issue, &options, hour, &stages).expect("an answer");
             // Every leg, also those without weight, for fusing anew.
             let all = Options {
-                weights: Weights([1.0; 5]),
+                weights: Weights([1.0; 6]),
                 ..options
             };
-            let (ranked, _) = codebase.find(issue, &all, hour, None).expect("an answer");
+            let (ranked, _) = codebase.find(issue, &all, hour, &stages).expect("an answer");
+            let near = model.filter(|model| !model.is_static()).map(|model| {
+                let first = &hits[..hits.len().min(REORDERED)];
+                let ordered = by_meaning(model.as_ref(), 1.0, way.kept.as_deref(), issue, first, &codebase.tree());
+                ordered.expect("an order").near
+            });
             let task = packet::Task {
                 prompt: issue,
                 checks: &[],
@@ -285,6 +367,7 @@ fn cases(data: &Path, trees: &Path) -> Vec<Case> {
                 id: instance["instance_id"].as_str().unwrap().to_owned(),
                 repo: instance["repo"].as_str().unwrap().to_owned(),
                 plain: plain.rank(issue),
+                near,
                 fused: hits.into_iter().map(|hit| hit.path).collect(),
                 ranks: ranked.into_iter().map(|hit| (hit.path, hit.ranks)).collect(),
                 packet: packet::packet(&codebase.index(), &codebase.tree(), &task),

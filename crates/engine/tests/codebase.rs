@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use wheelhouse_context::port::Files;
 use wheelhouse_context::retrieval::packet::{self, Packet, Task};
-use wheelhouse_engine::codebase::{Codebase, Hit, Options, Unit, index_in};
+use wheelhouse_engine::codebase::{Codebase, Hit, Options, Stages, Unit, index_in};
 
 fn write(root: &Path, path: &str, text: &str) {
     let path = root.join(path);
@@ -21,7 +21,10 @@ fn ask(codebase: &mut Codebase, question: &str) -> Vec<Hit> {
         unit: Unit::File,
         ..Options::default()
     };
-    codebase.find(question, &options, Duration::ZERO, None).unwrap().0
+    codebase
+        .find(question, &options, Duration::ZERO, &Stages::default())
+        .unwrap()
+        .0
 }
 
 fn paths(hits: &[Hit]) -> Vec<&str> {

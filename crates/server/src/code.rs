@@ -1,10 +1,10 @@
 //! The code of the project, for questions: one index for all callers, opened when somebody first asks.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use wheelhouse_engine::codebase::{Codebase, SecondStage, index_in};
+use wheelhouse_engine::codebase::{Codebase, Stages, index_in};
 
 use crate::face::failure::Failure;
 use crate::face::find::{self, Answer, Ask};
@@ -17,17 +17,17 @@ pub(crate) struct Code {
     project: PathBuf,
     index: PathBuf,
     opened: Mutex<Option<Codebase>>,
-    second: Option<Arc<dyn SecondStage>>,
+    stages: Stages,
 }
 
 impl Code {
     /// The code of a project whose state lies there.
-    pub(crate) fn new(project: PathBuf, state_dir: &Path, second: Option<Arc<dyn SecondStage>>) -> Code {
+    pub(crate) fn new(project: PathBuf, state_dir: &Path, stages: Stages) -> Code {
         Code {
             project,
             index: index_in(state_dir),
             opened: Mutex::new(None),
-            second,
+            stages,
         }
     }
 
@@ -40,6 +40,6 @@ impl Code {
     pub(crate) fn find(&self, ask: &Ask) -> Result<Answer, Failure> {
         let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
         let codebase = opened.get_or_insert_with(|| Codebase::open(&self.project, Some(&self.index)));
-        find::find(codebase, ask, FRESH, self.second.as_deref())
+        find::find(codebase, ask, FRESH, &self.stages)
     }
 }

@@ -64,13 +64,13 @@ impl Server {
             toolset,
             tools,
             servers,
-            second,
+            stages,
             plans,
             secret,
         } = ports;
         let faces = Faces {
             desk: Desk::new(store, &state_dir),
-            code: Arc::new(Code::new(project, &state_dir, second)),
+            code: Arc::new(Code::new(project, &state_dir, stages)),
             toolset: match &toolset {
                 None => Toolset::default(),
                 Some(name) => Toolset::named(name).map_err(std::io::Error::other)?,

@@ -14,7 +14,7 @@ use wheelhouse_core::spec::TaskSpec;
 use wheelhouse_core::store::Store;
 use wheelhouse_core::tool_scope::ToolScopes;
 use wheelhouse_core::tool_server::ToolServers;
-use wheelhouse_engine::codebase::SecondStage;
+use wheelhouse_engine::codebase::Stages;
 
 use crate::face::failure::Failure;
 use crate::face::spawn::Defaults;
@@ -189,8 +189,8 @@ pub struct Ports {
     pub tools: ToolScopes,
     /// Other MCP servers, whose tools can be found and used here.
     pub servers: Arc<dyn ToolServers>,
-    /// What orders the places anew that a question about the code finds, where something does.
-    pub second: Option<Arc<dyn SecondStage>>,
+    /// What a question about the code is put to besides the index.
+    pub stages: Stages,
     /// Reads plans.
     pub plans: Box<dyn Plans>,
     /// What callers must show; none lets everybody in who can reach the address.

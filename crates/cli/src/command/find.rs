@@ -11,6 +11,7 @@ use crate::args;
 use crate::exit;
 use crate::failure::{Failure, Outcome};
 use crate::second;
+use crate::show::words;
 use crate::terminal::{fit, one_line};
 
 /// The longest question read from stdin, in bytes.
@@ -44,8 +45,8 @@ pub(crate) fn find(app: &App, args: &args::Find) -> Outcome {
             .say("building the index of this project; later questions only read what has changed");
     }
     let mut codebase = Codebase::open(project, kept.then_some(keep.as_path()));
-    let second = second::stage(app, &app.settings(None)?, args.rerank.as_deref())?;
-    let answer = search(&mut codebase, &ask, Duration::ZERO, second.as_deref())?;
+    let stages = second::stages(app, &app.settings(None)?, args.rerank.as_deref())?;
+    let answer = search(&mut codebase, &ask, Duration::ZERO, &stages)?;
     show(app, &answer)?;
     Ok(if answer.hits.is_empty() {
         exit::NOT_FOUND
@@ -107,6 +108,12 @@ fn show(app: &App, answer: &Answer) -> Result<(), Failure> {
             "; the project has more than {FILES_MAX} files, the rest was not looked at"
         ));
     }
+    if let Some(vectors) = index.vectors {
+        said.push_str(&format!(
+            "; {} pieces looked at by meaning",
+            words::thousands(vectors as u64)
+        ));
+    }
     if let Some(second) = &answer.second_stage {
         said.push_str(&format!("; {second}"));
     }
@@ -152,6 +159,9 @@ fn lines(app: &App, place: &Place) -> String {
     }
     if why.ranks.contains_key("neighbours") {
         reasons.push("imports or imported by one of the best".to_owned());
+    }
+    if why.ranks.contains_key("meaning") {
+        reasons.push("near in meaning".to_owned());
     }
     if reasons.is_empty() {
         reasons.push("alike".to_owned());

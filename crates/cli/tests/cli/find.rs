@@ -329,13 +329,15 @@ fn an_endpoint_that_fails_leaves_the_local_order_and_is_said() {
     assert!(both.err.contains("vectors come from one of them"), "{both:#?}");
 }
 
-/// A table of vectors for a few words: those about leases point one way, all others another.
-fn weights() -> tempfile::TempDir {
-    let words = [
-        "[UNK]", "lease", "tenancy", "renewal", "one", "two", "three", "other", "things", "words", "many", "of", "a",
-        "with",
-    ];
-    let vocab: serde_json::Map<String, serde_json::Value> = words
+/// The words that the models below know: those about leases point one way, all others another.
+const KNOWN: [&str; 16] = [
+    "[UNK]", "lease", "tenancy", "renewal", "[CLS]", "[SEP]", "one", "two", "three", "other", "things", "words",
+    "many", "of", "a", "with",
+];
+
+/// A directory with a model: its weights, and a tokenizer of these words.
+fn model(config: &str, tensors: &[(&str, &[usize], Vec<f32>)]) -> tempfile::TempDir {
+    let vocab: serde_json::Map<String, serde_json::Value> = KNOWN
         .iter()
         .zip(0..)
         .map(|(word, id)| ((*word).to_owned(), id.into()))
@@ -344,27 +346,86 @@ fn weights() -> tempfile::TempDir {
         "normalizer": {"type": "BertNormalizer", "lowercase": true}, "pre_tokenizer": {"type": "BertPreTokenizer"},
         "model": {"type": "WordPiece", "unk_token": "[UNK]", "vocab": vocab},
     });
-    let rows = (0..words.len()).flat_map(|id| {
-        if (1..4).contains(&id) {
-            [1.0_f32, 0.1]
-        } else {
-            [0.0, 1.0]
-        }
-    });
-    let data: Vec<u8> = rows.flat_map(f32::to_le_bytes).collect();
-    let header =
-        serde_json::json!({"embeddings": {"dtype": "F32", "shape": [words.len(), 2], "data_offsets": [0, data.len()]}});
-    let header = header.to_string();
+    let (mut header, mut data) = (serde_json::Map::new(), Vec::new());
+    for (name, shape, numbers) in tensors {
+        let from = data.len();
+        numbers.iter().for_each(|number| data.extend(number.to_le_bytes()));
+        let entry = serde_json::json!({"dtype": "F32", "shape": shape, "data_offsets": [from, data.len()]});
+        header.insert((*name).to_owned(), entry);
+    }
+    let header = serde_json::Value::Object(header).to_string();
     let bytes = [(header.len() as u64).to_le_bytes().to_vec(), header.into_bytes(), data].concat();
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("model.safetensors"), bytes).unwrap();
     fs::write(directory.path().join("tokenizer.json"), tokenizer.to_string()).unwrap();
-    fs::write(
-        directory.path().join("config.json"),
-        r#"{"model_type": "model2vec", "hidden_dim": 2}"#,
-    )
-    .unwrap();
+    fs::write(directory.path().join("config.json"), config).unwrap();
     directory
+}
+
+/// How many numbers a vector has.
+const WIDTH: usize = 4;
+
+/// Vectors of the known words.
+fn rows() -> Vec<f32> {
+    let row = |id| {
+        if (1..6).contains(&id) {
+            [1.0, 0.0, 0.0, 0.0]
+        } else {
+            [0.0, 1.0, 0.0, 0.0]
+        }
+    };
+    (0..KNOWN.len()).flat_map(row).collect()
+}
+
+/// A table of static vectors.
+fn table() -> tempfile::TempDir {
+    let config = r#"{"model_type": "model2vec", "hidden_dim": 4}"#;
+    model(config, &[("embeddings", &[KNOWN.len(), WIDTH], rows())])
+}
+
+/// An encoder of one layer that passes on what its words say.
+fn encoder() -> tempfile::TempDir {
+    let mut tensors: Vec<(String, Vec<usize>, Vec<f32>)> = Vec::new();
+    let mut add = |name: &str, shape: &[usize], number: f32| {
+        let count = shape.iter().product();
+        tensors.push((name.to_owned(), shape.to_vec(), vec![number; count]));
+    };
+    add("embeddings.position_embeddings.weight", &[64, WIDTH], 0.0);
+    add("embeddings.token_type_embeddings.weight", &[2, WIDTH], 0.0);
+    let layer = |part: &str| format!("encoder.layer.0.{part}");
+    for (part, rows, columns) in [
+        ("attention.self.query", WIDTH, WIDTH),
+        ("attention.self.key", WIDTH, WIDTH),
+        ("attention.self.value", WIDTH, WIDTH),
+        ("attention.output.dense", WIDTH, WIDTH),
+        ("intermediate.dense", 8, WIDTH),
+        ("output.dense", WIDTH, 8),
+    ] {
+        add(&layer(&format!("{part}.weight")), &[rows, columns], 0.0);
+        add(&layer(&format!("{part}.bias")), &[rows], 0.0);
+    }
+    for norm in [
+        "embeddings.LayerNorm",
+        &layer("attention.output.LayerNorm"),
+        &layer("output.LayerNorm"),
+    ] {
+        add(&format!("{norm}.weight"), &[WIDTH], 1.0);
+        add(&format!("{norm}.bias"), &[WIDTH], 0.0);
+    }
+    tensors.push((
+        "embeddings.word_embeddings.weight".to_owned(),
+        vec![KNOWN.len(), WIDTH],
+        rows(),
+    ));
+    let config = serde_json::json!({
+        "model_type": "bert", "hidden_act": "gelu", "hidden_size": WIDTH, "num_attention_heads": 1, "num_hidden_layers": 1,
+        "intermediate_size": 8, "max_position_embeddings": 64, "type_vocab_size": 2, "vocab_size": KNOWN.len(),
+    });
+    let tensors: Vec<(&str, &[usize], Vec<f32>)> = tensors
+        .iter()
+        .map(|(name, shape, numbers)| (name.as_str(), shape.as_slice(), numbers.clone()))
+        .collect();
+    model(&config.to_string(), &tensors)
 }
 
 /// A project that names a directory of weights.
@@ -379,45 +440,94 @@ fn with_weights(weights: &std::path::Path) -> House {
         "one.md",
         "lease lease lease and one two three one two three other things\n",
     );
-    house.write("two.md", "a lease\n");
+    house.write("two.md", "a lease tenancy tenancy tenancy\n");
     house.write("three.md", "a lease of other things with many words of many things\n");
     house
 }
 
 #[test]
-fn places_are_ordered_by_the_weights_of_a_directory() {
-    let weights = weights();
+fn an_encoder_of_a_directory_orders_the_best_places() {
+    let weights = encoder();
     let house = with_weights(weights.path());
-    let plain = house.json(&[
-        "find",
-        "lease of many",
-        "--files",
-        "--set",
-        "find.embeddings.directory=",
-    ]);
-    let document = house.json(&["find", "lease", "--files"]);
-    assert_eq!(paths(&document)[0], "two.md", "{document:#}");
+    // The shorter the better, by words alone; by meaning the one about tenancies.
+    for number in 0..10 {
+        let text = format!("lease{}\n", " other".repeat(number + 1));
+        house.write(&format!("page-{number}.md"), &text);
+    }
+    let place = |document: &serde_json::Value| paths(document).iter().position(|path| path == "two.md").unwrap();
+    let ask = ["find", "lease", "--files", "-n", "20"];
+    let plain = house.json(&[&ask[..], &["--set", "find.embeddings.directory="]].concat());
+    let document = house.json(&ask);
+    assert!(place(&document) < place(&plain), "{plain:#} {document:#}");
     assert_eq!(plain["second_stage"], serde_json::Value::Null);
     let how = document["second_stage"].as_str().unwrap();
+    let said = " on this machine: 14 texts read, 0 known";
     assert!(
-        how.starts_with("ordered by meaning with ") && how.ends_with(" on this machine: 4 texts read, 0 known"),
+        how.starts_with("ordered by meaning with ") && how.ends_with(said),
         "{how}"
     );
-    // A directory is named as seen from the project.
+    // A directory is named as seen from the project, and the same weights under another name know the same texts.
     std::os::unix::fs::symlink(weights.path(), house.project().join("model")).unwrap();
-    let relative = house.json(&["find", "lease", "--files", "--set", "find.embeddings.directory=model"]);
+    let relative = house.json(&[&ask[..], &["--set", "find.embeddings.directory=model"]].concat());
     assert_eq!(paths(&relative), paths(&document));
+    let how = relative["second_stage"].as_str().unwrap();
     assert!(
-        relative["second_stage"]
-            .as_str()
-            .unwrap()
-            .contains("with model on this machine")
+        how.ends_with("with model on this machine: 0 texts read, 14 known"),
+        "{how}"
     );
 }
 
 #[test]
+fn static_vectors_find_what_no_word_says() {
+    let weights = table();
+    let house = with_weights(weights.path());
+    house.write("four.md", "many other words\n");
+    let off = ["find", "renewal", "--files", "--set", "find.embeddings.directory="];
+    assert_eq!(house.run(&off).code, Some(5), "no file has the word, nor one like it");
+    let document = house.json(&["find", "renewal", "--files"]);
+    assert_eq!(paths(&document)[0], "two.md", "{document:#}");
+    assert!(!paths(&document).contains(&"four.md".to_owned()), "{document:#}");
+    assert_eq!(document["hits"][0]["why"]["ranks"], serde_json::json!({"meaning": 1}));
+    assert_eq!(document["second_stage"], serde_json::Value::Null);
+    let pieces = document["index"]["vectors"].as_u64().unwrap();
+    let kept = house.project().join(".wheelhouse/index/meaning");
+    let first = fs::read(&kept).unwrap();
+    // Only what changed is read anew; what is gone is forgotten.
+    house.write("four.md", "tenancy\n");
+    fs::remove_file(house.project().join("two.md")).unwrap();
+    let changed = house.ok(&["find", "renewal", "--files"]);
+    assert!(
+        changed.out.starts_with("four.md:1-1") && changed.out.contains("  near in meaning\n"),
+        "{changed:#?}"
+    );
+    assert!(
+        changed
+            .err
+            .contains(&format!("; {} pieces looked at by meaning", pieces - 1)),
+        "{changed:#?}"
+    );
+    assert_ne!(fs::read(&kept).unwrap(), first);
+    // Vectors that are damaged, or of another model, are made anew.
+    for bytes in [b"damaged".to_vec(), first] {
+        fs::write(&kept, bytes).unwrap();
+        assert_eq!(paths(&house.json(&["find", "renewal", "--files"]))[0], "four.md");
+    }
+    // Agents that ask are answered from the same vectors.
+    let _engine = house.start(&["serve"]);
+    until("the engine is up", || {
+        house.json(&["status"])["engine"]["running"] == true
+    });
+    let mut client = crate::mcp::Client::new(&house);
+    let hello = serde_json::json!({"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}});
+    client.ask("initialize", hello);
+    let query = serde_json::json!({"name": "find_code", "arguments": {"query": "renewal"}});
+    let called = client.ask("tools/call", query);
+    assert!(called.to_string().contains("four.md"), "{called:#}");
+}
+
+#[test]
 fn weights_that_cannot_be_used_are_an_error_and_nothing_is_found_without_them() {
-    let weights = weights();
+    let weights = table();
     let house = with_weights(weights.path());
     let refused = |said: &str| {
         let done = house.run(&["find", "lease"]);
@@ -435,7 +545,7 @@ fn weights_that_cannot_be_used_are_an_error_and_nothing_is_found_without_them() 
     let model = fs::read(file("model.safetensors")).unwrap();
     fs::write(file("model.safetensors"), &model[..model.len() - 1]).unwrap();
     refused(
-        "model.safetensors: it is cut off or damaged: tensor `embeddings` ends at byte 112 of its data, which has 111",
+        "model.safetensors: it is cut off or damaged: tensor `embeddings` ends at byte 256 of its data, which has 255",
     );
     fs::remove_file(file("model.safetensors")).unwrap();
     fs::create_dir(file("model.safetensors")).unwrap();

@@ -176,6 +176,15 @@ impl Index {
         own.start + part.chunk_base..own.end + part.chunk_base
     }
 
+    /// The first and last line of each piece of a file.
+    pub(crate) fn spans_of(&self, doc: DocId) -> Vec<(u32, u32)> {
+        let span = |chunk| {
+            let piece = self.chunk(ChunkId(chunk));
+            (piece.start, piece.end)
+        };
+        self.chunks_of(doc).map(span).collect()
+    }
+
     /// The piece of a file in which a line is.
     pub(crate) fn chunk_at(&self, doc: DocId, line: u32) -> ChunkId {
         let own = self.chunks_of(doc);

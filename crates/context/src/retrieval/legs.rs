@@ -1,11 +1,12 @@
-//! The five ways of looking, each by itself: words (BM25), definitions, paths, neighbours by import, likeness
-//! (vectors). Each gives a list of pieces, the best first.
+//! The ways of looking, each by itself: words (BM25), definitions, paths, neighbours by import, likeness (vectors of
+//! spelling), meaning (vectors of a model, where one is named). Each gives a list of pieces, the best first.
 
 use std::collections::HashMap;
 
 use super::imports;
 use super::index::{ChunkId, DocId, Index, Posting};
 use super::language::{module, stem};
+use super::meaning::{Meant, in_steps};
 use super::query::Query;
 use super::terms::{Field, exact, moved};
 use super::vector::{Sum, likeness};
@@ -22,6 +23,8 @@ const NEIGHBOURS_OF: usize = 10;
 const MEANINGS_MAX: usize = 4;
 /// What is less like the question is like anything.
 const LIKENESS_MIN: f32 = 0.25;
+/// What is less near to the question is near to anything.
+const MEANING_MIN: f32 = 0.25;
 /// How much a word of the path counts against one in the text.
 const PATH_WEIGHT: f32 = 1.0;
 
@@ -38,11 +41,20 @@ pub enum Leg {
     Neighbours,
     /// Vectors of trigrams.
     Likeness,
+    /// Vectors of a model.
+    Meaning,
 }
 
 impl Leg {
     /// All of them.
-    pub const ALL: [Leg; 5] = [Leg::Words, Leg::Definitions, Leg::Paths, Leg::Neighbours, Leg::Likeness];
+    pub const ALL: [Leg; 6] = [
+        Leg::Words,
+        Leg::Definitions,
+        Leg::Paths,
+        Leg::Neighbours,
+        Leg::Likeness,
+        Leg::Meaning,
+    ];
 
     /// The word for people and programs.
     pub fn name(self) -> &'static str {
@@ -52,6 +64,7 @@ impl Leg {
             Leg::Paths => "paths",
             Leg::Neighbours => "neighbours",
             Leg::Likeness => "likeness",
+            Leg::Meaning => "meaning",
         }
     }
 }
@@ -231,6 +244,21 @@ pub(crate) fn likenesses(index: &Index, query: &Query, words: &WordScores, kept:
             let like = likeness(&asked, index.vector(ChunkId(chunk)));
             if like > LIKENESS_MIN {
                 list.push((ChunkId(chunk), like));
+            }
+        }
+    }
+    best(list, count)
+}
+
+/// What is near to the question by the vectors of a model.
+pub(crate) fn meanings(index: &Index, meant: &Meant<'_>, kept: &[bool], count: usize) -> List {
+    let asked: Vec<i8> = in_steps(meant.question).collect();
+    let mut list = Vec::new();
+    for doc in index.live().filter(|doc| kept[doc.0 as usize]) {
+        for (chunk, vector) in index.chunks_of(doc).zip(meant.meanings.of(index, doc)) {
+            let near = likeness(&asked, vector);
+            if near > MEANING_MIN {
+                list.push((ChunkId(chunk), near));
             }
         }
     }

@@ -13,6 +13,7 @@ mod imports;
 pub mod index;
 pub mod language;
 pub mod legs;
+pub mod meaning;
 pub mod packet;
 pub mod query;
 pub mod search;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::index::{ChunkId, DocId, Index};
 use super::language::{Sort, is_test};
 use super::legs::{self, Leg, List, WordScores};
+use super::meaning::Meant;
 use super::query::Query;
 
 /// The constant of reciprocal rank fusion (Cormack et al. 2009): how little the very first ranks stand out. The paper
@@ -16,7 +17,7 @@ const OVERFETCH: usize = 4;
 const FETCH_MIN: usize = 50;
 /// How many answers are given at most.
 pub const ANSWERS_MAX: usize = 200;
-/// A question of more different terms is not asked by likeness.
+/// A question of more different terms is not asked by likeness and meaning.
 const SHORT_TERMS: usize = 12;
 /// How many matching words are named as a reason.
 const WORDS_NAMED: usize = 6;
@@ -69,7 +70,7 @@ pub struct Weights(pub [f32; Leg::ALL.len()]);
 
 impl Default for Weights {
     fn default() -> Weights {
-        Weights([1.0, 0.5, 0.5, 0.25, 0.25])
+        Weights([1.0, 0.5, 0.5, 0.25, 0.25, 0.25])
     }
 }
 
@@ -85,12 +86,13 @@ impl Weights {
         self.0[leg as usize]
     }
 
-    /// For one question: a long one has enough words of its own, and likeness only blurs them (measured); a short one
-    /// may have just the word that is spelt otherwise.
+    /// For one question: a long one has enough words of its own, and vectors only blur them (measured); a short one may have
+    /// just the word that is spelt otherwise, or another word for the same.
     fn for_question(self, query: &Query) -> Weights {
         let mut weights = self;
         if query.terms.len() > SHORT_TERMS {
             weights.0[Leg::Likeness as usize] = 0.0;
+            weights.0[Leg::Meaning as usize] = 0.0;
         }
         weights
     }
@@ -119,8 +121,13 @@ pub struct Hit {
     pub defines: Vec<String>,
 }
 
-/// Answers a question.
-pub fn search(index: &Index, query: &Query, options: &Options) -> Vec<Hit> {
+/// Whether a question is looked for by meaning, where there are vectors: they need not be made for one that is not.
+pub fn asks_for_meaning(query: &Query, options: &Options) -> bool {
+    !query.is_empty() && options.weights.for_question(query).of(Leg::Meaning) > 0.0
+}
+
+/// Answers a question. Without vectors of a model that way of looking is left out.
+pub fn search(index: &Index, query: &Query, options: &Options, meant: Option<Meant<'_>>) -> Vec<Hit> {
     if query.is_empty() || index.files() == 0 {
         return Vec::new();
     }
@@ -131,7 +138,15 @@ pub fn search(index: &Index, query: &Query, options: &Options) -> Vec<Hit> {
     let count = options.count.clamp(1, ANSWERS_MAX);
     let kept = kept(index, options);
     let words = legs::words(index, query);
-    let lists = lists(index, query, options, &words, &kept);
+    let mut lists = lists(index, query, options, &words, &kept);
+    if let Some(meant) = meant
+        && options.weights.of(Leg::Meaning) > 0.0
+    {
+        lists.push((
+            Leg::Meaning,
+            legs::meanings(index, &meant, &kept, vectors_fetched(options)),
+        ));
+    }
     let mut fused: HashMap<ChunkId, f32> = HashMap::new();
     let mut ranks: HashMap<ChunkId, BTreeMap<Leg, usize>> = HashMap::new();
     let mut first: HashMap<DocId, ChunkId> = HashMap::new();
@@ -202,9 +217,19 @@ fn kept(index: &Index, options: &Options) -> Vec<bool> {
     kept
 }
 
-/// What every leg with a weight says, in order.
+/// How much each leg gives.
+fn fetched(options: &Options) -> usize {
+    (options.count * OVERFETCH).max(FETCH_MIN)
+}
+
+/// How much legs of vectors give: several pieces of one file may come before the next file.
+fn vectors_fetched(options: &Options) -> usize {
+    fetched(options) * if options.unit == Unit::File { 4 } else { 1 }
+}
+
+/// What every leg of the index itself says that has a weight, in order.
 fn lists(index: &Index, query: &Query, options: &Options, words: &WordScores, kept: &[bool]) -> Vec<(Leg, List)> {
-    let fetch = (options.count * OVERFETCH).max(FETCH_MIN);
+    let fetch = fetched(options);
     let asked = |leg: Leg| options.weights.of(leg) > 0.0;
     let keep = |list: List| -> List {
         let own = list
@@ -237,8 +262,7 @@ fn lists(index: &Index, query: &Query, options: &Options, words: &WordScores, ke
         lists.push((Leg::Neighbours, keep(legs::neighbours(index, &docs, words))));
     }
     if asked(Leg::Likeness) {
-        // Several pieces of one file may come before the next file.
-        let count = fetch * if options.unit == Unit::File { 4 } else { 1 };
+        let count = vectors_fetched(options);
         lists.push((Leg::Likeness, legs::likenesses(index, query, words, kept, count)));
     }
     lists

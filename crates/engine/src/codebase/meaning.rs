@@ -4,12 +4,13 @@
 //! The other ways of looking choose the places; vectors order them anew, fused with the first order by reciprocal rank. So
 //! a question costs as many texts as there are places that are not known yet, whatever the size of the project.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use super::Hit;
 use wheelhouse_context::port::Files;
 use wheelhouse_context::retrieval::search::RANK_CONSTANT;
+
+use super::Hit;
+use crate::private;
 
 /// The most of one place that is looked at, in bytes: about what models for code take at once.
 const TEXT_MAX: usize = 2_000;
@@ -32,6 +33,8 @@ pub trait Embed: Send + Sync {
 pub struct Ordered {
     /// The places by their numbers, the best first.
     pub order: Vec<usize>,
+    /// How near each place is to the question, from -1 to 1.
+    pub near: Vec<f32>,
     /// How many texts were asked for.
     pub asked: usize,
     /// How many were known.
@@ -40,9 +43,11 @@ pub struct Ordered {
     pub tokens: Option<u64>,
 }
 
-/// Orders places by how near they are to the question. `index` is where the index is kept, when it is.
+/// Orders places by how near they are to the question, which counts `share` of what the order counts in which they are
+/// given. `index` is where the index is kept, when it is.
 pub fn order(
     embed: &dyn Embed,
+    share: f32,
     index: Option<&Path>,
     question: &str,
     hits: &[Hit],
@@ -81,7 +86,8 @@ pub fn order(
     }
     let near: Vec<f32> = rest.iter().map(|vector| nearness(asked, vector)).collect();
     Ok(Ordered {
-        order: fused(&near),
+        order: fused(&near, share),
+        near,
         asked: missing.len(),
         known: texts.len() - missing.len(),
         tokens,
@@ -89,13 +95,13 @@ pub fn order(
 }
 
 /// Both orders fused by reciprocal rank: the first, in which the places are given, and that by nearness.
-fn fused(near: &[f32]) -> Vec<usize> {
+fn fused(near: &[f32], counts: f32) -> Vec<usize> {
     let mut by_meaning: Vec<usize> = (0..near.len()).collect();
     by_meaning.sort_by(|one, other| near[*other].total_cmp(&near[*one]));
     let share = |rank: usize| 1.0 / (RANK_CONSTANT + rank as f32 + 1.0);
     let mut scores: Vec<f32> = (0..near.len()).map(share).collect();
     for (rank, place) in by_meaning.iter().enumerate() {
-        scores[*place] += share(rank);
+        scores[*place] += counts * share(rank);
     }
     let mut order: Vec<usize> = (0..near.len()).collect();
     // Of equals the nearer one: the first stage saw only words.
@@ -152,13 +158,8 @@ fn keep(shelf: &Path, maker: &str, texts: &[String], vectors: &[Vec<f32>]) {
         return;
     }
     for (text, vector) in texts.iter().zip(vectors) {
-        let path = shelf.join(name(maker, text));
-        let half = path.with_extension(format!("{}.part", std::process::id()));
         let bytes: Vec<u8> = vector.iter().flat_map(|number| number.to_le_bytes()).collect();
-        let written = std::fs::File::create(&half)
-            .and_then(|mut file| file.write_all(&bytes))
-            .and_then(|()| std::fs::rename(&half, &path));
-        if written.is_err() {
+        if private::write(&shelf.join(name(maker, text)), &bytes).is_err() {
             return;
         }
     }
@@ -216,18 +217,24 @@ mod tests {
         ]);
         let hits = [hit("x"), hit("y"), hit("z")];
         let maker = Vowels::default();
-        let ordered = order(&maker, Some(dir.path()), "oo", &hits, &files).unwrap();
+        let ordered = order(&maker, 1.0, Some(dir.path()), "oo", &hits, &files).unwrap();
         assert_eq!((ordered.asked, ordered.known, ordered.tokens), (4, 0, Some(9)));
         assert_eq!(ordered.order, [1, 0, 2], "first by meaning, second by the first stage");
-        let again = order(&maker, Some(dir.path()), "oo", &hits, &files).unwrap();
+        let again = order(&maker, 1.0, Some(dir.path()), "oo", &hits, &files).unwrap();
         assert_eq!((again.asked, again.known, again.tokens), (0, 4, None));
         assert_eq!(again.order, ordered.order);
+        // A quarter of a share is too little to change places among three.
+        let quarter = order(&maker, 0.25, Some(dir.path()), "oo", &hits, &files).unwrap();
+        assert_eq!(quarter.order, [0, 1, 2]);
         // A changed place and a damaged vector are asked again, the others not.
         let mut files = files;
         files.insert("x".to_owned(), b"aaaa!".to_vec());
         let kept = dir.path().join(KEPT).join(name("vowels", "y\noooo"));
         std::fs::write(kept, b"abc").unwrap();
-        assert_eq!(order(&maker, Some(dir.path()), "oo", &hits, &files).unwrap().asked, 2);
+        assert_eq!(
+            order(&maker, 1.0, Some(dir.path()), "oo", &hits, &files).unwrap().asked,
+            2
+        );
         assert_eq!(*maker.0.lock().unwrap(), [4, 2]);
     }
 }

@@ -10,6 +10,7 @@ mod shelf;
 mod tree;
 pub(crate) mod walk;
 mod weights;
+mod whole;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,8 +20,9 @@ use std::time::{Duration, Instant, SystemTime};
 use wheelhouse_context::retrieval::anatomy::{Anatomy, FILE_BYTES_MAX, Skip, dissect};
 use wheelhouse_context::retrieval::catalogue::{Catalogue, Entry, Found, Place, Stamp};
 use wheelhouse_context::retrieval::index::Index;
+use wheelhouse_context::retrieval::meaning::Meant;
 use wheelhouse_context::retrieval::query::Query;
-use wheelhouse_context::retrieval::search::search;
+use wheelhouse_context::retrieval::search::{asks_for_meaning, search};
 use wheelhouse_context::retrieval::segment::{Builder, Segment};
 
 pub use meaning::{Embed, Ordered, order as by_meaning};
@@ -32,6 +34,7 @@ pub use wheelhouse_context::retrieval::search::{ANSWERS_MAX, Hit, Options, Unit}
 
 use crate::supervise;
 use shelf::Shelf;
+use whole::Whole;
 
 /// Files are read and taken apart so many at a time.
 const BATCH: usize = 512;
@@ -51,6 +54,15 @@ const REORDERED_MIN: usize = 40;
 pub trait SecondStage: Send + Sync {
     /// The order. Where it cannot be had, that of the first stage, and a notice that says why.
     fn order(&self, question: &str, hits: &[Hit], files: &dyn Files) -> Second;
+}
+
+/// What a question is put to besides the index.
+#[derive(Clone, Default)]
+pub struct Stages {
+    /// Makes vectors of every piece of the tree: a way of looking of its own. Only for what is quick and costs nothing.
+    pub meaning: Option<Arc<dyn Embed>>,
+    /// Orders the best places anew.
+    pub second: Option<Arc<dyn SecondStage>>,
 }
 
 /// What a second stage came to.
@@ -95,6 +107,8 @@ pub struct Update {
     pub took: Duration,
     /// What people should know: the index was damaged and is new, or it could not be kept.
     pub notices: Vec<String>,
+    /// How many pieces have vectors by meaning; none where no such model is named.
+    pub vectors: Option<usize>,
     /// How the second stage ordered, and what it took.
     pub second: Option<String>,
 }
@@ -121,6 +135,7 @@ pub struct Codebase {
     catalogue: Catalogue,
     volumes: Vec<Volume>,
     index: Arc<Index>,
+    whole: Option<Whole>,
     looked: Option<Instant>,
     /// Said with the next update.
     notices: Vec<String>,
@@ -145,6 +160,7 @@ impl Codebase {
             index: Arc::new(Index::new(segments(&volumes), &catalogue)),
             catalogue,
             volumes,
+            whole: None,
             looked: None,
             notices,
         }
@@ -156,19 +172,31 @@ impl Codebase {
         text: &str,
         options: &Options,
         fresh: Duration,
-        second: Option<&dyn SecondStage>,
+        stages: &Stages,
     ) -> Result<(Vec<Hit>, Update), Error> {
         let looked = self.looked.is_some_and(|looked| looked.elapsed() < fresh);
         let mut update = if looked { Update::default() } else { self.update()? };
         let query = Query::parse(text);
-        let Some(second) = second else {
-            return Ok((search(&self.index, &query, options), update));
+        let question = match &stages.meaning {
+            Some(embed) if asks_for_meaning(&query, options) => self.meant(embed.as_ref(), text, &mut update),
+            _ => None,
+        };
+        let meant = self
+            .whole
+            .as_ref()
+            .zip(question.as_ref())
+            .map(|(whole, question)| Meant {
+                meanings: whole.meanings(),
+                question,
+            });
+        let Some(second) = &stages.second else {
+            return Ok((search(&self.index, &query, options, meant), update));
         };
         let wide = Options {
             count: options.count.saturating_mul(REORDERED).max(REORDERED_MIN),
             ..options.clone()
         };
-        let mut hits = search(&self.index, &query, &wide);
+        let mut hits = search(&self.index, &query, &wide, meant);
         if !hits.is_empty() {
             let Second { order, notices, how } = second.order(text, &hits, &self.tree());
             hits = in_order(hits, &order);
@@ -177,6 +205,29 @@ impl Codebase {
         }
         hits.truncate(options.count);
         Ok((hits, update))
+    }
+
+    /// The vector of the question, with those of the tree brought up to it. None, and a notice, where they cannot be had.
+    fn meant(&mut self, embed: &dyn Embed, text: &str, update: &mut Update) -> Option<Vec<f32>> {
+        let asked = embed.embed(&[text.to_owned()]).and_then(|(vectors, _)| {
+            let question = vectors.into_iter().next().ok_or("there is no vector of the question")?;
+            let shelf = self.shelf.as_ref().map(Shelf::directory);
+            let known = self.whole.take().filter(|whole| whole.is_of(embed));
+            let whole = self
+                .whole
+                .insert(known.unwrap_or_else(|| Whole::open(embed, question.len(), shelf)));
+            let notices = whole.raise(embed, &self.root, &self.index, &self.catalogue)?;
+            update.vectors = Some(whole.meanings().pieces());
+            update.notices.extend(notices);
+            Ok(question)
+        });
+        match asked {
+            Ok(question) => Some(question),
+            Err(why) => {
+                update.notices.push(format!("nothing is looked for by meaning: {why}"));
+                None
+            }
+        }
     }
 
     /// The index as it is, to be searched without holding on to anything else.

@@ -31,6 +31,11 @@ impl Shelf {
         }
     }
 
+    /// Where it is.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// What was kept; nothing at all is an empty index. Otherwise why it cannot be used.
     pub(crate) fn load(&self) -> Result<(Catalogue, Vec<Volume>), String> {
         let bytes = match fs::read(self.directory.join(CATALOGUE)) {
@@ -92,7 +97,7 @@ impl Shelf {
         };
         for entry in entries.flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
-            let used = name == CATALOGUE || catalogue.segments.contains(&name);
+            let used = name == CATALOGUE || name == super::whole::KEPT || catalogue.segments.contains(&name);
             let age = entry.metadata().and_then(|meta| meta.modified()).ok();
             let old = age
                 .and_then(|age| age.elapsed().ok())

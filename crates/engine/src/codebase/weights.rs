@@ -62,6 +62,11 @@ impl Weights {
         Ok(Weights { model, called })
     }
 
+    /// Whether it is quick enough for every piece of a tree.
+    pub fn is_static(&self) -> bool {
+        self.model.is_static()
+    }
+
     /// What people call it: the name of its directory.
     pub fn called(&self) -> &str {
         &self.called

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Serialize;
-use wheelhouse_engine::codebase::{Codebase, Extent, Files, Hit, Options, SecondStage, Unit, Update};
+use wheelhouse_engine::codebase::{Codebase, Extent, Files, Hit, Options, Stages, Unit, Update};
 
 use super::exit;
 use super::failure::Failure;
@@ -121,15 +121,13 @@ pub struct Searched {
     pub changed: usize,
     /// How long the look at the tree took.
     pub update_ms: u64,
+    /// How many pieces of the files have vectors, where weights for that are named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vectors: Option<usize>,
 }
 
 /// Answers a question, after a look at the tree unless there was one less than `fresh` ago.
-pub fn find(
-    codebase: &mut Codebase,
-    ask: &Ask,
-    fresh: Duration,
-    second: Option<&dyn SecondStage>,
-) -> Result<Answer, Failure> {
+pub fn find(codebase: &mut Codebase, ask: &Ask, fresh: Duration, stages: &Stages) -> Result<Answer, Failure> {
     if ask.text.trim().is_empty() {
         return Err(Failure::usage("there is nothing to look for: the question is empty")
             .hint("wheelhouse find \"where leases are renewed\""));
@@ -142,7 +140,7 @@ pub fn find(
         below: ask.below.clone(),
         ..Options::default()
     };
-    let found = codebase.find(&ask.text, &options, fresh, second);
+    let found = codebase.find(&ask.text, &options, fresh, stages);
     let (hits, update) = found.map_err(|error| Failure::new(exit::IO, error.to_string()))?;
     let tree = codebase.tree();
     let hits = hits.into_iter().map(|hit| place(&tree, hit, ask.lines.min(LINES_MAX)));
@@ -170,6 +168,7 @@ fn searched(extent: Extent, update: &Update) -> Searched {
         beyond_limit: beyond,
         changed: update.changed,
         update_ms: u64::try_from(update.took.as_millis()).unwrap_or(u64::MAX),
+        vectors: update.vectors,
     }
 }
 
@@ -255,13 +254,13 @@ mod tests {
         let mut codebase = Codebase::open(root.path(), None);
         let mut ask = Ask::new("how do I renew a lease");
         ask.lines = 2;
-        let answer = find(&mut codebase, &ask, Duration::ZERO, None).unwrap();
+        let answer = find(&mut codebase, &ask, Duration::ZERO, &Stages::default()).unwrap();
         assert_eq!(answer.hits[0].path, "lease.rs");
         assert_eq!(answer.hits[0].text, "pub fn renew(lease: Lease) {}");
         assert_eq!(answer.hits[0].within.as_deref(), Some("function renew"));
         assert_eq!(answer.hits[0].why.defines, ["renew"]);
         assert!(answer.hits[0].excerpt.as_ref().unwrap().contains("pub fn renew"));
-        let empty = find(&mut codebase, &Ask::new(" "), Duration::ZERO, None).unwrap_err();
+        let empty = find(&mut codebase, &Ask::new(" "), Duration::ZERO, &Stages::default()).unwrap_err();
         assert_eq!(empty.exit, exit::USAGE);
     }
 }
