@@ -7,6 +7,7 @@ pub(crate) mod crew;
 pub(crate) mod memory;
 pub(crate) mod patch;
 pub(crate) mod report;
+pub(crate) mod tools;
 
 use std::path::PathBuf;
 
@@ -161,6 +162,8 @@ pub(crate) enum Command {
     Watch(Watch),
     /// Find the places in the project that a question is about
     Find(Find),
+    /// Find and call the tools of other MCP servers
+    Tools(tools::Tools),
     /// Print what a long document requires, forbids and leaves open, with its lines
     Blueprint(Blueprint),
     /// Print the raw output of a task

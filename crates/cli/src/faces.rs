@@ -239,6 +239,7 @@ pub(crate) fn server(
         project: app.place.project.clone(),
         tools: roster::tool_scopes(settings)?,
         servers: Arc::new(tool_servers::servers(app, settings, Some(&mark))),
+        tool_rules: tool_servers::rules(settings),
         stages: second::stages(app, settings, None)?,
         toolset: args.toolset.clone().or_else(|| Some(settings.serve_toolset.clone())),
         plans: Box::new(Reader {

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use wheelhouse_agents::api::Key;
 use wheelhouse_agents::keep::STORE_VARIABLE;
 use wheelhouse_agents::tool_servers::{Config, KeyFrom, Place, Reach, Servers, Times};
+use wheelhouse_core::tool_server::BETWEEN;
+use wheelhouse_server::ports::ToolRules;
 
 use crate::app::App;
 use crate::config::{Settings, ToolServer};
@@ -34,6 +36,21 @@ pub(crate) fn servers(app: &App, settings: &Settings, mark: Option<&str>) -> Ser
     let servers = own.servers.iter().filter(|(_, server)| !server.off);
     let servers = servers.map(|(name, server)| (name.clone(), config(app, settings, server, mark)));
     Servers::new(place, times, servers.collect())
+}
+
+/// How their tools are used.
+pub(crate) fn rules(settings: &Settings) -> ToolRules {
+    let own = settings.tool_servers.servers.iter();
+    let fields = own.flat_map(|(server, own)| {
+        let of = own.fields.iter();
+        of.map(move |(tool, fields)| (format!("{server}{BETWEEN}{tool}"), fields.clone()))
+    });
+    ToolRules {
+        policy: settings.policy.clone(),
+        context: settings.context.clone(),
+        fields: fields.collect(),
+        result_tokens: settings.tool_servers.result_tokens,
+    }
 }
 
 fn config(app: &App, settings: &Settings, server: &ToolServer, mark: Option<&str>) -> Config {

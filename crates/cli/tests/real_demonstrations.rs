@@ -37,7 +37,11 @@ struct Stage {
 
 impl Stage {
     fn new(lead: Lead, script: Script) -> Stage {
-        let house = House::new(script);
+        Stage::with(lead, House::new(script), "")
+    }
+
+    /// With more in its configuration.
+    fn with(lead: Lead, house: House, more: &str) -> Stage {
         let place = house.project().join("wheelhouse.toml");
         let url = house.api.openai_url();
         let model = |name: &str| {
@@ -48,7 +52,7 @@ impl Stage {
         };
         let settings = fs::read_to_string(&place).unwrap();
         let settings = format!(
-            "serve.toolset = \"full\"\n{settings}{}{}",
+            "serve.toolset = \"full\"\n{settings}{}{}{more}",
             model("quick"),
             model("small")
         );
@@ -863,6 +867,55 @@ fn in_conversation_controls(lead: Lead) {
     stage.end();
 }
 
+/// "Look into the orders": the lead knows no tool for it, finds one of another MCP server, and is told its long answer in short.
+fn tools_of_other_servers(lead: Lead) {
+    let house = House::new(Script::new());
+    let tools: Vec<Value> = (0..40)
+        .map(|n| {
+            let about = if n == 17 { "Queries the orders of the shop." } else { "Does something else." };
+            json!({"name": format!("tool_{n}"), "description": about, "script": {"text": "order # of customer_#", "repeat": 2_000},
+                   "inputSchema": {"type": "object", "required": ["sql"], "properties": {"sql": {"type": "string"}}}})
+        })
+        .collect();
+    let log = house.root.path().join("shop.log");
+    let file = house.root.path().join("shop.json");
+    fs::write(&file, json!({"name": "shop", "log": log, "tools": tools}).to_string()).unwrap();
+    let program = wheelhouse_testkit::tool_server::program();
+    let more = format!("[mcp.servers.shop]\ncommand = {program:?}\nargs = [{file:?}]\n");
+    let mut stage = Stage::with(lead, house, &more);
+    stage.says(
+        &[
+            "Look into the orders of the shop.",
+            &call("find_tools", &json!({"query": "orders of the shop"})),
+            &call("use_tool", &json!({"tool": "shop/tool_17", "arguments": {"sqll": "x"}})),
+            &call(
+                "use_tool",
+                &json!({"tool": "shop/tool_17", "arguments": {"sql": "select"}}),
+            ),
+            "[[say:Two thousand.]]",
+        ]
+        .concat(),
+    );
+    let found = "shop/tool_17(sql) - Queries the orders of the shop.";
+    let wrong = "#: `sql` is missing";
+    stage.lead_knows(
+        "Look into the orders",
+        &[
+            found,
+            wrong,
+            "order 0 of customer_0",
+            "[only there: ",
+            "`artifact` of result t-",
+        ],
+    );
+    let told = stage.told_the_lead("Look into the orders");
+    assert!(!told.contains("customer_1000 "), "the middle is not told");
+    let asked = fs::read_to_string(&log).unwrap();
+    let calls: Vec<&str> = asked.lines().filter(|line| line.starts_with("tools/call")).collect();
+    assert_eq!(calls, ["tools/call tool_17"], "it is asked once, with what it takes");
+    stage.end();
+}
+
 /// One test for each way and lead, so that each says alone what broke.
 macro_rules! demonstrate {
     ($($way:ident: $claude:ident $codex:ident;)*) => {$(
@@ -890,5 +943,6 @@ demonstrate! {
     hierarchical_delegation: real_agents_claude_hierarchical_delegation real_agents_codex_hierarchical_delegation;
     consensus_building: real_agents_claude_consensus_building real_agents_codex_consensus_building;
     continuous_collaboration: real_agents_claude_continuous_collaboration real_agents_codex_continuous_collaboration;
+    tools_of_other_servers: real_agents_claude_tools_of_other_servers real_agents_codex_tools_of_other_servers;
     in_conversation_controls: real_agents_claude_in_conversation_controls real_agents_codex_in_conversation_controls;
 }

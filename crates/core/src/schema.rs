@@ -4,6 +4,7 @@
 //! A schema with a keyword that would not be checked is refused when it is read, not half-checked later. The whole of
 //! JSON Schema is in the `jsonschema` crate, which brings forty others; what it has beyond this no model API takes.
 
+use std::cell::Cell;
 use std::fmt;
 use std::sync::Arc;
 
@@ -12,6 +13,8 @@ use serde_json::{Map, Value};
 
 /// How deep references and values may nest before a check gives up; serde reads no deeper either.
 const DEPTH_MAX: usize = 128;
+/// How many steps a check by somebody else's schema takes: choices within choices multiply, and nobody vouches for it.
+const STEPS_MAX: u32 = 200_000;
 /// How many problems of one answer are named.
 const PROBLEMS_MAX: usize = 5;
 
@@ -108,10 +111,12 @@ impl TryFrom<Value> for Schema {
     fn try_from(value: Value) -> Result<Schema, NotASchema> {
         let schema = Schema { value: Arc::new(value) };
         let mut faults = Vec::new();
+        let steps = Cell::new(0);
+        let root = Place::root(&steps);
         if schema.value.is_object() {
-            schema.understand(&schema.value, &Place::root(), &mut faults);
+            schema.understand(&schema.value, &root, &mut faults);
         } else {
-            faults.push(Place::root().fault("it is not a JSON object"));
+            faults.push(root.fault("it is not a JSON object"));
         }
         if faults.is_empty() {
             return Ok(schema);
@@ -141,12 +146,33 @@ impl Schema {
         &self.value
     }
 
+    /// A schema that somebody else made and checks by: what of it is known here is checked here, and the rest is left to them.
+    pub fn of_others(value: &Value) -> Schema {
+        Schema {
+            value: Arc::new(value.clone()),
+        }
+    }
+
+    /// What is wrong with a value, each with its place. A schema that is too involved to be checked here finds nothing more
+    /// than what was found until then.
+    pub fn problems(&self, value: &Value) -> Vec<String> {
+        let steps = Cell::new(STEPS_MAX);
+        let mut problems = Vec::new();
+        self.valid(&self.value, value, &Place::root(&steps), 0, &mut problems);
+        if steps.get() == 0 {
+            // What was taken for wrong may only not have been looked at.
+            problems.clear();
+        }
+        problems
+    }
+
     /// The JSON in an answer, when it is valid. A fence of Markdown around it is taken off: many models put one there.
     pub fn check<'a>(&self, answer: &'a str) -> Result<&'a str, NotValid> {
         let json = without_fence(answer);
         let value: Value = serde_json::from_str(json).map_err(|error| NotValid(format!("it is not JSON: {error}")))?;
         let mut problems = Vec::new();
-        self.valid(&self.value, &value, &Place::root(), 0, &mut problems);
+        let steps = Cell::new(u32::MAX);
+        self.valid(&self.value, &value, &Place::root(&steps), 0, &mut problems);
         if problems.is_empty() {
             return Ok(json);
         }
@@ -206,6 +232,9 @@ impl Schema {
         };
         if depth > DEPTH_MAX {
             return problems.push(format!("{at}: nested too deeply to be checked"));
+        }
+        if !at.step() {
+            return;
         }
         if let Some(found) = schema
             .get("$ref")
@@ -422,18 +451,32 @@ fn without_fence(text: &str) -> &str {
 struct Place<'a> {
     parent: Option<&'a Place<'a>>,
     name: &'a str,
+    /// How many more steps the whole check may take.
+    steps: &'a Cell<u32>,
 }
 
 impl<'a> Place<'a> {
-    fn root() -> Place<'static> {
-        Place { parent: None, name: "" }
+    fn root(steps: &'a Cell<u32>) -> Place<'a> {
+        Place {
+            parent: None,
+            name: "",
+            steps,
+        }
     }
 
     fn then(&'a self, name: &'a str) -> Place<'a> {
         Place {
             parent: Some(self),
             name,
+            steps: self.steps,
         }
+    }
+
+    /// Takes a step, when one is left.
+    fn step(&self) -> bool {
+        let left = self.steps.get();
+        self.steps.set(left.saturating_sub(1));
+        left > 0
     }
 
     fn path(&self) -> Vec<String> {
@@ -475,6 +518,42 @@ mod tests {
         "$defs": {"part": {"anyOf": [{"type": "string"}, {"type": "object", "required": ["parts"],
             "properties": {"parts": {"type": "array", "items": {"$ref": "#/$defs/part"}}}}]}}
     }"##;
+
+    #[test]
+    fn a_schema_of_others_is_checked_as_far_as_it_is_known() {
+        let schema = serde_json::json!({
+            "type": "object", "required": ["path"], "additionalProperties": false, "unevaluatedProperties": false,
+            "properties": { "path": { "type": "string", "pattern": "^/", "minLength": 1 }, "count": { "type": "integer", "maximum": 10 } },
+        });
+        let schema = Schema::of_others(&schema);
+        let problems = |value: &str| schema.problems(&serde_json::from_str(value).unwrap());
+        assert_eq!(
+            problems(r#"{"path": "relative"}"#),
+            Vec::<String>::new(),
+            "the pattern is its maker's to check"
+        );
+        assert_eq!(
+            problems(r#"{"count": 11, "cout": 1}"#),
+            [
+                "#: `path` is missing",
+                "#/count: 11 breaks `maximum: 10`",
+                "#: `cout` does not belong there"
+            ]
+        );
+        for nothing in ["null", "true", "\"text\"", "{\"type\": 7}", "{\"$ref\": \"#/nowhere\"}"] {
+            let schema = Schema::of_others(&serde_json::from_str(nothing).unwrap());
+            assert_eq!(
+                schema.problems(&serde_json::json!({ "a": 1 })),
+                Vec::<String>::new(),
+                "{nothing}"
+            );
+        }
+        // Two choices that lead back to both of them: 2 to the power of 128 ways.
+        let bomb =
+            r##"{"$ref": "#/$defs/a", "$defs": {"a": {"anyOf": [{"$ref": "#/$defs/a"}, {"$ref": "#/$defs/a"}]}}}"##;
+        let bomb = Schema::of_others(&serde_json::from_str(bomb).unwrap());
+        assert_eq!(bomb.problems(&serde_json::json!({})), Vec::<String>::new());
+    }
 
     #[test]
     fn answers_are_checked_at_every_depth() {

@@ -1,14 +1,18 @@
 //! What the faces need from whoever wires the program together: plans are read with a configuration and a roster that
 //! only the command line knows.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use wheelhouse_context::reduce::CAP_TOKENS;
+use wheelhouse_context::settings::Settings;
 use wheelhouse_core::ids::TaskKey;
 use wheelhouse_core::plan::Checked;
+use wheelhouse_core::policy::Rule;
 use wheelhouse_core::route::{Caller, DoItYourself};
 use wheelhouse_core::spec::TaskSpec;
 use wheelhouse_core::store::Store;
@@ -175,6 +179,30 @@ pub trait Plans: Send + Sync {
     fn tree(&self, verb: TreeVerb, what: &str) -> Result<Value, Failure>;
 }
 
+/// How the tools of other MCP servers are used.
+#[derive(Clone, Debug)]
+pub struct ToolRules {
+    /// What is allowed, asked and forbidden.
+    pub policy: Vec<Rule>,
+    /// Which layers are on, for all and for each agent.
+    pub context: Settings,
+    /// What is kept of an answer where the caller does not say, by `SERVER/TOOL`.
+    pub fields: BTreeMap<String, String>,
+    /// How many tokens an answer may take.
+    pub result_tokens: u64,
+}
+
+impl Default for ToolRules {
+    fn default() -> ToolRules {
+        ToolRules {
+            policy: Vec::new(),
+            context: Settings::default(),
+            fields: BTreeMap::new(),
+            result_tokens: CAP_TOKENS,
+        }
+    }
+}
+
 /// What the faces work with.
 pub struct Ports {
     /// The durable truth: a connection of the faces' own.
@@ -189,6 +217,8 @@ pub struct Ports {
     pub tools: ToolScopes,
     /// Other MCP servers, whose tools can be found and used here.
     pub servers: Arc<dyn ToolServers>,
+    /// How those tools are used.
+    pub tool_rules: ToolRules,
     /// What a question about the code is put to besides the index.
     pub stages: Stages,
     /// Reads plans.

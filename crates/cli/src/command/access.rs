@@ -166,6 +166,8 @@ fn needs(command: &Command) -> Needs {
         Command::Doctor(args) => if args.probe.is_some() { Needs::Person } else { Needs::Look },
         Command::Blueprint(args) => if args.agent.is_some() { Needs::Person } else { Needs::Look },
         Command::Answer(args) => if args.id.is_some() { Needs::Person } else { Needs::Look },
+        // A task or an instance calls through the MCP server, which knows what it may.
+        Command::Tools(args) => if args.action.is_some() { Needs::Person } else { Needs::Look },
         Command::Budget(args) => if args.change.is_some() { Needs::Person } else { Needs::Look },
         Command::Prices(args) => match &args.action {
             Some(PricesAction::Update { .. }) => Needs::Person,

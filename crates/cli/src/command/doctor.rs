@@ -78,6 +78,7 @@ pub(crate) fn doctor(app: &App, args: &args::Doctor) -> Outcome {
         None => Vec::new(),
     };
     findings.extend(agents(app, &probed));
+    findings.extend(tool_servers(app));
     findings.extend(probed.iter().map(probed_finding));
     let auto = auto(app);
     let broken = findings.iter().any(|finding| finding.health == Health::Broken);
@@ -432,6 +433,47 @@ fn models(app: &App) -> Vec<Finding> {
             },
         )
         .collect()
+}
+
+const TOOL_SERVERS: &str = "mcp servers";
+
+/// Whether other MCP servers could be started or asked. None is: that is for whoever uses one.
+fn tool_servers(app: &App) -> Vec<Finding> {
+    let Ok(settings) = app.settings(None) else {
+        return Vec::new();
+    };
+    let servers = settings.tool_servers.servers.iter();
+    servers.map(|(name, server)| tool_server(app, name, server)).collect()
+}
+
+fn tool_server(app: &App, name: &str, server: &config::ToolServer) -> Finding {
+    let gap = |found: String, next: &str| Finding::new(TOOL_SERVERS, name, Health::Gap, found).next(next);
+    if server.off {
+        return Finding::new(TOOL_SERVERS, name, Health::Good, "switched off");
+    }
+    let named = server.env_pass.iter().flatten().chain(&server.key_env);
+    let unset: Vec<&str> = named
+        .filter(|name| !app.env.contains_key(*name))
+        .map(String::as_str)
+        .collect();
+    if !unset.is_empty() {
+        let found = format!("not in the environment here: {}", unset.join(", "));
+        return gap(found, "`export NAME=…` where the engine is started");
+    }
+    match (&server.command, &server.url) {
+        (Some(command), _) => match app.program(command) {
+            Some(path) => {
+                let found = format!("{}; not started: `wheelhouse tools --server {name}`", path.display());
+                Finding::new(TOOL_SERVERS, name, Health::Good, found)
+            }
+            None => gap(format!("no `{command}` on PATH"), "install it, or name its path"),
+        },
+        (None, Some(url)) => {
+            let found = format!("{url}; not asked: `wheelhouse tools --server {name}`");
+            Finding::new(TOOL_SERVERS, name, Health::Good, found)
+        }
+        (None, None) => gap("neither a command nor a url".to_owned(), "add one of them"),
+    }
 }
 
 fn auto(app: &App) -> Option<AgentName> {

@@ -36,6 +36,7 @@ pub(crate) mod run;
 mod serve;
 mod status;
 mod token;
+mod tools;
 pub(crate) mod tree;
 mod watch;
 
@@ -57,6 +58,7 @@ pub(crate) fn dispatch(app: &App, command: &Command) -> Outcome {
         Command::Status(args) => status::status(app, args),
         Command::Watch(args) => watch::watch(app, args),
         Command::Find(args) => find::find(app, args),
+        Command::Tools(args) => tools::tools(app, args),
         Command::Blueprint(args) => blueprint::blueprint(app, args),
         Command::Logs(args) => logs::logs(app, args),
         Command::Result(args) => result::result(app, args),

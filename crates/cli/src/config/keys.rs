@@ -681,6 +681,15 @@ pub(crate) const KEYS: &[Key] = &[
         about: "How long one call of its tools may take.",
     },
     Key {
+        pattern: "mcp.result_tokens",
+        kind: Kind::Count {
+            min: 200,
+            max: 1_000_000,
+        },
+        default: Some("1000"),
+        about: "How many tokens of an answer of its tools are handed over; a longer one is reduced, and the whole is kept.",
+    },
+    Key {
         pattern: "mcp.servers.*.enabled",
         kind: Kind::Word(&["on", "off"]),
         default: None,
@@ -739,6 +748,12 @@ pub(crate) const KEYS: &[Key] = &[
         kind: Kind::Names,
         default: None,
         about: "The only tools of it that can be seen and used; all of them when absent.",
+    },
+    Key {
+        pattern: "mcp.servers.*.fields.*",
+        kind: Kind::Text,
+        default: None,
+        about: "What is kept of the answer of the tool of that name, as `rows.id,total`; a caller that names fields wins.",
     },
 ];
 

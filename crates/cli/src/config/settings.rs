@@ -473,7 +473,7 @@ impl Merged {
 
     // Every key read below has a default of its kind (a test of `keys` holds that), so the fallbacks are never met.
 
-    fn count(&self, name: &str) -> u64 {
+    pub(super) fn count(&self, name: &str) -> u64 {
         match self.value(name) {
             Some(Value::Count(number) | Value::Bytes(number)) => *number,
             _ => 0,
@@ -633,6 +633,8 @@ pub(super) mod tests {
                 "mcp.start_timeout" => "mcp.start_timeout = \"7s\"",
                 "mcp.list_timeout" => "mcp.list_timeout = \"7s\"",
                 "mcp.call_timeout" => "mcp.call_timeout = \"7s\"",
+                "mcp.result_tokens" => "mcp.result_tokens = 700",
+                "mcp.servers.*.fields.*" => "mcp.servers.p.fields.query = \"rows\"",
                 "mcp.servers.*.enabled" => "mcp.servers.p.enabled = \"off\"",
                 "mcp.servers.*.command" => "mcp.servers.q.command = \"y\"",
                 "mcp.servers.*.args" => "mcp.servers.p.args = [\"y\"]",

@@ -19,6 +19,8 @@ pub(crate) struct ToolServers {
     pub(crate) list: Duration,
     /// `mcp.call_timeout`
     pub(crate) call: Duration,
+    /// `mcp.result_tokens`
+    pub(crate) result_tokens: u64,
     /// `mcp.servers.*`
     pub(crate) servers: BTreeMap<String, ToolServer>,
 }
@@ -46,6 +48,8 @@ pub(crate) struct ToolServer {
     pub(crate) key_command: Option<String>,
     /// `tools`
     pub(crate) tools: Option<Vec<String>>,
+    /// `fields.*`
+    pub(crate) fields: BTreeMap<String, String>,
 }
 
 impl ToolServer {
@@ -61,6 +65,7 @@ impl ToolServer {
             (["key_file"], Value::Text(text)) => self.key_file = Some(text.clone()),
             (["key_command"], Value::Text(text)) => self.key_command = Some(text.clone()),
             (["tools"], Value::Names(names)) => self.tools = Some(names.clone()),
+            (["fields", tool], Value::Text(fields)) => drop(self.fields.insert((*tool).to_owned(), fields.clone())),
             _ => {}
         }
     }
@@ -167,6 +172,7 @@ impl Merged {
             start: self.span("mcp.start_timeout"),
             list: self.span("mcp.list_timeout"),
             call: self.span("mcp.call_timeout"),
+            result_tokens: self.count("mcp.result_tokens"),
             servers,
         }
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use wheelhouse_context::receipt::Layer;
 use wheelhouse_core::caller::MCP_NAME;
 use wheelhouse_core::ids::AgentName;
-use wheelhouse_core::tool_scope::{NONE, ToolScope, ToolScopes};
+use wheelhouse_core::tool_scope::{NONE, ToolScope, ToolScopes, of_server};
 
 use crate::config::Settings;
 use crate::failure::Failure;
@@ -18,7 +18,10 @@ pub(crate) fn tool_scopes(settings: &Settings) -> Result<ToolScopes, Failure> {
         return Ok(ToolScopes::default());
     }
     let ours = wheelhouse_server::instance_tools();
-    let known: Vec<String> = ours.keys().cloned().collect();
+    let known = Known {
+        ours: ours.keys().cloned().collect(),
+        servers: settings.tool_servers.servers.keys().cloned().collect(),
+    };
     let mut agents = BTreeMap::new();
     for (name, agent) in &settings.agents {
         let Some(tools) = &agent.tools else { continue };
@@ -38,21 +41,34 @@ pub(crate) fn tool_scopes(settings: &Settings) -> Result<ToolScopes, Failure> {
     Ok(ToolScopes { agents, roles, ours })
 }
 
-fn exist(key: &str, tools: &[String], known: &[String]) -> Result<(), Failure> {
+/// What lists can name.
+struct Known {
+    ours: Vec<String>,
+    servers: Vec<String>,
+}
+
+fn exist(key: &str, tools: &[String], known: &Known) -> Result<(), Failure> {
     for tool in tools {
-        let Some((MCP_NAME, name)) = tool.split_once(':') else {
-            continue;
+        let (exist, name, whole, what): (_, _, fn(&str) -> String, _) = match (tool.split_once(':'), of_server(tool)) {
+            (Some((MCP_NAME, name)), _) => {
+                let whole: fn(&str) -> String = |near| format!("{MCP_NAME}:{near}");
+                (&known.ours, name, whole, "which is no tool that instances have")
+            }
+            (_, Some((server, _))) => {
+                let whole: fn(&str) -> String = |near| format!("{near}/*");
+                let what = "whose server is none of `[mcp.servers.NAME]`";
+                (&known.servers, server, whole, what)
+            }
+            _ => continue,
         };
-        if name == NONE || known.iter().any(|known| known == name) {
+        if name == NONE || name == "*" || exist.iter().any(|known| known == name) {
             continue;
         }
-        let near = match nearest::name(name, known) {
-            Some(near) => format!("did you mean `{MCP_NAME}:{near}`?"),
-            None => format!("there is {}", nearest::list(known, 20)),
+        let near = match nearest::name(name, exist) {
+            Some(near) => format!("did you mean `{}`?", whole(near)),
+            None => format!("there is {}", nearest::list(exist, 20)),
         };
-        return Err(Failure::usage(format!(
-            "`{key}` names `{tool}`, which is no tool that instances have; {near}"
-        )));
+        return Err(Failure::usage(format!("`{key}` names `{tool}`, {what}; {near}")));
     }
     Ok(())
 }

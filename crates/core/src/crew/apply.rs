@@ -7,6 +7,9 @@ use crate::message::Party;
 
 use super::InstanceRow;
 
+/// How much the audit log tells of the use of a tool, in bytes.
+const DETAIL_MAX: usize = 400;
+
 /// Carries out a command inside the store's transaction. Everything is checked before anything is changed, so that a
 /// refusal leaves nothing behind.
 pub fn apply<R: Rows>(rows: &mut R, command: &Command) -> Result<Reply, R::Error> {
@@ -21,6 +24,10 @@ pub fn apply<R: Rows>(rows: &mut R, command: &Command) -> Result<Reply, R::Error
         Command::SetPolicy { by, changes } => control::set_policy(rows, *by, changes),
         Command::Stop { by, what } => control::stop(rows, *by, *what),
         Command::Coordinate(coordinate) => spawn::coordinate(rows, coordinate),
+        Command::Used { by, detail } => {
+            let detail = detail[..detail.floor_char_boundary(DETAIL_MAX)].to_owned();
+            return rows.audit(*by, by.instance(), "use_tool", detail).map(|()| Reply::Done);
+        }
     }?;
     turns::fill(rows)?;
     Ok(reply)

@@ -90,6 +90,13 @@ pub enum Command {
     },
     /// Give one piece of work to several. → [`Reply::Coordinated`]
     Coordinate(Box<Coordinate>),
+    /// A tool of another MCP server was called: keep who did it in the audit log. → [`Reply::Done`]
+    Used {
+        /// Who called it.
+        by: Party,
+        /// `SERVER/TOOL`, how it came out and how long it took; never what it was given or answered.
+        detail: String,
+    },
 }
 
 /// What [`Command::Stop`] stops.

@@ -42,8 +42,9 @@ use crate::face::metrics as face_metrics;
 use crate::face::moment::now;
 use crate::face::tool_search::Tools;
 use crate::guard::{self, Guard};
+use crate::mcp::rights::Leave;
 use crate::mcp::tool::Toolset;
-use crate::ports::Plans;
+use crate::ports::{Plans, ToolRules};
 use crate::token::Scope;
 
 /// How many instances are counted.
@@ -63,6 +64,8 @@ pub(crate) struct Faces {
     pub(crate) toolset: Toolset,
     pub(crate) tools: Arc<ToolScopes>,
     pub(crate) servers: Arc<Tools>,
+    pub(crate) tool_rules: Arc<ToolRules>,
+    pub(crate) leave: Arc<Leave>,
     pub(crate) stop: CancellationToken,
     pub(crate) streams: Arc<Semaphore>,
 }

@@ -3,6 +3,7 @@
 //! Lists that are known are searched as they are; a server that nobody knows yet is started, and who searches waits for it a
 //! little and no longer: it is there for the next search. What servers say of their tools is their words, shown as data.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use wheelhouse_core::tool_server::{BETWEEN, Manifest, Origin, ToolServers, Wante
 
 use super::exit;
 use super::failure::Failure;
+use super::lessons::Lessons;
 
 /// How long a search waits for a server that nobody knows yet.
 pub const PATIENCE: Duration = Duration::from_secs(5);
@@ -37,6 +39,8 @@ pub struct Wish<'w> {
     pub limit: usize,
     /// Whether schemas are shown without what a model does not need.
     pub pruned: bool,
+    /// Whether an account of it is wanted.
+    pub account: bool,
 }
 
 /// What was found.
@@ -48,7 +52,7 @@ pub struct Found {
     pub names: Vec<String>,
     /// The servers that were searched or could not be.
     pub servers: Vec<Value>,
-    /// What showing all would have taken and what this takes, in tokens; none when nothing was searched.
+    /// What showing all would have taken and what this takes, in tokens; none when nothing was searched, or nobody asked.
     pub receipt: Option<Receipt>,
 }
 
@@ -56,6 +60,7 @@ pub struct Found {
 pub struct Tools {
     servers: Arc<dyn ToolServers>,
     index: Mutex<Index>,
+    lessons: Lessons,
 }
 
 /// A catalogue of these manifests.
@@ -66,11 +71,25 @@ struct Index {
 }
 
 impl Tools {
-    /// Over these servers.
-    pub fn new(servers: Arc<dyn ToolServers>) -> Tools {
+    /// Over these servers; what searches led to lies in the state directory.
+    pub fn new(servers: Arc<dyn ToolServers>, state_dir: &Path) -> Tools {
         Tools {
             servers,
             index: Mutex::default(),
+            lessons: Lessons::new(state_dir.join("tools").join("lessons.jsonl")),
+        }
+    }
+
+    /// That caller was shown these tools for that need.
+    pub fn was_shown(&self, who: &str, need: &str, names: Vec<String>) {
+        self.lessons.shown(who, need, names);
+    }
+
+    /// That caller used that tool: what it was last shown it for is remembered, so that needs like it find it.
+    pub fn was_used(&self, who: &str, name: &str) {
+        if let Some(need) = self.lessons.used(who, name) {
+            let mut index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::make_mut(&mut index.catalogue).learn(&need, name);
         }
     }
 
@@ -129,7 +148,8 @@ impl Tools {
         } else {
             let mut hits = catalogue.find(&need);
             hits.truncate(limit);
-            let receipt = (!all.is_empty()).then(|| catalogue.receipt(&need, &hits, wish.detail));
+            let accounts = wish.account && !all.is_empty();
+            let receipt = accounts.then(|| catalogue.receipt(&need, &hits, wish.detail));
             (hits.iter().map(|hit| hit.tool).collect(), receipt)
         };
         Ok(Found {
@@ -159,7 +179,12 @@ impl Tools {
                 description: tool.description.clone(),
                 schema: tool.schema.clone(),
             });
-            Arc::new(Catalogue::new(tools.collect()))
+            let mut catalogue = Catalogue::new(tools.collect());
+            self.lessons.each(|need, name| {
+                // One that led to a tool that is gone, or is not seen, teaches nothing here.
+                catalogue.learn(need, name);
+            });
+            Arc::new(catalogue)
         };
         if !all {
             return made();

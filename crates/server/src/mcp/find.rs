@@ -5,12 +5,13 @@ use std::sync::LazyLock;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
-use wheelhouse_context::tools::{Catalogue, Detail, Need, Tool as Described};
+use wheelhouse_context::receipt::Layer;
+use wheelhouse_context::tools::{Catalogue, Detail, Need, Tool as Described, show};
 
 use super::call::{Answer, Call};
 use super::lean::FindArgs;
-use super::scope;
 use super::tool::{self, TOOLS, Toolset};
+use super::{rights, scope, use_tool};
 use crate::face::failure::Failure;
 use crate::face::tool_search::{self, Wish};
 
@@ -67,37 +68,59 @@ fn takes(name: &str) -> Value {
     tool::as_listed(name).map_or(Value::Null, |listed| Value::Object((*listed.input_schema).clone()))
 }
 
-/// Finds tools: ours, and those of other servers, which have the name of their server before theirs.
+/// One of ours as it is shown.
+fn shown(tool: &tool::Tool, detail: Detail) -> Value {
+    let (name, about) = (tool.name, tool.about);
+    match detail {
+        Detail::Full => json!({ "name": name, "description": about, "inputSchema": takes(name) }),
+        Detail::Name | Detail::Signature => {
+            let described = Described {
+                server: String::new(),
+                name: name.to_owned(),
+                description: about.to_owned(),
+                schema: takes(name),
+            };
+            show(&described, detail).into()
+        }
+    }
+}
+
+/// Finds tools: ours, and those of other servers, which have the name of their server before theirs. Ours are shown whole
+/// where there are no others.
 pub(crate) async fn find(call: &Call<'_>) -> Result<Answer, Failure> {
     let asked: FindArgs = tool::arguments(call)?;
     let scope = scope::of(call.faces, call.party()).await?;
-    let mut tools: Vec<Value> = Vec::new();
-    if asked.server.is_none() {
+    let is_alone = !call.faces.servers.any();
+    let usual = if is_alone { Detail::Full } else { Detail::Signature };
+    let detail = tool_search::detail(asked.detail.as_deref(), usual)?;
+    let ours = || {
         let ours = found(&asked.query).into_iter().filter(|tool| scope.has(tool.name));
-        tools.extend(
-            ours.map(|tool| json!({ "name": tool.name, "description": tool.about, "inputSchema": takes(tool.name) })),
-        );
+        ours.map(|tool| shown(tool, detail)).collect()
+    };
+    let mut tools: Vec<Value> = if asked.server.is_none() { ours() } else { Vec::new() };
+    if is_alone && asked.server.is_none() {
+        let servers = Vec::new();
+        return Answer::of(&Found { tools, servers });
     }
-    if !call.faces.servers.any() && asked.server.is_none() {
-        return Answer::of(&Found {
-            tools,
-            servers: Vec::new(),
-        });
-    }
+    let party = call.party();
+    let instance = rights::who(call).await?.instance;
     let wish = Wish {
         query: &asked.query,
         server: asked.server.as_deref(),
-        detail: tool_search::detail(asked.detail.as_deref(), Detail::Signature)?,
+        detail,
         limit: asked.limit.unwrap_or(tool_search::FOUND),
-        pruned: true,
+        pruned: use_tool::limits_of(call.faces, instance.as_ref()).is_on(Layer::SchemaPruning),
+        account: instance.is_some(),
     };
-    let theirs = call.faces.servers.search(&wish, &|_, _| true).await?;
-    // Another server's tool of the very name that was asked for comes before ours that only sound like it.
+    let sees = |server: &str, tool: &str| scope.has_theirs(server, tool);
+    let theirs = call.faces.servers.search(&wish, &sees).await?;
+    let who = party.to_string();
+    call.faces.servers.was_shown(&who, &asked.query, theirs.names);
+    use_tool::report(call.faces, party, theirs.receipt.into_iter().collect()).await;
+    // What is found elsewhere comes before what of ours only sounds like it.
     tools.splice(0..0, theirs.tools);
-    Answer::of(&Found {
-        tools,
-        servers: theirs.servers,
-    })
+    let servers = theirs.servers;
+    Answer::of(&Found { tools, servers })
 }
 
 #[cfg(test)]

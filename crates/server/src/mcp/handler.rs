@@ -20,7 +20,7 @@ use wheelhouse_core::message::Party;
 use super::call::{Answer, Call};
 use super::resource::{self, Watched, Watchers};
 use super::tool::{self, Toolset};
-use super::{person, prompt, scope, task};
+use super::{person, prompt, scope, task, use_tool};
 use crate::api::Faces;
 use crate::face::exit;
 use crate::face::failure::Failure;
@@ -40,6 +40,10 @@ pub(crate) struct Handler {
     pub(crate) faces: Faces,
     pub(crate) watchers: Arc<Watchers>,
 }
+
+/// The tool that uses those of other servers, and the one that reads on in what they answered.
+const USE_TOOL: &str = "use_tool";
+const ARTIFACT: &str = "artifact";
 
 /// The member of a call's `_meta` in which a client names the call.
 const KEY: &str = "wheelhouse/key";
@@ -169,17 +173,25 @@ impl ServerHandler for Handler {
         _: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        let tools = match caller(&context).is_person() {
-            true => tool::listed(toolset(&self.faces, &context)?),
-            false => {
-                let scope = scope::of(&self.faces, caller(&context).party)
-                    .await
-                    .map_err(|failure| error(&failure))?;
-                let mut tools = tool::for_instances();
-                tools.retain(|tool| scope.has(&tool.name));
-                tools
+        let (caller, set) = (caller(&context), toolset(&self.faces, &context)?);
+        let listed = async {
+            let mut tools = match caller.is_person() {
+                true => tool::listed(set),
+                false => {
+                    let scope = scope::of(&self.faces, caller.party).await?;
+                    let mut tools = tool::for_instances();
+                    tools.retain(|tool| scope.has(&tool.name));
+                    tools
+                }
+            };
+            if !self.faces.servers.any() {
+                // Nobody pays for a tool that has nothing to use.
+                tools.retain(|tool| tool.name != USE_TOOL);
             }
+            tools.extend(use_tool::listed(&self.faces, caller.party).await?);
+            Ok::<_, Failure>(tools)
         };
+        let tools = listed.await.map_err(|failure| error(&failure))?;
         Ok(ListToolsResult::with_all_items(tools))
     }
 
@@ -189,25 +201,37 @@ impl ServerHandler for Handler {
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let set = toolset(&self.faces, &context)?;
-        let tool =
-            tool::named(&request.name, set).map_err(|failure| ErrorData::invalid_params(failure.message, None))?;
+        let theirs = use_tool::by_listed_name(&self.faces, &request.name);
+        let name = theirs.as_ref().map_or(&*request.name, |_| USE_TOOL);
+        let tool = tool::named(name, set).map_err(|failure| ErrorData::invalid_params(failure.message, None))?;
         // What an instance may do to others is the store's to say; everything else is a person's.
-        tool::allowed(caller(&context), tool.user, tool.effect)
-            .map_err(|problem| ErrorData::invalid_request(problem.detail().to_owned(), None))?;
+        // A tool of another server may only look, which `use_tool` finds out.
+        if tool.name != USE_TOOL {
+            tool::allowed(caller(&context), tool.user, tool.effect)
+                .map_err(|problem| ErrorData::invalid_request(problem.detail().to_owned(), None))?;
+        }
         let scope = scope::of(&self.faces, caller(&context).party).await;
-        if let Err(failure) = scope.and_then(|scope| scope::allows(&scope, tool.name)) {
+        let arguments = request.arguments.unwrap_or_default();
+        // Who may use tools of other servers may read on in what they answered.
+        let reads_on = tool.name == ARTIFACT && arguments.contains_key("result");
+        let needed = if reads_on { USE_TOOL } else { tool.name };
+        if let Err(failure) = scope.and_then(|scope| scope::allows(&scope, needed)) {
             return Ok(refused(&failure).into());
         }
         let call = Call {
             tool: tool.name,
-            arguments: request.arguments.unwrap_or_default(),
+            arguments,
             faces: &self.faces,
             context: &context,
             inputs: request.input_responses,
             state: request.request_state,
         };
         person::check(&call).map_err(|failure| error(&failure))?;
-        match (tool.work)(&call).await {
+        let done = match &theirs {
+            Some(name) => use_tool::use_listed(&call, name).await,
+            None => (tool.work)(&call).await,
+        };
+        match done {
             Ok(Answer::Document(document)) => Ok(answered(document).into()),
             Ok(Answer::Refused(document)) => {
                 let mut result = answered(document);

@@ -9,6 +9,7 @@ use super::brief::{self, Overview, RunBrief, TaskBrief};
 use super::call::{Answer, Call};
 use super::find;
 use super::tool::{AnyDocument, Tool, arguments, tool};
+use super::use_tool::{UseArgs, use_tool};
 use super::wait::{self, Waited};
 use crate::api::work::{PlanWish, enqueue, plan_text, read_plan};
 use crate::face::document;
@@ -46,6 +47,8 @@ pub(super) fn tools() -> Vec<Tool> {
             "history log news changes since delta"),
         tool!(Lean Person Reads "find_tools", FindArgs => find::Found, find::find, FIND,
             "search discover more tools help capabilities"),
+        tool!(Lean Crew Ends "use_tool", UseArgs => AnyDocument, use_tool, USE,
+            "call invoke execute tool of other mcp server"),
     ]
 }
 
@@ -60,7 +63,10 @@ const ANSWER: &str = "Answer a question that holds a task. Ask your user first u
 const STEER: &str = "Put words into the turn of a running task.";
 const CANCEL: &str = "Stop a run or a task.";
 const EVENTS: &str = "List what happened since a cursor.";
-const FIND: &str = "Find further tools by what they should do; all can be called.";
+const FIND: &str =
+    "Find further tools by what they should do; all can be called, those named SERVER/TOOL by `use_tool`.";
+const USE: &str =
+    "Use a tool that `find_tools` named SERVER/TOOL. A long answer comes shortened, with a handle for `artifact`.";
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -360,7 +366,7 @@ pub(super) struct FindArgs {
     /// Only tools of this MCP server.
     #[serde(default)]
     pub(super) server: Option<String>,
-    /// Of other servers' tools: `names`, `lines`, `schemas`.
+    /// `names`, `lines`, `schemas`.
     #[serde(default)]
     pub(super) detail: Option<String>,
     #[serde(default, alias = "count")]

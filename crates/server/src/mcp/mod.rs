@@ -17,10 +17,12 @@ mod person;
 mod project;
 mod prompt;
 mod resource;
+pub(crate) mod rights;
 mod scope;
 mod session;
 mod task;
 pub(crate) mod tool;
+mod use_tool;
 mod wait;
 
 use std::sync::Arc;

@@ -16,7 +16,7 @@ use crate::face::document::{self, page};
 use crate::face::failure::Failure;
 use crate::face::moment::now;
 use crate::face::name::{self, Named};
-use crate::face::{gather, verb};
+use crate::face::{gather, tool_use, verb};
 use crate::ports::Asked;
 
 /// How much of a log or an artifact an answer holds, in bytes.
@@ -44,7 +44,7 @@ pub(super) fn tools() -> Vec<Tool> {
         tool!(Full Person Reads "logs", LogArgs => AnyDocument, read_log,
             "Read the raw output of a task's try, also while it runs.", "stdout stderr tail transcript raw"),
         tool!(Full Person Reads "artifact", ArtifactArgs => AnyDocument, artifact,
-            "Read an artifact of a task as text; `output` is the whole output.",
+            "Read an artifact of a task as text (`output` is the whole output), or on in the answer of a tool.",
             "full whole output content bytes file"),
         tool!(Full Person Reads "questions", NoArgs => AnyDocument, questions,
             "List everything that waits for a person, over all runs.",
@@ -198,24 +198,43 @@ fn whole_letters(bytes: &[u8]) -> (String, usize) {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ArtifactArgs {
-    task: String,
+    #[serde(default)]
+    task: Option<String>,
     #[serde(default)]
     name: Option<String>,
+    /// In place of a task: the handle of an answer that `use_tool` shortened.
+    #[serde(default)]
+    result: Option<String>,
     /// From this byte on; `next` of the answer before.
     #[serde(default)]
     offset: usize,
 }
 
 async fn artifact(call: &Call<'_>) -> Result<Answer, Failure> {
-    let ArtifactArgs { task, name, offset } = arguments(call)?;
-    let name = name.unwrap_or_else(|| "output".to_owned());
+    let ArtifactArgs {
+        task,
+        name,
+        result,
+        offset,
+    } = arguments(call)?;
+    let state_dir = call.faces.desk.state_dir().to_owned();
     let part = call.faces.desk.read(move |reader| {
-        let task = name::task(reader, &task)?;
-        let result = verb::result(reader, &task)?;
-        let (found, bytes) = verb::artifact(reader, &result, &name)?;
+        let bytes = match (task, result) {
+            (None, Some(handle)) => tool_use::kept(&state_dir, &handle)?,
+            (Some(task), None) => {
+                let task = name::task(reader, &task)?;
+                let result = verb::result(reader, &task)?;
+                verb::artifact(reader, &result, name.as_deref().unwrap_or("output"))?.1
+            }
+            _ => {
+                return Err(Failure::usage(
+                    "`artifact` takes a `task`, or the `result` of `use_tool`",
+                ));
+            }
+        };
         let rest = bytes.get(offset..).unwrap_or_default();
         let (text, used) = whole_letters(&rest[..rest.len().min(TEXT_MAX as usize)]);
-        Ok(json!({ "text": text, "next": offset + used, "bytes": found.bytes }))
+        Ok(json!({ "text": text, "next": offset + used, "bytes": bytes.len() }))
     });
     Ok(Answer::Document(part.await?))
 }

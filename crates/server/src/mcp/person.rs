@@ -172,14 +172,66 @@ pub(crate) async fn ask(
     }
 }
 
-/// What is shown.
-pub(crate) fn form(question: &QuestionView) -> Result<ElicitRequestParams, Failure> {
-    let choices: Vec<String> = question
-        .kind
-        .choices()
-        .iter()
-        .map(|choice| (*choice).to_owned())
-        .collect();
+/// What came of asking for leave.
+pub(crate) enum Confirmed {
+    /// The person allows it.
+    Yes,
+    /// They do not.
+    No,
+    /// The client asks and calls again.
+    ComesBack(Box<Answer>),
+    /// Nobody can be asked.
+    Nobody,
+}
+
+/// What leave is called in what a client is asked.
+const LEAVE: &str = "leave";
+
+/// Has the client's person allow a call, in these words. Nothing is stored: it holds for this one call.
+pub(crate) async fn confirm(call: &Call<'_>, words: &str, deadline: Instant) -> Result<Confirmed, Failure> {
+    let read = |said: &ElicitResult| {
+        let answer = said.content.as_ref().and_then(|content| content[ANSWER].as_str());
+        match (&said.action, answer) {
+            (ElicitationAction::Accept, Some("approve")) => Confirmed::Yes,
+            _ => Confirmed::No,
+        }
+    };
+    let what = blake3::hash(words.as_bytes()).to_hex().to_string();
+    if left(call).is_some_and(|left| left.what == what) {
+        let said = call.inputs.as_ref().and_then(|inputs| inputs.get(LEAVE)).cloned();
+        let said = said.and_then(|said| serde_json::from_value::<ElicitResult>(said).ok());
+        return Ok(said.map_or(Confirmed::No, |said| read(&said)));
+    }
+    if !call.has_person() {
+        return Ok(Confirmed::Nobody);
+    }
+    let message = format!("May your agent call {}?", brief::cut(words, TEXT_MAX));
+    let choices: Vec<String> = ["approve", "deny"].map(str::to_owned).to_vec();
+    let form = asked_with(message, choices)?;
+    if call.is_modern() {
+        let left = Left {
+            what,
+            asked: BTreeSet::from([LEAVE.to_owned()]),
+        };
+        let text = json!(left).to_string();
+        let seal = key(call)?.seal(&purpose(call), &text);
+        let requests = BTreeMap::from([(LEAVE.to_owned(), InputRequest::Elicitation(ElicitRequest::new(form)))]);
+        let state = Some(format!("{seal}{SEAL_END}{text}"));
+        return Ok(Confirmed::ComesBack(Box::new(Answer::Ask(InputRequiredResult::new(
+            Some(requests),
+            state,
+        )))));
+    }
+    let rest = deadline.saturating_duration_since(Instant::now());
+    let said = tokio::select! {
+        said = call.context.peer.create_elicitation_with_timeout(form, Some(rest)) => said,
+        () = call.context.ct.cancelled() => return Ok(Confirmed::Nobody),
+    };
+    Ok(said.map_or(Confirmed::Nobody, |said| read(&said)))
+}
+
+/// A form with one question.
+fn asked_with(message: String, choices: Vec<String>) -> Result<ElicitRequestParams, Failure> {
     let schema = match choices.is_empty() {
         true => ElicitationSchema::builder().required_string(ANSWER),
         false => ElicitationSchema::builder().required_enum_schema(ANSWER, EnumSchema::builder(choices).build()),
@@ -189,14 +241,26 @@ pub(crate) fn form(question: &QuestionView) -> Result<ElicitRequestParams, Failu
         .map_err(|error| Failure::new(exit::STATE_FAILED, format!("the question has no form: {error}")))?;
     Ok(ElicitRequestParams::FormElicitationParams {
         meta: None,
-        message: format!(
-            "{} asks ({}): {}",
-            task_name(question.run, &question.key),
-            question.id,
-            brief::cut(&question.text, TEXT_MAX)
-        ),
+        message,
         requested_schema,
     })
+}
+
+/// What is shown.
+pub(crate) fn form(question: &QuestionView) -> Result<ElicitRequestParams, Failure> {
+    let choices: Vec<String> = question
+        .kind
+        .choices()
+        .iter()
+        .map(|choice| (*choice).to_owned())
+        .collect();
+    let message = format!(
+        "{} asks ({}): {}",
+        task_name(question.run, &question.key),
+        question.id,
+        brief::cut(&question.text, TEXT_MAX)
+    );
+    asked_with(message, choices)
 }
 
 /// Gives the person's answer; false when they gave none. That somebody was faster is no failure.

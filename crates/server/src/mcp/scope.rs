@@ -2,6 +2,7 @@
 
 use wheelhouse_core::message::Party;
 use wheelhouse_core::tool_scope::ToolScope;
+use wheelhouse_core::tool_server;
 
 use crate::api::Faces;
 use crate::face::exit;
@@ -32,5 +33,21 @@ pub(crate) fn allows(scope: &ToolScope, tool: &str) -> Result<(), Failure> {
     Err(Failure::new(
         exit::REFUSED,
         format!("`{tool}` is not among the tools of your agent and role; {has}"),
+    ))
+}
+
+/// Whether a tool of another server is among them.
+pub(crate) fn allows_theirs(scope: &ToolScope, name: &str) -> Result<(), Failure> {
+    if tool_server::parts(name).is_none_or(|(server, tool)| scope.has_theirs(server, tool)) {
+        return Ok(());
+    }
+    let own: Vec<&str> = scope.theirs.iter().flatten().map(String::as_str).collect();
+    let has = match own.as_slice() {
+        [] => "you have none of other servers".to_owned(),
+        some => format!("you have {}", some.join(", ")),
+    };
+    Err(Failure::new(
+        exit::REFUSED,
+        format!("`{name}` is not among the tools of your agent and role; {has}"),
     ))
 }

@@ -172,6 +172,7 @@ impl Rig {
             toolset: toolset.map(str::to_owned),
             tools: Default::default(),
             servers: Arc::new(wheelhouse_core::tool_server::NoServers),
+            tool_rules: Default::default(),
             stages: wheelhouse_engine::codebase::Stages::default(),
             plans: Box::new(PlainPlans),
             secret: Some(secret.clone()),

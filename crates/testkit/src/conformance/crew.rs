@@ -820,6 +820,17 @@ pub(super) fn work_can_be_given_to_several(t: &mut Trial) {
         of_helper.iter().map(|line| line.verb.as_str()).collect::<Vec<_>>(),
         ["spawn", "end"]
     );
+    // What is used beside the crew is told of whoever used it.
+    let detail = format!("db/query: answered in 7 ms{}", "ü".repeat(1_000));
+    let by = Party::Instance(instances[0]);
+    assert_eq!(t.crew(crew::Command::Used { by, detail }), crew::Reply::Done);
+    let lines = t.reader().audit(0, Some(instances[0]), 99).expect("read");
+    let last = lines.last().expect("a line");
+    assert_eq!((last.by, last.verb.as_str()), (by, "use_tool"));
+    assert!(
+        last.detail.starts_with("db/query: answered") && last.detail.len() <= 400,
+        "{last:?}"
+    );
 }
 
 pub(super) fn a_turn_is_not_retried(t: &mut Trial) {
