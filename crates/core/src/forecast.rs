@@ -250,7 +250,7 @@ fn of_one<E>(
             task.assumed_nano = mean.map_or(terms.default_nano, |_| 0);
             task.reserved_nano = terms.estimate_of(spec, past).reserve_nano;
             if let (Work::Prompt(text), None, true) = (&spec.work, spec.budget, terms.soft != Policy::Off) {
-                let similar = past_tasks.costs(&Sketch::of(text), spec.agent.as_str());
+                let similar = past_tasks.costs(&Sketch::of(text), spec.agent.as_str(), spec.model.as_deref());
                 task.soft_line = soft::line(terms.safety_percent, soft::risk(spec), &similar, past);
             }
             task.accounts.push(terms.account(&spec.agent));

@@ -12,8 +12,11 @@ pub mod billing;
 mod choice;
 mod explain;
 mod explore;
+pub mod features;
 mod floors;
 mod follow;
+mod heard;
+pub mod learned;
 pub mod past;
 pub mod read;
 mod rules;
@@ -22,6 +25,7 @@ mod score;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
 
 use crate::analysis::{Analysis, Facts, analyse};
 use crate::day::Day;
@@ -30,9 +34,11 @@ use crate::price::Price;
 use crate::roster::{Entry, Roster};
 use crate::time::Millis;
 use billing::Demand;
-pub use choice::{Choice, Consult, DoItYourself, Expected, Parts, RuleHit, Scored};
+pub use choice::{Choice, Consult, DoItYourself, Evidence, Expected, Parts, Reason, RuleHit, Scored};
 pub use floors::{Excluded, Floor, Obstacles};
-use past::{Past, Similar, Sketch};
+use heard::Heard;
+use learned::Model;
+use past::Past;
 use read::{Mode, Routing};
 
 /// Tokens that an agent reads of its own before the first word of a task: system prompt and tools (measured for coding
@@ -42,6 +48,8 @@ pub const COLD_START_TOKENS: u64 = 12_000;
 pub const RESULT_TOKENS: u64 = 500;
 /// How many candidates follow the chosen one as fallback.
 pub const FALLBACK_MAX: usize = 2;
+/// The cost tier of those in the past who are not here now.
+const TIER_UNKNOWN: u8 = 3;
 /// For how many tasks of one plan the past is looked through.
 const LISTENED_MAX: u32 = 2_000;
 
@@ -108,8 +116,9 @@ pub struct Question<'a> {
     pub demand: Demand,
     /// Now.
     pub now: Millis,
-    /// A random number in 0..1, for trying what is little known; absent: nothing is tried.
-    pub draw: Option<f64>,
+    /// What decides whether this task is one that tries what is little known, and whom: a number of its own for each
+    /// task, the same each time it is asked. Absent: nothing is tried.
+    pub seed: Option<u64>,
 }
 
 /// Everything a decision rests on.
@@ -118,11 +127,25 @@ pub struct Router {
     routing: Routing,
     roster: Roster,
     candidates: Vec<Candidate>,
-    past: Past,
+    known: Arc<Known>,
     today: Day,
     rules: Vec<rules::Ready>,
     /// Tasks given out by this router since the standing was taken, so that one plan spreads.
     given: BTreeMap<AgentName, u32>,
+}
+
+/// The past, and what was learned from it once somebody asks.
+#[derive(Debug, Default)]
+struct Known {
+    past: Past,
+    model: OnceLock<Model>,
+}
+
+impl Known {
+    fn of(past: Past) -> Arc<Known> {
+        let model = OnceLock::new();
+        Arc::new(Known { past, model })
+    }
 }
 
 impl Router {
@@ -133,7 +156,7 @@ impl Router {
             routing,
             roster,
             candidates,
-            past,
+            known: Known::of(past),
             today,
             given: BTreeMap::new(),
         }
@@ -156,13 +179,29 @@ impl Router {
 
     /// How many past tasks it knows.
     pub fn past_tasks(&self) -> usize {
-        self.past.tasks()
+        self.past().tasks()
+    }
+
+    fn past(&self) -> &Past {
+        &self.known.past
+    }
+
+    /// What was learned; made at the first task that is decided, and shared by the copies of a router.
+    fn model(&self) -> &Model {
+        self.known.model.get_or_init(|| {
+            let tier = |who| {
+                let (agent, model) = self.past().who(who)?;
+                let is = |one: &&Candidate| one.agent.as_str() == agent && one.model.as_deref() == model;
+                Some(self.candidates.iter().find(is)?.entry.cost_tier)
+            };
+            Model::of(self.past(), |who| tier(who).unwrap_or(TIER_UNKNOWN))
+        })
     }
 
     /// Puts a newer past and newer loads in place; what was given out meanwhile is in them.
     pub fn refresh(&mut self, past: Option<Past>, busy: &BTreeMap<AgentName, u32>, obstacles: &Obstacles) {
         if let Some(past) = past {
-            self.past = past;
+            self.known = Known::of(past);
         }
         for candidate in &mut self.candidates {
             candidate.standing.busy = busy.get(&candidate.agent).copied().unwrap_or(0);
@@ -174,7 +213,11 @@ impl Router {
 
     /// Decides, and remembers that the chosen one has a task more.
     pub fn assign(&mut self, question: &Question<'_>) -> Choice {
-        let choice = self.choose(question, analyse(&question.facts), &self.similar(question));
+        let analysis = analyse(&question.facts);
+        // A plan of a hundred thousand tasks must not look through a hundred thousand past ones for each.
+        let many = self.given.values().sum::<u32>() > LISTENED_MAX;
+        let heard = self.hear(question.facts.text, analysis.kind.value, many);
+        let choice = self.choose(question, analysis, &heard);
         if let Some(chosen) = choice.chosen() {
             *self.given.entry(chosen.agent.clone()).or_default() += 1;
         }
@@ -184,23 +227,13 @@ impl Router {
     /// Decides.
     pub fn decide(&self, question: &Question<'_>) -> Choice {
         let analysis = analyse(&question.facts);
-        let similar = self.similar(question);
-        let mut choice = self.choose(question, analysis, &similar);
-        choice.would_change = self.would_change(question, &choice, &similar);
+        let heard = self.hear(question.facts.text, analysis.kind.value, false);
+        let mut choice = self.choose(question, analysis, &heard);
+        choice.would_change = self.would_change(question, &choice, &heard);
         choice
     }
 
-    /// What became of past tasks like this one. Looked up once a decision: it is most of what a decision takes.
-    fn similar(&self, question: &Question<'_>) -> Vec<(&str, Similar)> {
-        // A plan of a hundred thousand tasks must not look through a hundred thousand past ones for each.
-        let many = self.given.values().sum::<u32>() > LISTENED_MAX;
-        match many {
-            true => Vec::new(),
-            false => self.past.similar(&Sketch::of(question.facts.text)),
-        }
-    }
-
-    fn choose(&self, question: &Question<'_>, analysis: Analysis, similar: &[(&str, Similar)]) -> Choice {
+    fn choose(&self, question: &Question<'_>, analysis: Analysis, heard: &Heard) -> Choice {
         let anybody_real = self
             .candidates
             .iter()
@@ -208,7 +241,7 @@ impl Router {
         let mut excluded = Vec::new();
         let mut scored: Vec<Scored> = Vec::new();
         for candidate in &self.candidates {
-            let expected = score::expected(candidate, &analysis, similar, self.samples_min());
+            let expected = score::expected(candidate, &analysis, heard, self.samples_min());
             match self.floor(candidate, &analysis, question, &expected, anybody_real) {
                 Some((floor, why)) => excluded.push(Excluded {
                     agent: candidate.agent.clone(),
@@ -216,13 +249,13 @@ impl Router {
                     floor,
                     why,
                 }),
-                None => scored.push(score::score(self, candidate, &analysis, similar, expected)),
+                None => scored.push(score::score(self, candidate, &analysis, heard, expected)),
             }
         }
         let shadow = self.shadow(&scored);
         if self.routing.mode == Mode::Shadow {
             for one in &mut scored {
-                one.score -= one.learned;
+                one.score = score::unlearned(&one.parts);
             }
         }
         sort(&mut scored);

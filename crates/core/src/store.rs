@@ -30,6 +30,7 @@ use crate::outcome::Outcome;
 use crate::question::{QuestionKind, Resolution};
 use crate::quota::Allowance;
 use crate::report::{Crew, Spans, TaskSum};
+use crate::route::features::Features;
 use crate::route::past::{PastTask, Sketch};
 use crate::spec::{RunSpec, TaskSpec};
 use crate::task::TaskState;
@@ -333,12 +334,16 @@ impl Settlement {
 }
 
 /// What routing remembers of a task beside how it came out and what it cost.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Learned {
     /// What sort of work it was.
     pub kind: Kind,
     /// What it was about.
     pub sketch: Sketch,
+    /// Its shape and words.
+    pub features: Features,
+    /// The model that was asked for; none for the agent's own choice.
+    pub model: Option<String>,
 }
 
 /// What happens to a task whose try ended.

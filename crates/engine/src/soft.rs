@@ -33,10 +33,12 @@ pub(crate) async fn standing(world: &World, claimed: &Claimed) -> Option<Standin
         return None;
     };
     let (sketch, agent, kind) = (Sketch::of(text), claimed.agent.clone(), ledger::kind(spec));
-    let (model, task) = (asked_model(claimed).or(payer.model), claimed.lease.task);
+    let asked = asked_model(claimed);
+    let (model, task) = (asked.clone().or(payer.model), claimed.lease.task);
     let known = world
         .read(move |reader| {
-            let similar = Past::of(reader.past(PAST_MAX)?).costs(&sketch, agent.as_str());
+            let past = Past::of(reader.past(PAST_MAX)?);
+            let similar = past.costs(&sketch, agent.as_str(), asked.as_deref());
             let kind = reader.experience(&agent, model.as_deref(), kind)?;
             let before = reader.attempts(task)?;
             let before = before.iter().filter_map(|attempt| attempt.cost?.nano());

@@ -20,6 +20,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("schema/0004_past.sql"),
     include_str!("schema/0005_money.sql"),
     include_str!("schema/0006_chains.sql"),
+    include_str!("schema/0007_past_features.sql"),
 ];
 
 /// Marks a file as one of ours ("Whee" in ASCII), so that `open` does not build its tables in somebody else's database.

@@ -12,6 +12,7 @@ use wheelhouse_core::ids::{AgentName, ArtifactHash, Cursor, QuestionId, RunId, T
 use wheelhouse_core::ledger::{Entry, Tally, TallyKey};
 use wheelhouse_core::quota::Allowance;
 use wheelhouse_core::report::{Crew, Spans, TaskSum};
+use wheelhouse_core::route::learned;
 use wheelhouse_core::route::past::PastTask;
 use wheelhouse_core::spec::{RunSpec, TaskSpec};
 use wheelhouse_core::store::{Answered, AttemptView, Failure, QuestionView, Reader, RunView, SpansOf, TaskView};
@@ -294,7 +295,9 @@ impl Reader for SqliteReader {
             let mut rows = statement.query([limit])?;
             let mut past = Vec::new();
             while let Some(row) = rows.next()? {
-                past.push(past_task(row, |id| Ok(names.text(transaction, id)?))?);
+                // Only the newest are learned from.
+                let with_features = past.len() < learned::ROWS_MAX;
+                past.push(past_task(row, with_features, |id| Ok(names.text(transaction, id)?))?);
             }
             Ok(past)
         })

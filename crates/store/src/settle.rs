@@ -213,6 +213,10 @@ impl Work<'_> {
 
     fn remember(&mut self, lease: &LeaseRow, outcome: &Outcome, learned: &Learned) -> Answer<()> {
         let (code, detail) = outcome_columns(Some(outcome));
+        let model = match &learned.model {
+            Some(model) => Some(self.names.id(self.connection, model)?),
+            None => None,
+        };
         self.execute(
             sql::PAST_ADD,
             params![
@@ -223,6 +227,8 @@ impl Work<'_> {
                 detail,
                 int(self.now.0),
                 learned.sketch.to_bytes().as_slice(),
+                model,
+                learned.features.to_bytes(),
             ],
         )?;
         Ok(())

@@ -455,10 +455,11 @@ statements! {
     VIEW_AUDIT = "SELECT id, at, by, instance, verb, detail FROM audit WHERE id > ?1 ORDER BY id LIMIT ?2";
     VIEW_AUDIT_OF = "SELECT id, at, by, instance, verb, detail FROM audit WHERE id > ?1 AND instance = ?3 \
         ORDER BY id LIMIT ?2";
-    PAST_ADD = "INSERT OR REPLACE INTO past (task, kind, agent, outcome, detail, cost_nano, at, sketch) SELECT ?1, ?2, ?3, \
-        ?4, ?5, CASE WHEN count(*) = sum(cost < 5) THEN coalesce(sum(cost_nano), 0) END, ?6, ?7 FROM attempt \
-        WHERE task = ?1";
-    VIEW_PAST = "SELECT kind, agent, outcome, detail, cost_nano, at, sketch FROM past ORDER BY at DESC, task DESC LIMIT ?1";
+    PAST_ADD = "INSERT OR REPLACE INTO past (task, kind, agent, outcome, detail, cost_nano, at, sketch, model, features) \
+        SELECT ?1, ?2, ?3, ?4, ?5, CASE WHEN count(*) = sum(cost < 5) THEN coalesce(sum(cost_nano), 0) END, ?6, ?7, ?8, ?9 \
+        FROM attempt WHERE task = ?1";
+    VIEW_PAST = "SELECT kind, agent, outcome, detail, cost_nano, at, sketch, model, features FROM past \
+        ORDER BY at DESC, task DESC LIMIT ?1";
     VIEW_BUSY = "SELECT agent, count(*) FROM (SELECT agent FROM lease UNION ALL SELECT agent FROM ready) GROUP BY agent";
     VIEW_STORE_ID = "SELECT value FROM meta WHERE key = 'store_id'";
 }

@@ -9,6 +9,7 @@ use wheelhouse_core::ids::{AgentName, QuestionId, RunId, TaskId, TaskKey};
 use wheelhouse_core::ledger::{Entry, Tally, TallyKey};
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::quota::{Allowance, Window};
+use wheelhouse_core::route::features::Features;
 use wheelhouse_core::route::past::{PastTask, Sketch};
 use wheelhouse_core::store::{Answered, AttemptView, QuestionView, RunView, TaskView};
 use wheelhouse_core::task::{Held, TaskState};
@@ -305,8 +306,12 @@ pub(crate) fn question_view(row: &Row<'_>) -> Answer<QuestionView> {
     })
 }
 
-/// A row of the past; `name` tells whose number that is.
-pub(crate) fn past_task(row: &Row<'_>, name: impl FnOnce(i64) -> Answer<String>) -> Answer<PastTask> {
+/// A row of the past; `name` tells whose number that is. Features that this version does not know are as good as none.
+pub(crate) fn past_task(
+    row: &Row<'_>,
+    with_features: bool,
+    mut name: impl FnMut(i64) -> Answer<String>,
+) -> Answer<PastTask> {
     let (kind, sketch): (String, Vec<u8>) = (row.get(0)?, row.get(6)?);
     let Some(kind) = Kind::named(&kind) else {
         return damaged("a type of work", kind);
@@ -315,8 +320,12 @@ pub(crate) fn past_task(row: &Row<'_>, name: impl FnOnce(i64) -> Answer<String>)
         return damaged("the length of a sketch", sketch.len());
     };
     let cost_nano: Option<i64> = row.get(4)?;
+    let model: Option<i64> = row.get(7)?;
+    let features: Option<Vec<u8>> = if with_features { row.get(8)? } else { None };
     Ok(PastTask {
         sketch,
+        features: features.and_then(|bytes| Features::from_bytes(&bytes)),
+        model: model.map(&mut name).transpose()?,
         kind,
         agent: name(row.get(1)?)?,
         outcome: encode::outcome(row.get(2)?, row.get(3)?)?,

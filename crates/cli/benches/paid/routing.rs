@@ -7,6 +7,7 @@ use wheelhouse_core::analysis::{Facts, KINDS};
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::price::Table;
 use wheelhouse_core::roster::{Entry, Roster};
+use wheelhouse_core::route::features::Features;
 use wheelhouse_core::route::past::{Past, PastTask, ROWS_MAX, Sketch};
 use wheelhouse_core::route::read;
 use wheelhouse_core::route::{Candidate, Question, Router, Standing};
@@ -92,6 +93,8 @@ pub(crate) fn measure() {
     let history = |tasks: usize| {
         Past::of((0..tasks).map(|number| PastTask {
             sketch: Sketch::of(&words(number)),
+            features: Some(Features::of(&words(number))),
+            model: None,
             kind: KINDS[number % KINDS.len()],
             agent: MODELS[number % MODELS.len()].to_owned(),
             outcome: if number % 7 == 0 {

@@ -17,7 +17,7 @@ use crate::roster::Role;
 pub struct Parts {
     /// How well it fits the work: strength, and neither too small nor needlessly large.
     pub capability: f64,
-    /// How similar tasks came out; one half when too few speak.
+    /// How likely it is to succeed by what became of its past tasks; one half when too few speak.
     pub history: f64,
     /// How free it is.
     pub load: f64,
@@ -46,10 +46,35 @@ pub struct Scored {
     pub learned: f64,
     /// The sum: parts with their weights, and the correction.
     pub score: f64,
-    /// How many similar past tasks spoke, and how many of them succeeded.
+    /// How many similar past tasks it has had, and how many of them succeeded.
     pub similar: (u32, u32),
+    /// What history and correction rest on; none where too few of its tasks are known.
+    #[serde(default)]
+    pub evidence: Option<Evidence>,
     /// What it is expected to cost.
     pub expected: Expected,
+}
+
+/// What was learned of a candidate, and why it is expected to do well or badly at this task.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Evidence {
+    /// Its past tasks, as many as are learned from.
+    pub tasks: u32,
+    /// How it does all in all, 0 to 1, the last tasks weighing most.
+    pub level: f64,
+    /// How likely it is to succeed here, 0 to 1.
+    pub success: f64,
+    /// What of the task says most about it in particular, strongest first.
+    pub reasons: Vec<Reason>,
+}
+
+/// Something in a task that makes somebody do better or worse than usual.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Reason {
+    /// A word, a pair of words, or a shape of the text.
+    pub what: String,
+    /// What it adds to the chance of success, or takes.
+    pub adds: f64,
 }
 
 /// What a task is expected to take.

@@ -2,7 +2,7 @@
 
 use super::choice::{Choice, Consult, DoItYourself, Scored};
 use super::floors::{Excluded, Floor};
-use super::past::Similar;
+use super::heard::Heard;
 use super::{COLD_START_TOKENS, Caller, Question, RESULT_TOKENS, Router};
 use crate::analysis::{Analysis, Complexity, Context, Kind, Risk};
 use crate::ids::AgentName;
@@ -10,12 +10,7 @@ use crate::roster::Role;
 
 impl Router {
     /// What the same question would get if one thing were different.
-    pub(super) fn would_change(
-        &self,
-        question: &Question<'_>,
-        choice: &Choice,
-        similar: &[(&str, Similar)],
-    ) -> Vec<String> {
+    pub(super) fn would_change(&self, question: &Question<'_>, choice: &Choice, heard: &Heard) -> Vec<String> {
         let mut changes = Vec::new();
         let Some(chosen) = choice.chosen() else {
             changes.extend(choice.excluded.iter().map(lifted));
@@ -58,11 +53,11 @@ impl Router {
             }
             let other = self.choose(
                 &Question {
-                    draw: None,
+                    seed: None,
                     ..*question
                 },
                 analysis,
-                similar,
+                heard,
             );
             match other.chosen() {
                 Some(one) if (&one.agent, &one.model) != (&chosen.agent, &chosen.model) => {

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::features::Features;
+use super::learned;
 use crate::analysis::Kind;
 use crate::outcome::Outcome;
 use crate::time::Millis;
@@ -20,6 +22,8 @@ pub const ROWS_MAX: usize = 100_000;
 pub const NEIGHBOURS: usize = 40;
 /// How many of 256 signs may differ for a task to count as similar: two unrelated texts differ in about 128.
 pub const DISTANCE_MAX: u32 = 96;
+/// After how many tasks of all a task counts half for whether somebody is worth another try.
+pub const RECENT_HALF: f64 = 200.0;
 /// Over how many tries of an agent its health is told.
 pub const HEALTH_TRIES: usize = 20;
 
@@ -104,10 +108,14 @@ fn add(sums: &mut [i32; 256], feature: u64) {
 pub struct PastTask {
     /// What it was about.
     pub sketch: Sketch,
+    /// Its shape and words; none where they are not known, as of tasks of older versions.
+    pub features: Option<Features>,
     /// What sort of work it was.
     pub kind: Kind,
     /// Who had it at its end.
     pub agent: String,
+    /// The model it was told to use; none for its own choice.
+    pub model: Option<String>,
     /// How it came out.
     pub outcome: Outcome,
     /// What all its tries cost, in nano-dollars, when all are known.
@@ -153,26 +161,30 @@ impl Count {
     }
 }
 
-/// Everything learned from the past.
+/// Everything that is remembered of past tasks, newest first.
 #[derive(Clone, Debug, Default)]
 pub struct Past {
     sketches: Vec<Sketch>,
     rows: Vec<Row>,
-    agents: Vec<String>,
-    by_kind: BTreeMap<(u16, Kind), Count>,
-    kinds: BTreeMap<Kind, Count>,
-    /// Of each agent, whether its last tries met a fault of its own, newest first.
-    health: BTreeMap<u16, Vec<bool>>,
+    /// Of the newest rows, as many as are learned from.
+    features: Vec<Option<Features>>,
+    /// Who was asked: agents, each with each model it was told to use.
+    whos: Vec<(String, Option<String>)>,
+    /// Of each, what its tasks came to, the newest of all weighing most: successes and failures.
+    recent: Vec<(f64, f64)>,
+    /// Of each, whether its last tries met a fault of its own, newest first.
+    health: Vec<Vec<bool>>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Row {
-    agent: u16,
+    who: u16,
+    kind: Kind,
     succeeded: bool,
     cost_nano: Option<u64>,
 }
 
-/// What similar tasks say about one agent.
+/// What similar tasks say about one of those who were asked.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
 pub struct Similar {
     /// How many, and how they came out.
@@ -185,7 +197,7 @@ impl Past {
     /// Takes past tasks, newest first; more than [`ROWS_MAX`] are not looked at.
     pub fn of(tasks: impl IntoIterator<Item = PastTask>) -> Past {
         let mut past = Past::default();
-        let mut known: BTreeMap<String, u16> = BTreeMap::new();
+        let mut known: BTreeMap<(String, Option<String>), u16> = BTreeMap::new();
         for task in tasks.into_iter().take(ROWS_MAX) {
             // Nobody's fault and nobody's merit.
             if matches!(
@@ -195,24 +207,33 @@ impl Past {
                 continue;
             }
             let next = u16::try_from(known.len()).unwrap_or(u16::MAX);
-            let agent = *known.entry(task.agent.clone()).or_insert(next);
-            if usize::from(agent) == past.agents.len() {
-                past.agents.push(task.agent);
+            let asked = (task.agent, task.model);
+            let who = *known.entry(asked.clone()).or_insert(next);
+            let at = usize::from(who);
+            if at == past.whos.len() {
+                past.whos.push(asked);
+                past.recent.push((0.0, 0.0));
+                past.health.push(Vec::new());
             }
-            let health = past.health.entry(agent).or_default();
-            if health.len() < HEALTH_TRIES {
-                health.push(is_own_fault(&task.outcome));
+            if past.health[at].len() < HEALTH_TRIES {
+                past.health[at].push(is_own_fault(&task.outcome));
             }
             // A task that no agent could even begin says nothing about how well it would have been done.
             if is_own_fault(&task.outcome) {
                 continue;
             }
             let succeeded = task.outcome.is_success();
-            past.by_kind.entry((agent, task.kind)).or_default().add(succeeded);
-            past.kinds.entry(task.kind).or_default().add(succeeded);
+            #[expect(clippy::cast_precision_loss, reason = "at most ROWS_MAX")]
+            let weight = (-(past.rows.len() as f64) / RECENT_HALF).exp2();
+            let (successes, failures) = &mut past.recent[at];
+            *(if succeeded { successes } else { failures }) += weight;
+            if past.features.len() < learned::ROWS_MAX {
+                past.features.push(task.features);
+            }
             past.sketches.push(task.sketch);
             past.rows.push(Row {
-                agent,
+                who,
+                kind: task.kind,
                 succeeded,
                 cost_nano: task.cost_nano,
             });
@@ -225,22 +246,36 @@ impl Past {
         self.rows.len()
     }
 
-    /// What similar tasks of that agent took, each with all its tries, where that is known; the newest.
-    pub fn costs(&self, sketch: &Sketch, agent: &str) -> Vec<u64> {
-        let Some(agent) = self.number(agent) else {
+    /// How many have been asked.
+    pub(super) fn whos(&self) -> usize {
+        self.whos.len()
+    }
+
+    /// Agent and model of one.
+    pub(super) fn who(&self, number: usize) -> Option<(&str, Option<&str>)> {
+        let (agent, model) = self.whos.get(number)?;
+        Some((agent, model.as_deref()))
+    }
+
+    /// The newest tasks, as many as are learned from: who did it, whether it succeeded, what it was.
+    pub(super) fn newest(&self) -> impl Iterator<Item = (usize, bool, Kind, Option<&Features>)> {
+        let rows = self.rows.iter().zip(&self.features);
+        rows.map(|(row, features)| (usize::from(row.who), row.succeeded, row.kind, features.as_ref()))
+    }
+
+    /// What similar tasks took of an agent with that model, each with all its tries, where that is known; the newest.
+    pub fn costs(&self, sketch: &Sketch, agent: &str, model: Option<&str>) -> Vec<u64> {
+        let Some(who) = self.number(agent, model) else {
             return Vec::new();
         };
-        let rows = self
-            .sketches
-            .iter()
-            .zip(&self.rows)
-            .filter(|(_, row)| row.agent == agent);
-        let near = rows.filter(|(other, _)| sketch.distance(other) <= DISTANCE_MAX);
+        let rows = self.sketches.iter().zip(&self.rows);
+        let own = rows.filter(|(_, row)| usize::from(row.who) == who);
+        let near = own.filter(|(other, _)| sketch.distance(other) <= DISTANCE_MAX);
         near.filter_map(|(_, row)| row.cost_nano).take(NEIGHBOURS).collect()
     }
 
-    /// What the most similar tasks say, by agent.
-    pub fn similar(&self, sketch: &Sketch) -> Vec<(&str, Similar)> {
+    /// What the most similar tasks say, by who did them.
+    pub(super) fn similar(&self, sketch: &Sketch) -> BTreeMap<usize, Similar> {
         let mut by_distance: [u32; DISTANCE_MAX as usize + 1] = [0; DISTANCE_MAX as usize + 1];
         let distances: Vec<u16> = self
             .sketches
@@ -263,48 +298,37 @@ impl Past {
                 break;
             }
         }
-        let mut told: BTreeMap<u16, (Count, u64, u64)> = BTreeMap::new();
+        let mut told: BTreeMap<usize, (Count, u64, u64)> = BTreeMap::new();
         let near = distances
             .iter()
             .enumerate()
             .filter(|(_, distance)| usize::from(**distance) <= within);
         for (place, _) in near.take(NEIGHBOURS) {
             let Some(row) = self.rows.get(place) else { continue };
-            let (count, sum, known) = told.entry(row.agent).or_default();
+            let (count, sum, known) = told.entry(usize::from(row.who)).or_default();
             count.add(row.succeeded);
             if let Some(cost) = row.cost_nano {
                 *sum = sum.saturating_add(cost);
                 *known += 1;
             }
         }
-        told.into_iter()
-            .filter_map(|(agent, (count, sum, known))| {
-                let cost_nano = sum.checked_div(known);
-                Some((
-                    self.agents.get(usize::from(agent))?.as_str(),
-                    Similar { count, cost_nano },
-                ))
-            })
-            .collect()
+        let similar = told.into_iter().map(|(who, (count, sum, known))| {
+            let cost_nano = sum.checked_div(known);
+            (who, Similar { count, cost_nano })
+        });
+        similar.collect()
     }
 
-    /// How an agent did at one sort of work, and how all did.
-    pub fn at_kind(&self, agent: &str, kind: Kind) -> (Count, Count) {
-        let all = self.kinds.get(&kind).copied().unwrap_or_default();
-        let own = self.number(agent).and_then(|agent| self.by_kind.get(&(agent, kind)));
-        (own.copied().unwrap_or_default(), all)
-    }
-
-    /// How many tasks of any sort an agent has had.
-    pub fn tried(&self, agent: &str) -> u32 {
-        let Some(agent) = self.number(agent) else { return 0 };
-        let own = self.by_kind.iter().filter(|((of, _), _)| *of == agent);
-        own.map(|(_, count)| count.tasks).sum()
+    /// What the last tasks of one came to: successes and failures, each weighing half as much every [`RECENT_HALF`]
+    /// tasks of all. Nothing for whoever was not asked, or not for long.
+    pub(super) fn recent(&self, agent: &str, model: Option<&str>) -> (f64, f64) {
+        let number = self.number(agent, model);
+        number.and_then(|who| self.recent.get(who)).copied().unwrap_or_default()
     }
 
     /// The share of an agent's last tries that met no fault of its own, and over how many that is told.
-    pub fn health(&self, agent: &str) -> (f64, usize) {
-        let tries = self.number(agent).and_then(|agent| self.health.get(&agent));
+    pub fn health(&self, agent: &str, model: Option<&str>) -> (f64, usize) {
+        let tries = self.number(agent, model).and_then(|who| self.health.get(who));
         let Some(tries) = tries.filter(|tries| !tries.is_empty()) else {
             return (1.0, 0);
         };
@@ -314,9 +338,9 @@ impl Past {
         (share, tries.len())
     }
 
-    fn number(&self, agent: &str) -> Option<u16> {
-        let place = self.agents.iter().position(|known| known == agent)?;
-        u16::try_from(place).ok()
+    pub(super) fn number(&self, agent: &str, model: Option<&str>) -> Option<usize> {
+        let is = |(known, of): &(String, Option<String>)| known == agent && of.as_deref() == model;
+        self.whos.iter().position(is)
     }
 }
 
@@ -338,8 +362,10 @@ mod tests {
     fn task(text: &str, agent: &str, outcome: Outcome) -> PastTask {
         PastTask {
             sketch: Sketch::of(text),
+            features: Some(Features::of(text)),
             kind: Kind::Debug,
             agent: agent.to_owned(),
+            model: None,
             outcome,
             cost_nano: Some(10),
             at: Millis(0),
@@ -395,13 +421,13 @@ mod tests {
         }
         let past = Past::of(tasks);
         let told = past.similar(&Sketch::of("Fix the flaky test of the parser in tests/lexer.rs"));
-        let count: u32 = told.iter().map(|(_, similar)| similar.count.tasks).sum();
+        let count: u32 = told.values().map(|similar| similar.count.tasks).sum();
         assert_eq!(count, NEIGHBOURS as u32);
-        let share = |name| told.iter().find(|(agent, _)| *agent == name).unwrap().1.count.mean();
+        let share = |name| told[&past.number(name, None).unwrap()].count.mean();
         assert!(share("a") > share("b"));
-        assert_eq!(past.costs(&Sketch::of(like), "a"), [10; 30]);
-        assert_eq!(past.costs(&Sketch::of(other), "a"), [0; 0]);
-        assert_eq!(past.costs(&Sketch::of(like), "nobody"), [0; 0]);
+        assert_eq!(past.costs(&Sketch::of(like), "a", None), [10; 30]);
+        assert_eq!(past.costs(&Sketch::of(other), "a", None), [0; 0]);
+        assert_eq!(past.costs(&Sketch::of(like), "nobody", None), [0; 0]);
         assert!(past.similar(&Sketch::of("数独を解く Lösung für Quadratur")).is_empty());
     }
 
@@ -414,10 +440,17 @@ mod tests {
             task("x", "a", Outcome::Auth),
             task("x", "b", Outcome::Cancelled),
         ]);
-        assert_eq!(past.health("a"), (0.5, 4));
-        assert_eq!(past.health("b"), (1.0, 0));
-        assert_eq!(past.at_kind("a", Kind::Debug).0, Count { tasks: 2, succeeded: 1 });
-        assert_eq!(past.tried("a"), 2);
+        assert_eq!(past.health("a", None), (0.5, 4));
+        assert_eq!(past.health("b", None), (1.0, 0));
+        assert_eq!(past.tasks(), 2);
+        let (successes, failures) = past.recent("a", None);
+        assert!(failures == 1.0 && successes < 1.0 && successes > 0.99);
+        assert_eq!(past.recent("b", None), (0.0, 0.0));
+        assert_eq!(
+            past.recent("a", Some("m")),
+            (0.0, 0.0),
+            "with another model it is another"
+        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The score of a candidate, part by part, and what it is expected to take.
 
-use super::past::{Count, Similar};
-use super::{COLD_START_TOKENS, Candidate, Expected, Parts, Router, Scored};
+use super::heard::{Heard, Told};
+use super::{COLD_START_TOKENS, Candidate, Evidence, Expected, Parts, Reason, Router, Scored};
 use crate::analysis::{Analysis, Complexity, Context, Kind, Risk};
 use crate::price::{Billing, Requests};
 use crate::usage::Usage;
@@ -14,6 +14,10 @@ const AVAILABILITY: f64 = 0.10;
 
 /// How much what was learned may add or take.
 const LEARNED_MAX: f64 = 0.10;
+/// What history is where nobody knows better.
+pub(super) const HISTORY_UNKNOWN: f64 = 0.5;
+/// By how many of its standard errors a level must differ from that of the others to count: 95 of 100.
+const CHANCE: f64 = 1.96;
 /// How many tasks an agent does at a time where nobody says, for the share that is free.
 const BUSY_MAX: u32 = 4;
 
@@ -42,30 +46,25 @@ pub(super) fn score(
     router: &Router,
     candidate: &Candidate,
     analysis: &Analysis,
-    similar: &[(&str, Similar)],
+    heard: &Heard,
     expected: Expected,
 ) -> Scored {
-    let agent = candidate.agent.as_str();
-    let samples_min = router.samples_min();
-    let spoke = similar.iter().find(|(name, _)| *name == agent);
-    let spoke = spoke.map(|(_, similar)| similar.count).unwrap_or_default();
+    let (agent, model) = (candidate.agent.as_str(), candidate.model.as_deref());
+    let told = heard.of(agent, model);
+    let similar = told.map(|told| told.similar.count).unwrap_or_default();
+    let spoke = told.filter(|told| told.speaks());
     let given = router.given.get(&candidate.agent).copied().unwrap_or(0);
     let parts = Parts {
         capability: capability(candidate, analysis),
-        history: if spoke.tasks >= samples_min { spoke.mean() } else { 0.5 },
+        history: spoke.map_or(HISTORY_UNKNOWN, Told::success),
         load: load(candidate, given),
-        health: router.past.health(agent).0,
+        health: router.past().health(agent, model).0,
         availability: match candidate.entry.billing {
             Billing::Subscription | Billing::Free => 1.0,
             Billing::Api | Billing::Reported => 0.8,
         },
     };
-    let learned = learned(router.past.at_kind(agent, analysis.kind.value), samples_min);
-    let sum = CAPABILITY * parts.capability
-        + HISTORY * parts.history
-        + LOAD * parts.load
-        + HEALTH * parts.health
-        + AVAILABILITY * parts.availability;
+    let learned = spoke.map_or(0.0, |told| learned(told, heard));
     Scored {
         agent: candidate.agent.clone(),
         model: candidate.model.clone(),
@@ -74,10 +73,20 @@ pub(super) fn score(
         cost_tier: candidate.entry.cost_tier,
         parts,
         learned,
-        score: sum + learned,
-        similar: (spoke.tasks, spoke.succeeded),
+        score: unlearned(&parts) + HISTORY * (parts.history - HISTORY_UNKNOWN) + learned,
+        similar: (similar.tasks, similar.succeeded),
+        evidence: spoke.map(evidence),
         expected,
     }
+}
+
+/// The score of somebody of whom nothing was learned.
+pub(super) fn unlearned(parts: &Parts) -> f64 {
+    CAPABILITY * parts.capability
+        + HISTORY * HISTORY_UNKNOWN
+        + LOAD * parts.load
+        + HEALTH * parts.health
+        + AVAILABILITY * parts.availability
 }
 
 /// How good it is at such work, and whether it is of the size that the work asks for: too small fails, too large wastes.
@@ -109,26 +118,43 @@ fn load(candidate: &Candidate, given: u32) -> f64 {
     1.0 - f64::from(busy) / f64::from(most)
 }
 
-/// The difference between its share of successes and everybody's, when it is more than chance.
-fn learned((own, all): (Count, Count), samples_min: u32) -> f64 {
-    if own.tasks < samples_min || all.tasks == own.tasks {
+/// How much better or worse than the others who speak it is expected to do: by what the task says of it in particular,
+/// and by its level where that differs by more than chance.
+fn learned(told: &Told, heard: &Heard) -> f64 {
+    let others = heard.speaking().filter(|other| other.who != told.who);
+    let (mut count, mut own, mut level) = (0.0, 0.0, 0.0);
+    for other in others {
+        count += 1.0;
+        own += other.expectation.own;
+        level += other.expectation.level.0;
+    }
+    if count == 0.0 {
         return 0.0;
     }
-    let (low, high) = own.interval();
-    let usual = f64::from(all.succeeded) / f64::from(all.tasks);
-    if (low..=high).contains(&usual) {
-        return 0.0;
+    let (mean, error) = told.expectation.level;
+    let ahead = mean - level / count;
+    let ahead = if ahead.abs() > CHANCE * error { ahead } else { 0.0 };
+    // Half: the others are as much behind as it is ahead.
+    ((told.expectation.own - own / count + ahead) / 2.0).clamp(-LEARNED_MAX, LEARNED_MAX)
+}
+
+fn evidence(told: &Told) -> Evidence {
+    let reasons = told.expectation.reasons.iter();
+    Evidence {
+        tasks: told.expectation.tasks,
+        level: told.expectation.level.0.clamp(0.0, 1.0),
+        success: told.expectation.success,
+        reasons: reasons
+            .map(|(what, adds)| Reason {
+                what: what.clone(),
+                adds: *adds,
+            })
+            .collect(),
     }
-    (own.mean() - usual).clamp(-LEARNED_MAX, LEARNED_MAX)
 }
 
 /// From similar past tasks where enough of them say what they cost; else from list prices; else unknown.
-pub(super) fn expected(
-    candidate: &Candidate,
-    analysis: &Analysis,
-    similar: &[(&str, Similar)],
-    samples_min: u32,
-) -> Expected {
+pub(super) fn expected(candidate: &Candidate, analysis: &Analysis, heard: &Heard, samples_min: u32) -> Expected {
     let entry = &candidate.entry;
     let output_tokens = match analysis.complexity.value {
         Complexity::Simple => 1_000,
@@ -136,10 +162,11 @@ pub(super) fn expected(
         Complexity::Complex => 8_000,
     };
     let input_tokens = analysis.tokens.saturating_add(COLD_START_TOKENS);
-    let spoke = similar.iter().find(|(name, _)| *name == candidate.agent.as_str());
-    let measured = spoke
-        .filter(|(_, similar)| similar.count.tasks >= samples_min)
-        .and_then(|(_, similar)| similar.cost_nano);
+    let told = heard.of(candidate.agent.as_str(), candidate.model.as_deref());
+    let measured = told
+        .map(|told| told.similar)
+        .filter(|similar| similar.count.tasks >= samples_min)
+        .and_then(|similar| similar.cost_nano);
     let usage = Usage {
         input: input_tokens,
         output: output_tokens,

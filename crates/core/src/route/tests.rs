@@ -1,6 +1,7 @@
 //! Decisions: floors before rules before scores, what was learned within its bounds, and the guide's own configuration.
 
-use super::past::PastTask;
+use super::features::Features;
+use super::past::{PastTask, Sketch};
 use super::read::routing;
 use super::*;
 use crate::analysis::{Kind, Risk};
@@ -388,8 +389,10 @@ fn who_else_is_worth_asking_follows_the_decision_tree_of_the_comparison() {
 fn past(agent: &str, text: &str, tasks: usize, succeeded: usize) -> Vec<PastTask> {
     let task = |number| PastTask {
         sketch: Sketch::of(text),
+        features: Some(Features::of(text)),
         kind: Kind::Debug,
         agent: agent.to_owned(),
+        model: Some(agent.trim_start_matches("api-").to_owned()),
         outcome: if number < succeeded {
             Outcome::Succeeded
         } else {
@@ -454,18 +457,29 @@ fn router_of_unknown() -> Router {
 fn exploration_is_rare_bounded_and_never_risky() {
     let text = "Fix the bug in the tokenizer of the parser module";
     let router = router("", crew(), past("api-claude-sonnet-4-6", text, 20, 20));
-    let drawn = |text, draw| {
+    let with = |text, seed| {
         router.decide(&Question {
-            draw: Some(draw),
+            seed: Some(seed),
             ..ask(text)
         })
     };
-    let explored = drawn(text, 0.01);
-    assert!(explored.explored);
-    assert_ne!(explored.chosen().unwrap().agent.as_str(), "api-claude-sonnet-4-6");
-    assert!(!drawn(text, 0.06).explored);
-    assert!(!drawn("Fix the authentication bug", 0.0).explored, "high risk");
-    assert!(!router.decide(&ask(text)).explored);
+    let mut tried: BTreeMap<String, u32> = BTreeMap::new();
+    for seed in 0..2_000 {
+        let choice = with(text, seed);
+        if choice.explored {
+            *tried.entry(choice.chosen().unwrap().agent.to_string()).or_default() += 1;
+            assert_ne!(choice.chosen, Some(0));
+            assert_eq!(with(text, seed), choice, "the same task is always decided alike");
+        }
+        assert!(!with("Fix the authentication bug", seed).explored, "high risk");
+    }
+    let all: u32 = tried.values().sum();
+    assert!((60..140).contains(&all), "5 of 100: {tried:?}");
+    assert!(
+        tried.len() >= 2 && tried.values().all(|times| *times > all / 10),
+        "{tried:?}"
+    );
+    assert!(!router.decide(&ask(text)).explored, "nothing is tried without a number");
 }
 
 #[test]

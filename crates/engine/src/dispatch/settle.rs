@@ -8,6 +8,7 @@ use wheelhouse_core::ids::Lease;
 use wheelhouse_core::ledger::Spending;
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::question::QuestionKind;
+use wheelhouse_core::route::features::Features;
 use wheelhouse_core::route::past::Sketch;
 use wheelhouse_core::soft;
 use wheelhouse_core::spec::{TaskSpec, Work};
@@ -15,6 +16,7 @@ use wheelhouse_core::store::{ArtifactBytes, Claimed, Command, EndedBy, Learned, 
 use wheelhouse_core::time::Millis;
 
 use super::{Active, Cut, Dispatcher, Tried};
+use crate::meter::asked_model;
 
 impl Dispatcher {
     pub(super) fn attempt_ended(&mut self, lease: Lease, mut tried: Tried, now: Millis) {
@@ -229,6 +231,8 @@ fn learned(claimed: &Claimed, next: &Next) -> Option<Learned> {
     Some(Learned {
         kind: analyse(&facts).kind.value,
         sketch: Sketch::of(text),
+        features: Features::of(text),
+        model: asked_model(claimed),
     })
 }
 

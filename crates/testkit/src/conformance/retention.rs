@@ -3,6 +3,7 @@
 use wheelhouse_core::analysis::Kind;
 use wheelhouse_core::ids::{Cursor, RunId};
 use wheelhouse_core::outcome::Outcome;
+use wheelhouse_core::route::features::Features;
 use wheelhouse_core::route::past::Sketch;
 use wheelhouse_core::spec::TaskSpec;
 use wheelhouse_core::store::{Command, Learned, Next, Refused, Reply, Settlement, TaskResult};
@@ -126,10 +127,14 @@ pub(super) fn cursors_and_ids_are_never_used_again(t: &mut Trial) {
 
 pub(super) fn what_was_learned_outlives_its_run(t: &mut Trial) {
     let text = "fix the parser";
-    let learned = Some(Learned {
-        kind: Kind::Debug,
-        sketch: Sketch::of(text),
-    });
+    let learned = |model: Option<&str>| {
+        Some(Learned {
+            kind: Kind::Debug,
+            sketch: Sketch::of(text),
+            features: Features::of(text),
+            model: model.map(str::to_owned),
+        })
+    };
     let r = t.submit(vec![task("a"), task("b"), needing("c", &["a"])]);
     assert_eq!(
         t.reader().busy().unwrap(),
@@ -147,7 +152,7 @@ pub(super) fn what_was_learned_outlives_its_run(t: &mut Trial) {
                 agent: "exec".into(),
                 quota: false,
             },
-            learned,
+            learned: learned(None),
             ..ended(Outcome::Crashed)
         },
     );
@@ -155,14 +160,14 @@ pub(super) fn what_was_learned_outlives_its_run(t: &mut Trial) {
     let again = t.claim_one("a").lease;
     let settlement = Settlement {
         cost: Cost::Priced(7),
-        learned,
+        learned: learned(Some("sonnet")),
         ..ended(Outcome::Succeeded)
     };
     t.settle(again, settlement);
     let other = t.claim_one("b").lease;
     let settlement = Settlement {
         cost: Cost::Unknown,
-        learned,
+        learned: learned(None),
         ..ended(Outcome::GateFailed)
     };
     t.settle(other, settlement);
@@ -171,6 +176,11 @@ pub(super) fn what_was_learned_outlives_its_run(t: &mut Trial) {
     let told = |t: &mut Trial| -> Vec<(Kind, String, Outcome, Option<u64>)> {
         let past = t.reader().past(9).unwrap();
         assert!(past.iter().all(|one| one.sketch == Sketch::of(text)));
+        assert!(past.iter().all(|one| one.features == Some(Features::of(text))));
+        assert_eq!(
+            past.iter().map(|one| one.model.as_deref()).collect::<Vec<_>>(),
+            [None, Some("sonnet")]
+        );
         past.into_iter()
             .map(|one| (one.kind, one.agent, one.outcome, one.cost_nano))
             .collect()

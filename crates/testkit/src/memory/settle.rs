@@ -140,7 +140,7 @@ impl World {
         self.heard(id, settlement.bearing(self.now));
         match &settlement.next {
             Next::Done { continues } => {
-                if let Some(learned) = settlement.learned {
+                if let Some(learned) = settlement.learned.clone() {
                     self.remember(id, &settlement.outcome, learned);
                 }
                 if !workflow {
@@ -216,7 +216,9 @@ impl World {
         });
         let past = PastTask {
             sketch: learned.sketch,
+            features: Some(learned.features),
             kind: learned.kind,
+            model: learned.model,
             agent: task.agent.to_string(),
             outcome: outcome.clone(),
             cost_nano: costs.sum(),

@@ -21,6 +21,7 @@ impl Resolve<'_, '_> {
             },
             plans: spec.planner,
             budget_nano: spec.budget.map(|budget| budget.cost_nano),
+            seed: Some(seed(own, text, router.borrow().past_tasks())),
             ..Question::default()
         };
         let choice = router.borrow_mut().assign(&question);
@@ -51,4 +52,13 @@ impl Resolve<'_, '_> {
         spec.routed = Some(choice.sentence());
         Some(spec)
     }
+}
+
+/// A number of the task's own: the same for the same task under the same past, so that a plan shows what a run does.
+fn seed(key: &str, text: &str, past_tasks: usize) -> u64 {
+    let bytes = key.bytes().chain([0]).chain(text.bytes());
+    let bytes = bytes.chain((past_tasks as u64).to_le_bytes());
+    bytes.fold(0xcbf2_9ce4_8422_2325, |seed, byte| {
+        (seed ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
