@@ -40,6 +40,12 @@ const ALL: &[Named] = &[
     of("engine", "wheelhouse-engine", "engine", "tasks a second"),
     of("worktree", "wheelhouse-engine", "worktree", "trees and merges"),
     of("store", "wheelhouse-store", "store", "the store"),
+    of(
+        "reviews",
+        "wheelhouse-core",
+        "reviews",
+        "who is left out of reviews, in a play of chance with seeds; no data",
+    ),
 ];
 
 const fn measured(name: &'static str, about: &'static str) -> Named {

@@ -6,6 +6,7 @@
 //! differently with and without regard to case are not sorted, JSON with a key twice is not formatted, a version that
 //! stands in a file twice is not changed. Everything else goes to the model. The engine decides who may be spared.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 use serde_json::Value;
@@ -356,7 +357,7 @@ fn transform(what: Transform, text: &str) -> Result<String, String> {
         Transform::Unique => joined(&unique(lines())?),
         Transform::SortUnique => joined(&sorted(unique(lines())?)?),
         Transform::CountLines => lines().len().to_string(),
-        Transform::CountWords => text.split_whitespace().count().to_string(),
+        Transform::CountWords => words(text)?.to_string(),
         Transform::CountEntries => match json()? {
             Value::Array(entries) => entries.len().to_string(),
             Value::Object(entries) => entries.len().to_string(),
@@ -396,7 +397,48 @@ fn sorted(mut lines: Vec<&str>) -> Result<Vec<&str>, String> {
     if numbers.len() == lines.len() && !numbers.is_sorted() {
         return Err("as numbers they sort differently".to_owned());
     }
+    if !folded.is_sorted_by(|one, other| natural(one, other).is_le()) {
+        return Err("the numbers in them sort differently by their digits".to_owned());
+    }
     Ok(lines)
+}
+
+/// Text by its bytes, and each number in it by its value: `item9` before `item10`.
+fn natural(one: &str, other: &str) -> Ordering {
+    let runs = |text: &str| -> Vec<(String, Option<u64>)> {
+        let of = text
+            .as_bytes()
+            .chunk_by(|a, b| a.is_ascii_digit() == b.is_ascii_digit());
+        let run = |bytes: &[u8]| {
+            let text = String::from_utf8_lossy(bytes).into_owned();
+            let number = text
+                .parse()
+                .ok()
+                .filter(|_| text.starts_with(|c: char| c.is_ascii_digit()));
+            (text, number)
+        };
+        of.map(run).collect()
+    };
+    let (left, right) = (runs(one), runs(other));
+    let differ = left
+        .iter()
+        .zip(&right)
+        .map(|((one, left), (other, right))| match (left, right) {
+            (Some(left), Some(right)) => left.cmp(right),
+            _ => one.cmp(other),
+        });
+    let first = differ.into_iter().find(|order| order.is_ne());
+    first.unwrap_or_else(|| left.len().cmp(&right.len()))
+}
+
+/// How many words, where what stands between white space and what has letters come to the same.
+fn words(text: &str) -> Result<usize, String> {
+    let by_space = text.split_whitespace().count();
+    let in_one = |c: char| c.is_alphanumeric() || "'’_".contains(c);
+    let by_letters = text.split(|c: char| !in_one(c)).filter(|word| !word.is_empty()).count();
+    (by_space == by_letters)
+        .then_some(by_space)
+        .ok_or_else(|| "it has words that are counted as one or as several".to_owned())
 }
 
 fn unique(lines: Vec<&str>) -> Result<Vec<&str>, String> {

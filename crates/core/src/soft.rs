@@ -15,6 +15,9 @@ use crate::spec::{TaskSpec, Work};
 /// The kind of report that says that a line was passed.
 pub const PASSED_KIND: &str = "soft-line";
 
+/// The kind of report that says before a try where its line is, and why.
+pub const EXPECTED_KIND: &str = "expected";
+
 /// What happens at the line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

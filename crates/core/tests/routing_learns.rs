@@ -62,6 +62,7 @@ fn router(names: &[&str], routing: Routing, past: Vec<PastTask>) -> Router {
 
 fn done(text: &str, agent: &str, succeeded: bool) -> PastTask {
     PastTask {
+        task: wheelhouse_core::ids::TaskId(0),
         sketch: Sketch::of(text),
         features: Some(Features::of(text)),
         kind: Kind::General,

@@ -21,8 +21,8 @@ use crate::meter::asked_model;
 use crate::token::Key;
 use crate::worktree::{Tree, Workplace};
 use crate::{
-    InstanceMcp, Settings, earlier, given, inputs, memory, merging, packet, reviewing, scoping, supervise, touching,
-    turn,
+    InstanceMcp, Settings, earlier, given, inputs, memory, merging, packet, reviewing, scoping, soft, supervise,
+    touching, turn,
 };
 
 /// The longest summary that flows into another task, in bytes.
@@ -45,6 +45,7 @@ pub(crate) struct World {
     pub(crate) touching: touching::Touching,
     pub(crate) codebase: packet::Shared,
     pub(crate) reviews: reviewing::Shared,
+    pub(crate) past: soft::Shared,
 }
 
 impl World {
@@ -69,6 +70,7 @@ impl World {
             touching: touching::Touching::default(),
             codebase: packet::Shared::default(),
             reviews: reviewing::Shared::default(),
+            past: soft::Shared::default(),
         }
     }
 

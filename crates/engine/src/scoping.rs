@@ -50,11 +50,23 @@ pub(crate) async fn bound(
     Ok(())
 }
 
-/// What the tools of Wheelhouse take that it is not shown. How long those of its vendor are nobody can say from here.
+/// What the tools of Wheelhouse take that it is not shown. How long those of its vendor are nobody can say from here, so a
+/// task of a plan, which has none of Wheelhouse's, is only told to which it was held.
 fn receipt(world: &World, claimed: &Claimed, assignment: &Assignment, scope: &ToolScope) -> Option<Receipt> {
+    if !matches!(claimed.spec.work, Work::Turn(_)) {
+        let own = scope.own.as_ref()?;
+        let tools = match own.len() {
+            0 => "none".to_owned(),
+            _ => own.iter().map(String::as_str).collect::<Vec<_>>().join(", "),
+        };
+        let note = format!(
+            "held to {tools} of its vendor's tools; how long the schemas of the others are its vendor does not say"
+        );
+        return Some(Receipt::new(Layer::ToolScope, claimed.spec.key.as_str(), 0, 0).noted(&note));
+    }
     let ours = scope.ours.as_ref()?;
     let all = &world.settings.tools.ours;
-    if !matches!(claimed.spec.work, Work::Turn(_)) || all.is_empty() {
+    if all.is_empty() {
         return None;
     }
     let given = assignment.mcp_servers.contains_key(MCP_NAME);

@@ -13,12 +13,12 @@ use wheelhouse_core::ids::{ArtifactHash, RunId, TaskKey};
 use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::spec::{Isolation, Merge, TaskSpec};
 use wheelhouse_core::store::{ArtifactRef, Claimed, Failure, Next, Reader, TaskResult, TaskView};
-use wheelhouse_core::workflow::condition::{self, Facts};
+use wheelhouse_core::workflow::condition::{self, AUDIT_KIND, Facts};
 use wheelhouse_core::workflow::map::{self, Over};
 use wheelhouse_core::workflow::{self, Child, Delivery, Output, Scene, Step, Workflow, report};
 
 use crate::SUMMARY_MAX;
-use crate::attempt::failed;
+use crate::attempt::{failed, report};
 use crate::dispatch::Input;
 use crate::isolate;
 use crate::prepare::{World, bounded};
@@ -79,7 +79,7 @@ async fn stepped(world: &World, claimed: &Claimed, reports: &mpsc::Sender<Input>
         })
         .await?;
     if children.is_empty()
-        && let Some(ended) = not_needed(world, claimed).await?
+        && let Some(ended) = not_needed(world, claimed, reports).await?
     {
         shortcut::say_skipped(claimed, reports).await;
         let next = Next::Done { continues: true };
@@ -165,7 +165,12 @@ fn inputs(reader: &mut dyn Reader, run: RunId, spec: &TaskSpec) -> Result<Vec<St
 }
 
 /// Ends a task that is not needed, when that is so: what it could be needed for is known now.
-pub(crate) async fn not_needed(world: &World, claimed: &Claimed) -> Result<Option<Box<Ended>>, Box<Ended>> {
+/// A few of them are done all the same where that is wanted, which is said.
+pub(crate) async fn not_needed(
+    world: &World,
+    claimed: &Claimed,
+    reports: &mpsc::Sender<Input>,
+) -> Result<Option<Box<Ended>>, Box<Ended>> {
     let conditions = claimed.spec.flow.skip_if.clone();
     let is_on = world.settings.context.of(&claimed.agent).is_on(Layer::Skip);
     if conditions.is_empty() || !is_on {
@@ -183,6 +188,14 @@ pub(crate) async fn not_needed(world: &World, claimed: &Claimed) -> Result<Optio
             Ok(condition::not_needed(&conditions, |task| facts.get(task).copied()))
         })
         .await?;
+    let lot = reviewing::lot(run, &claimed.spec.key);
+    if let (Some((_, why)), true) = (&decided, condition::is_audited(claimed.spec.flow.skip_audit, lot)) {
+        if claimed.attempt == 1 {
+            let said = format!("{why}; done all the same, to see what skipping it would cost");
+            report(reports, claimed.lease, AUDIT_KIND, said).await;
+        }
+        return Ok(None);
+    }
     Ok(decided.map(|(cause, why)| {
         let mut ended = failed(Outcome::Skipped { cause }, String::new());
         ended.result.summary = format!("not needed: {why}");

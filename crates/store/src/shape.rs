@@ -99,6 +99,8 @@ struct FlowShape<'a> {
     #[serde(default, skip_serializing_if = "is_empty")]
     skip_if: Cow<'a, [Condition]>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    skip_audit: Option<u8>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     shortcut: Option<Shortcut>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     item: Option<Cow<'a, Item>>,
@@ -112,6 +114,7 @@ impl<'a> FlowShape<'a> {
             workflow,
             parent,
             skip_if,
+            skip_audit,
             shortcut,
             item,
             states_verdict,
@@ -120,6 +123,7 @@ impl<'a> FlowShape<'a> {
             workflow: workflow.as_deref().map(Cow::Borrowed),
             parent: parent.as_ref().map(Cow::Borrowed),
             skip_if: Cow::Borrowed(skip_if),
+            skip_audit: *skip_audit,
             shortcut: *shortcut,
             item: item.as_ref().map(Cow::Borrowed),
             states_verdict: *states_verdict,
@@ -131,6 +135,7 @@ impl<'a> FlowShape<'a> {
             workflow,
             parent,
             skip_if,
+            skip_audit,
             shortcut,
             item,
             states_verdict,
@@ -139,6 +144,7 @@ impl<'a> FlowShape<'a> {
             workflow: workflow.map(|workflow| Box::new(workflow.into_owned())),
             parent: parent.map(Cow::into_owned),
             skip_if: skip_if.into_owned(),
+            skip_audit,
             shortcut,
             item: item.map(Cow::into_owned),
             states_verdict,

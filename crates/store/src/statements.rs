@@ -458,7 +458,7 @@ statements! {
     PAST_ADD = "INSERT OR REPLACE INTO past (task, kind, agent, outcome, detail, cost_nano, at, sketch, model, features) \
         SELECT ?1, ?2, ?3, ?4, ?5, CASE WHEN count(*) = sum(cost < 5) THEN coalesce(sum(cost_nano), 0) END, ?6, ?7, ?8, ?9 \
         FROM attempt WHERE task = ?1";
-    VIEW_PAST = "SELECT kind, agent, outcome, detail, cost_nano, at, sketch, model, features FROM past \
+    VIEW_PAST = "SELECT kind, agent, outcome, detail, cost_nano, at, sketch, model, features, task FROM past \
         ORDER BY at DESC, task DESC LIMIT ?1";
     VIEW_BUSY = "SELECT agent, count(*) FROM (SELECT agent FROM lease UNION ALL SELECT agent FROM ready) GROUP BY agent";
     VIEW_STORE_ID = "SELECT value FROM meta WHERE key = 'store_id'";

@@ -323,6 +323,7 @@ pub(crate) fn past_task(
     let model: Option<i64> = row.get(7)?;
     let features: Option<Vec<u8>> = if with_features { row.get(8)? } else { None };
     Ok(PastTask {
+        task: TaskId(row.get(9)?),
         sketch,
         features: features.and_then(|bytes| Features::from_bytes(&bytes)),
         model: model.map(&mut name).transpose()?,

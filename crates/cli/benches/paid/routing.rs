@@ -92,6 +92,7 @@ fn router(past: Past) -> Router {
 pub(crate) fn measure() {
     let history = |tasks: usize| {
         Past::of((0..tasks).map(|number| PastTask {
+            task: wheelhouse_core::ids::TaskId(0),
             sketch: Sketch::of(&words(number)),
             features: Some(Features::of(&words(number))),
             model: None,

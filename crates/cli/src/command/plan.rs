@@ -217,6 +217,7 @@ fn task_document(task: &TaskSpec) -> Value {
         "routed": routed,
         "workflow": flow.workflow,
         "skip_if": flow.skip_if.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "skip_audit": flow.skip_audit,
         "documents": inputs.documents,
         "stdin": inputs.stdin,
     })

@@ -199,3 +199,90 @@ fn a_good_score_leaves_steps_out() {
         "{skipped:#}"
     );
 }
+
+#[test]
+fn a_share_of_what_is_not_needed_is_done_all_the_same_to_see_what_skipping_costs() {
+    let fake = ModelApi::start(
+        Script::default()
+            .rule(
+                Rule::any()
+                    .says("part 7")
+                    .reply(Reply::text("FINDING: P1 a.rs:3 - it is wrong\nVERDICT: revise")),
+            )
+            .rule(Rule::any().says("part 8").reply(Reply::text("It was improved.")))
+            .rule(Rule::any().says("Review").reply(Reply::text("VERDICT: approve"))),
+    )
+    .unwrap();
+    let house = house(&fake);
+    let plan = |percent: &str| {
+        let look = |number: u32| {
+            format!(
+                "  - {{id: look{number}, agent: gpt, needs: score, prompt: \"Review part {number}.\", skip_if: score >= 8{percent}}}\n"
+            )
+        };
+        let looks: String = (1..=40).map(look).collect();
+        house.write(
+            "plan.yaml",
+            &format!("tasks:\n  - {{id: score, exec: \"echo SCORE: 9\"}}\n{looks}"),
+        );
+        house.json(&["run", "plan.yaml"])
+    };
+    let done = |run: &Value| -> Vec<String> {
+        let tasks = run["tasks"].as_array().unwrap().iter();
+        let done = tasks.filter(|task| task["agent"] == "gpt" && task["outcome"]["class"] != "skipped");
+        done.map(|task| task["key"].as_str().unwrap().to_owned()).collect()
+    };
+    let none = plan("");
+    assert!(done(&none).is_empty(), "{none:#}");
+    assert!(fake.turns().is_empty());
+
+    let some = plan(", skip_audit: 20");
+    let audited = done(&some);
+    assert!((1..=20).contains(&audited.len()), "about one in five: {audited:?}");
+    assert_eq!(fake.turns().len(), audited.len(), "and nobody else was asked");
+    let account = house.json(&["economy", "r2"]);
+    assert_eq!(account["skip_audits"].as_array().unwrap().len(), audited.len());
+
+    // All of them, with what they came to.
+    plan(", skip_audit: 100");
+    let account = house.json(&["economy", "r3"]);
+    let of = |task: &str| {
+        let all = account["skip_audits"].as_array().unwrap();
+        all.iter()
+            .find(|one| one["task"] == task)
+            .unwrap_or_else(|| panic!("{account:#}"))
+    };
+    assert_eq!(of("look1")["missed"], false);
+    assert_eq!(of("look7")["missed"], true, "a grave finding would have been missed");
+    assert_eq!(
+        of("look7")["found"],
+        "it says revise, with 1 findings, 1 of them P0 or P1"
+    );
+    assert_eq!(of("look8")["missed"], Value::Null, "without a verdict nobody can tell");
+    let shown = house.ok(&["economy", "r3"]).out;
+    assert!(
+        shown.contains("not needed and done all the same: 40; skipping 1 of them would have missed something"),
+        "{shown}"
+    );
+    house.write("bad.yaml", "tasks:\n  - {id: a, exec: ls, skip_audit: 5}\n");
+    let bad = house.run(&["plan", "check", "bad.yaml"]);
+    assert!(
+        format!("{}{}", bad.out, bad.err).contains("it is never skipped"),
+        "{}{}",
+        bad.out,
+        bad.err
+    );
+}
+
+#[test]
+fn a_shortcut_of_a_command_is_warned_of() {
+    let fake = ModelApi::start(Script::default()).unwrap();
+    let house = house(&fake);
+    house.write("plan.yaml", "tasks:\n  - {id: a, exec: ls, shortcut: auto}\n");
+    let checked = house.ok(&["plan", "check", "plan.yaml"]);
+    let said = format!("{}{}", checked.out, checked.err);
+    assert!(
+        said.contains("`shortcut` has no meaning for it") && said.contains("exec-shortcut"),
+        "{said}"
+    );
+}

@@ -127,3 +127,47 @@ fn where_it_is_set_a_failed_try_beyond_the_line_is_not_repeated_unasked() {
     let unasked = fake.turns().len();
     assert!(unasked > 1, "{unasked}");
 }
+
+#[test]
+fn the_account_of_a_run_has_its_lines_and_the_dear_one_has_more_room() {
+    const GRAVE: &str = " It is about deleting the production database with customers' passwords and payments.";
+    let fake = ModelApi::start(Script::default()).unwrap();
+    let house = house(&fake);
+    let task = |id: &str, tokens: u64, words: &str| json!({ "id": id, "agent": "sonnet", "prompt": format!("{}{words}", prompt(tokens)) });
+    let past: Vec<Value> = (1..=4)
+        .map(|number| task(&format!("g{number}"), 10_000, GRAVE))
+        .collect();
+    house.write("grave.json", &json!({ "name": "grave", "tasks": past }).to_string());
+    house.ok(&["run", "grave.json"]);
+    // All eight took $0.03; these take $0.042, 40 % more.
+    let tasks = [task("usual", 14_000, ""), task("dear", 14_000, GRAVE)];
+    house.write("next.json", &json!({ "name": "next", "tasks": tasks }).to_string());
+    house.ok(&["run", "next.json"]);
+    let account = house.json(&["economy", "r3"]);
+    let lines = account["soft_lines"].as_array().unwrap();
+    let of = |task: &str, passed: bool| {
+        let mut found = lines
+            .iter()
+            .filter(|one| one["task"] == task && one["passed"] == passed);
+        found.next().map(|one| one["said"].as_str().unwrap().to_owned())
+    };
+    let usual = of("usual", false).unwrap();
+    assert!(
+        usual.starts_with("told above $0.039") && usual.contains("30 % more because its risk is"),
+        "{account:#}"
+    );
+    assert!(
+        usual.contains("similar tasks take up to $0.0300 (") && usual.contains("are known"),
+        "{usual}"
+    );
+    let dear = of("dear", false).unwrap();
+    assert!(!dear.contains(" 30 % more"), "{dear}");
+    assert!(of("usual", true).is_some(), "the usual one is told of: {account:#}");
+    assert!(
+        of("dear", true).is_none(),
+        "where a failure is dear the same is within the line: {account:#}"
+    );
+    let shown = house.ok(&["economy", "r3", "--receipts"]).out;
+    assert!(shown.contains("soft lines: 2 tries had one, 1 passed it"), "{shown}");
+    assert!(shown.contains("usual: soft line: it has used $0.0420"), "{shown}");
+}

@@ -43,6 +43,11 @@ fn an_agents_list_reaches_its_vendors_command_line() {
         "{}",
         house.read("line.txt")
     );
+    let economy = house.ok(&["economy", "r1", "--receipts"]).out;
+    assert!(
+        economy.contains("tool_scope") && economy.contains("held to Grep, Read of its vendor's tools"),
+        "a task of a plan has its receipt as well: {economy}"
+    );
     house.write("wheelhouse.toml", &format!("{settings}tools = [\"none\"]\n"));
     double::run(&house, "Think.", json!({}));
     let lines = house.read("line.txt");

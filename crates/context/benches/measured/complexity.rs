@@ -7,8 +7,18 @@ use std::path::Path;
 use wheelhouse_context::account::{Measured, Pair, compare};
 use wheelhouse_context::cache::Bill;
 
+use wheelhouse_core::analysis::Risk;
+use wheelhouse_core::budget::Experience;
+use wheelhouse_core::route::past::NEIGHBOURS;
+use wheelhouse_core::soft;
+
 use crate::source;
-use crate::table::Table;
+use crate::table::{Draws, Table};
+
+/// The usual headroom above what is expected, in percent: the product's.
+const SAFETY_PERCENT: u64 = 30;
+/// How often a line is drawn a fold.
+const LINES: usize = 50;
 
 pub(crate) fn measure(table: &mut Table, data: &Path) {
     let set = data.join("complexity_trap");
@@ -47,6 +57,7 @@ pub(crate) fn measure(table: &mut Table, data: &Path) {
         };
         runs.entry(experiment).or_default().insert(instance, measured);
     }
+    lines(table, &runs);
     let text = source::text(&published);
     let columns = [
         "group",
@@ -117,4 +128,97 @@ fn cells<'t, const N: usize>(path: &Path, text: &'t str, columns: [&str; N]) -> 
         })
     };
     lines.filter(|(_, line)| !line.is_empty()).map(row).collect()
+}
+
+/// How lines that were drawn stood to the tasks that they were for.
+#[derive(Default)]
+struct Held {
+    tasks: usize,
+    within: usize,
+    /// What tasks above the line took, and how much of that lay above it.
+    over: f64,
+    above: f64,
+    /// Line by mean, summed.
+    by_mean: f64,
+    lines: usize,
+}
+
+impl Held {
+    fn look(&mut self, line: u64, costs: &[u64]) {
+        let mean = costs.iter().sum::<u64>() as f64 / costs.len() as f64;
+        self.lines += 1;
+        self.by_mean += line as f64 / mean;
+        self.tasks += costs.len();
+        for cost in costs {
+            if *cost <= line {
+                self.within += 1;
+            } else {
+                self.over += *cost as f64;
+                self.above += (cost - line) as f64;
+            }
+        }
+    }
+
+    fn shown(&self) -> String {
+        format!(
+            "{:.1} % within, line {:.2} x mean, told with {:.1} % of an overrun's cost to come",
+            100.0 * self.within as f64 / self.tasks as f64,
+            self.by_mean / self.lines as f64,
+            100.0 * self.above / self.over.max(1.0)
+        )
+    }
+}
+
+/// Soft lines in five folds, for each model with raw histories: from as many past tasks as the product listens to, drawn
+/// from the other folds. The set has no words of the tasks, so all of them count as similar.
+fn lines(table: &mut Table, runs: &BTreeMap<&str, BTreeMap<&str, Measured>>) {
+    const FOLDS: usize = 5;
+    let raw: Vec<(&str, Vec<u64>)> = runs
+        .iter()
+        .filter(|(name, tasks)| name.contains("raw") && tasks.len() >= 400)
+        .map(|(name, tasks)| {
+            let mut costs: Vec<u64> = tasks.values().map(|one| one.bill.cost_nano).collect();
+            Draws::new(6).shuffle(&mut costs);
+            (*name, costs)
+        })
+        .collect();
+    let of_fold = |costs: &[u64], fold: usize, held: bool| -> Vec<u64> {
+        let placed = costs.iter().enumerate();
+        let chosen = placed.filter(|(place, _)| (place % FOLDS == fold) == held);
+        chosen.map(|(_, cost)| *cost).collect()
+    };
+    let (mut all, mut fixed_all) = (Held::default(), Held::default());
+    for (name, costs) in &raw {
+        let (mut ours, mut fixed) = (Held::default(), Held::default());
+        for fold in 0..FOLDS {
+            let (mut known, unseen) = (of_fold(costs, fold, false), of_fold(costs, fold, true));
+            let mut draws = Draws::new(fold as u64 + 1);
+            for _ in 0..LINES {
+                draws.shuffle(&mut known);
+                let similar = &known[..NEIGHBOURS];
+                let line = soft::line(SAFETY_PERCENT, Risk::Low, similar, Experience::default()).unwrap();
+                ours.look(line.nano, &unseen);
+                all.look(line.nano, &unseen);
+            }
+            let mut others: Vec<u64> = raw.iter().flat_map(|(_, costs)| of_fold(costs, fold, false)).collect();
+            others.sort_unstable();
+            let global = others[others.len() * 9 / 10];
+            fixed.look(global, &unseen);
+            fixed_all.look(global, &unseen);
+        }
+        table.row(
+            format!("soft line, {name}, {} tasks", costs.len()),
+            ours.shown(),
+            "–",
+            format!("{} (one line for all models: p90)", fixed.shown()),
+        );
+    }
+    if !raw.is_empty() {
+        table.row(
+            format!("soft line, all {} models", raw.len()),
+            all.shown(),
+            "–",
+            fixed_all.shown(),
+        );
+    }
 }

@@ -320,6 +320,10 @@ pub const CODES: &[(&str, &str)] = &[
         "an `exec` task with an agent, or an agent task given to `exec`",
     ),
     (
+        "exec-shortcut",
+        "warning: a `shortcut` of an `exec` task, which no agent does",
+    ),
+    (
         "grinder-decides",
         "warning: a decision is given to an agent that is there to carry out",
     ),

@@ -6,7 +6,9 @@
 use super::answer;
 use super::problem::{Place, Reporter, shortened};
 use super::tree::{Entry, Kind, Node, NodeId, Tree};
-use super::wire::{Answer, At, Budget, Defaults, Duration, Given, NEEDS_ALIASES, Plan, Retry, Task, Usd, WORKS};
+use super::wire::{
+    Answer, At, Budget, Defaults, Duration, Given, NEEDS_ALIASES, Plan, Retry, Reusable, Task, Usd, WORKS,
+};
 use super::{TASKS_MAX, TIMEOUT_MAX, USD_MAX};
 use crate::spec::{Edits, Isolation, Merge, OnFailure, RETRY_MAX};
 use crate::time::parse_duration;
@@ -87,7 +89,7 @@ impl<'a> Walk<'a, '_, '_> {
             .unwrap_or_default();
         let templates = fields
             .take("templates")
-            .map(|node| self.pairs(node, "templates"))
+            .map(|node| self.reusables(node))
             .unwrap_or_default();
         let budget = fields.take("budget").and_then(|node| self.budget(node));
         let tasks = match fields.take("tasks") {
@@ -159,29 +161,17 @@ impl<'a> Walk<'a, '_, '_> {
                 .take("with")
                 .map(|node| self.pairs(node, "with"))
                 .unwrap_or_default(),
-            documents: fields
-                .take("documents")
-                .map(|node| self.texts(node, "documents"))
-                .unwrap_or_default(),
+            documents: self.texts_of(&mut fields, "documents"),
             stdin: fields.take("stdin").and_then(|node| self.name(node, "stdin")),
             agent: fields.take("agent").and_then(|node| self.text(node, "agent")),
-            fallback: fields
-                .take("fallback")
-                .map(|node| self.texts(node, "fallback"))
-                .unwrap_or_default(),
+            fallback: self.texts_of(&mut fields, "fallback"),
             chain: fields.take("chain").and_then(|node| self.text(node, "chain")),
             model: fields.take("model").and_then(|node| self.text(node, "model")),
             role: fields.take("role").and_then(|node| self.text(node, "role")),
             needs: self.needs(&mut fields),
             priority: fields.take("priority").and_then(|node| self.priority(node)),
-            files: fields
-                .take("files")
-                .map(|node| self.texts(node, "files"))
-                .unwrap_or_default(),
-            verify: fields
-                .take("verify")
-                .map(|node| self.texts(node, "verify"))
-                .unwrap_or_default(),
+            files: self.texts_of(&mut fields, "files"),
+            verify: self.texts_of(&mut fields, "verify"),
             isolation: fields.take("isolation").and_then(|node| self.isolation(node)),
             merge: fields.take("merge").and_then(|node| self.merge(node)),
             protect: fields.take("protect").map(|node| self.texts(node, "protect")),
@@ -207,13 +197,13 @@ impl<'a> Walk<'a, '_, '_> {
             cwd: fields.take("cwd").and_then(|node| self.text(node, "cwd")),
             budget: fields.take("budget").and_then(|node| self.budget(node)),
             workflow: fields.take("workflow").and_then(|node| self.workflow(node)),
-            skip_if: fields
-                .take("skip_if")
-                .map(|node| self.texts(node, "skip_if"))
-                .unwrap_or_default(),
+            skip_if: self.texts_of(&mut fields, "skip_if"),
             shortcut: fields
                 .take("shortcut")
                 .and_then(|node| self.choice(node, "shortcut", &[("auto", Shortcut::Auto), ("off", Shortcut::Off)])),
+            skip_audit: fields
+                .take("skip_audit")
+                .and_then(|node| self.percent(node, "skip_audit")),
             given,
             at: node.at,
         };
@@ -362,6 +352,12 @@ impl<'a> Walk<'a, '_, '_> {
         }
     }
 
+    /// The list of texts under a key; none where it is not given.
+    fn texts_of(&mut self, fields: &mut Fields<'a>, key: &'static str) -> Vec<At<String>> {
+        let node = fields.take(key);
+        node.map(|node| self.texts(node, key)).unwrap_or_default()
+    }
+
     fn pairs(&mut self, node: &'a Node, key: &str) -> Vec<(At<String>, At<String>)> {
         let Kind::Map(entries) = &node.kind else {
             self.wrong(node, key, "a map of names and values");
@@ -392,6 +388,90 @@ impl<'a> Walk<'a, '_, '_> {
             ));
         }
         pairs
+    }
+
+    /// Reusable texts by name: a text, or a map of the text and of the defaults of its parameters.
+    fn reusables(&mut self, node: &'a Node) -> Vec<(At<String>, Reusable)> {
+        let Kind::Map(entries) = &node.kind else {
+            self.wrong(node, "templates", "a map of names and texts");
+            return Vec::new();
+        };
+        let outer = self.about.clone();
+        let mut reusables = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let value = self.tree.node(entry.value);
+            let key = format!("templates.{}", shortened(&entry.key));
+            let reusable = match Fields::of(self.tree, value) {
+                None => self.name(value, &key).map(|text| Reusable {
+                    text,
+                    defaults: Vec::new(),
+                }),
+                Some(mut fields) => {
+                    self.about = format!("the template `{}`", shortened(&entry.key));
+                    let text = fields.take("text");
+                    let defaults = fields.take("with").map(|node| self.template_defaults(node));
+                    self.finish(fields);
+                    if text.is_none() {
+                        let message = format!("{} has no `text`", self.about);
+                        let help = "write `NAME: {text: \"…\", with: {PARAMETER: {default: …}}}`";
+                        self.reporter.error("missing-key", value.at, "text", message, help);
+                    }
+                    text.and_then(|text| self.name(text, "text")).map(|text| Reusable {
+                        text,
+                        defaults: defaults.unwrap_or_default(),
+                    })
+                }
+            };
+            let name = At {
+                value: entry.key.clone(),
+                at: entry.at,
+            };
+            reusables.extend(reusable.map(|reusable| (name, reusable)));
+        }
+        self.about = outer;
+        reusables
+    }
+
+    /// `{NAME: {default: VALUE}}`.
+    fn template_defaults(&mut self, node: &'a Node) -> Vec<(At<String>, At<String>)> {
+        let Kind::Map(entries) = &node.kind else {
+            self.wrong(node, "with", "a map of parameters, each with its `{default: …}`");
+            return Vec::new();
+        };
+        let mut defaults = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let value = self.tree.node(entry.value);
+            let Kind::Map(inner) = &value.kind else {
+                let key = format!("with.{}", shortened(&entry.key));
+                self.wrong(value, &key, "`{default: …}`");
+                continue;
+            };
+            for (key, text) in self.pairs(value, "with") {
+                if key.value != "default" {
+                    let message = format!("{}: a parameter has no key `{}`", self.about, shortened(&key.value));
+                    let help = "a parameter takes `default` and nothing else";
+                    self.reporter.unknown(
+                        "unknown-key",
+                        key.at,
+                        &key.value,
+                        message,
+                        ["default"].into_iter(),
+                        help.to_owned(),
+                    );
+                    continue;
+                }
+                let name = At {
+                    value: entry.key.clone(),
+                    at: entry.at,
+                };
+                defaults.push((name, text));
+            }
+            if inner.is_empty() {
+                let key = format!("with.{}", shortened(&entry.key));
+                self.wrong(value, &key, "`{default: …}`");
+            }
+        }
+        defaults
     }
 
     pub(super) fn boolean(&mut self, node: &'a Node, key: &str) -> Option<At<bool>> {

@@ -48,8 +48,8 @@ pub(crate) struct Plan {
     #[schemars(with = "Option<Pairs>")]
     pub(crate) vars: Vec<(At<String>, At<String>)>,
     /// Texts of prompts with parameters, by name; a task takes one with `template` and `with`.
-    #[schemars(with = "Option<Pairs>")]
-    pub(crate) templates: Vec<(At<String>, At<String>)>,
+    #[schemars(with = "Option<Reusables>")]
+    pub(crate) templates: Vec<(At<String>, Reusable)>,
     /// Money the whole run may spend.
     pub(crate) budget: Option<Budget>,
     /// The tasks. Their order means nothing except between equals.
@@ -190,6 +190,9 @@ pub(crate) struct Task {
     /// Whether code does it in place of its agent, where its prompt is a mechanical transform and nothing else: `auto`, or
     /// `off`. What the settings say when absent.
     pub(crate) shortcut: Option<At<Shortcut>>,
+    /// In so many of 100 cases in which it is not needed by `skip_if` it is done all the same, to see what skipping costs.
+    #[schemars(with = "Option<u8>", range(min = 0, max = 100))]
+    pub(crate) skip_audit: Option<At<u8>>,
     /// What was there and could not be read, so that it is not called missing.
     #[schemars(skip)]
     pub(crate) given: Given,
@@ -366,6 +369,45 @@ impl JsonSchema for Words {
                 {"type": "string", "minLength": 1},
                 {"type": "array", "items": {"type": "string", "minLength": 1}},
             ],
+        })
+    }
+}
+
+/// A text of the plan that tasks share.
+#[derive(Clone, Debug)]
+pub(crate) struct Reusable {
+    /// The text.
+    pub(crate) text: At<String>,
+    /// What its parameters are where a task does not say.
+    pub(crate) defaults: Vec<(At<String>, At<String>)>,
+}
+
+/// Schema of the texts that tasks share.
+struct Reusables;
+
+impl JsonSchema for Reusables {
+    fn schema_name() -> Cow<'static, str> {
+        "Templates".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let default = json_schema!({
+            "type": "object", "additionalProperties": false, "required": ["default"],
+            "properties": {"default": {"type": ["string", "number", "boolean"]}},
+        });
+        json_schema!({
+            "description": "Texts by name; one whose parameters have defaults is a map.",
+            "type": "object",
+            "additionalProperties": {"anyOf": [
+                {"type": "string"},
+                {
+                    "type": "object", "additionalProperties": false, "required": ["text"],
+                    "properties": {
+                        "text": {"type": "string"},
+                        "with": {"type": "object", "additionalProperties": default},
+                    },
+                },
+            ]},
         })
     }
 }

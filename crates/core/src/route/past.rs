@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::features::Features;
 use super::learned;
 use crate::analysis::Kind;
+use crate::ids::TaskId;
 use crate::outcome::Outcome;
 use crate::time::Millis;
 
@@ -106,6 +107,8 @@ fn add(sums: &mut [i32; 256], feature: u64) {
 /// What became of one task that an agent was given.
 #[derive(Clone, PartialEq, Debug)]
 pub struct PastTask {
+    /// Which task it was.
+    pub task: TaskId,
     /// What it was about.
     pub sketch: Sketch,
     /// Its shape and words; none where they are not known, as of tasks of older versions.
@@ -355,12 +358,31 @@ fn is_own_fault(outcome: &Outcome) -> bool {
     }
 }
 
+/// The newest past tasks, kept up by what came since they were read: a list by its task and time, newest first. Done
+/// tasks come at the top and nothing else changes (a task that is done again moves there), so the newest few tell
+/// everything; where they do not reach back to what is known, none: all must be read again.
+pub fn kept_up(known: &[PastTask], newest: Vec<PastTask>, most: usize) -> Option<Vec<PastTask>> {
+    let last = known.first()?.at;
+    // Tasks of the same moment are in no order of arrival: those are taken from what was read now.
+    let since = newest.iter().position(|task| task.at < last)?;
+    let mut all = newest;
+    all.truncate(since);
+    let is_again: std::collections::BTreeSet<TaskId> = all.iter().map(|task| task.task).collect();
+    let stay = known
+        .iter()
+        .filter(|task| task.at < last && !is_again.contains(&task.task));
+    all.extend(stay.cloned());
+    all.truncate(most);
+    Some(all)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn task(text: &str, agent: &str, outcome: Outcome) -> PastTask {
         PastTask {
+            task: TaskId(0),
             sketch: Sketch::of(text),
             features: Some(Features::of(text)),
             kind: Kind::Debug,
@@ -451,6 +473,45 @@ mod tests {
             (0.0, 0.0),
             "with another model it is another"
         );
+    }
+
+    /// A list that is kept up is the list that would be read anew, whatever was done in between.
+    #[test]
+    fn what_is_kept_up_is_what_would_be_read() {
+        const MOST: usize = 20;
+        let mut state = 7_u64;
+        let mut chance = |below: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 33) % below
+        };
+        let (mut table, mut now) = (BTreeMap::<TaskId, PastTask>::new(), 0);
+        let mut known: Vec<PastTask> = Vec::new();
+        let (mut kept, mut anew) = (0, 0);
+        for _ in 0..2_000 {
+            for _ in 0..chance(6) {
+                now += chance(3);
+                let again = TaskId(chance(60));
+                let mut one = task("x", "a", Outcome::Succeeded);
+                (one.task, one.at, one.cost_nano) = (again, Millis(now), Some(chance(1_000)));
+                table.insert(again, one);
+            }
+            let mut all: Vec<PastTask> = table.values().cloned().collect();
+            all.sort_by_key(|task| std::cmp::Reverse((task.at, task.task)));
+            let page: Vec<PastTask> = all.iter().take(6).cloned().collect();
+            all.truncate(MOST);
+            known = match kept_up(&known, page, MOST) {
+                Some(list) => {
+                    kept += 1;
+                    list
+                }
+                None => {
+                    anew += 1;
+                    all.clone()
+                }
+            };
+            assert_eq!(known, all);
+        }
+        assert!(kept > 100 && anew > 100, "both ways are taken: {kept} {anew}");
     }
 
     #[test]

@@ -388,6 +388,7 @@ fn who_else_is_worth_asking_follows_the_decision_tree_of_the_comparison() {
 
 fn past(agent: &str, text: &str, tasks: usize, succeeded: usize) -> Vec<PastTask> {
     let task = |number| PastTask {
+        task: crate::ids::TaskId(0),
         sketch: Sketch::of(text),
         features: Some(Features::of(text)),
         kind: Kind::Debug,

@@ -53,6 +53,9 @@ pub struct Flow {
     /// It is not needed when all of these hold.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub skip_if: Vec<Condition>,
+    /// In so many of 100 cases in which it is not needed it is done all the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skip_audit: Option<u8>,
     /// Whether code may do it in place of its agent where that is certain; none: what the settings say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shortcut: Option<Shortcut>,

@@ -226,3 +226,28 @@ fn a_prompt_of_a_megabyte_arrives_byte_for_byte() {
     let checked = accept_as("p.json", &json);
     assert_eq!(task(&checked, "a").work, Work::Prompt(prompt));
 }
+
+#[test]
+fn a_parameter_that_is_not_given_is_its_default() {
+    let checked = accept(
+        "vars: {n: three}\ntemplates:\n  t:\n    text: 'Look at {{ with.area }} for {{ with.focus }}, {{ with.times }} times.'\n    \
+         with: {focus: {default: speed}, times: {default: '{{ vars.n }}'}}\n  plain: 'Only {{ with.a }}.'\ntasks:\n- {id: a, agent: claude, template: t, with: {area: src}}\n\
+         - {id: b, agent: claude, template: t, with: {area: src, focus: size, times: 2}}\n- {id: c, agent: claude, template: plain, with: {a: this}}\n",
+    );
+    let prompt = |id: &str| match &task(&checked, id).work {
+        Work::Prompt(text) => text.clone(),
+        other => panic!("{other:?}"),
+    };
+    assert!(prompt("a").starts_with("Look at src for speed, "), "{}", prompt("a"));
+    assert!(!prompt("a").contains("with."), "{}", prompt("a"));
+    assert_eq!(prompt("b"), "Look at src for size, 2 times.");
+    assert_eq!(prompt("c"), "Only this.");
+}
+
+#[test]
+fn a_shortcut_of_a_command_is_warned_of_and_let_go() {
+    let checked = accept("tasks:\n- {id: a, exec: ls, shortcut: auto}\n");
+    let codes: Vec<&str> = checked.warnings.iter().map(|one| one.code).collect();
+    assert_eq!(codes, ["exec-shortcut"]);
+    assert_eq!(task(&checked, "a").flow.shortcut, None);
+}

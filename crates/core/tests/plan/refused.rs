@@ -155,6 +155,23 @@ const TASKS: &[(&str, &[&str])] = &[
         "- {id: a, template: t, with: {b: c}}\ntemplates: {t: 'x {{ with.d }}'}",
         &["template-parameter 2:31", "template-parameter 3:19"],
     ),
+    (
+        "- {id: a, template: t}\ntemplates: {t: {text: 'x {{ with.d }}', with: {e: {default: 1}}}}",
+        &["template-parameter 3:26", "template-parameter 3:48"],
+    ),
+    (
+        "- {id: a, template: t}\ntemplates: {t: {with: {e: {default: 1}}}}",
+        &["template-file 2:21", "missing-key 3:16"],
+    ),
+    (
+        "- {id: a, template: t}\ntemplates: {t: {text: 'x {{ with.d }}', with: {d: 1}}}",
+        &["template-parameter 3:26", "wrong-type 3:51"],
+    ),
+    (
+        "- {id: a, template: t}\ntemplates: {t: {text: 'x {{ with.d }}', with: {d: {default: '{{ vars.n }}'}}}}",
+        &["unknown-var 3:62"],
+    ),
+    ("- {id: a, exec: x, skip_audit: 5}", &["bad-condition 2:32"]),
     ("- {id: a, prompt_file: ../x.md}", &["bad-path 2:24"]),
     ("- {id: a, prompt: '{{ tasks.b }}'}", &["unknown-task 2:20"]),
     ("- {id: a, prompt: '{{ tasks.a }}'}", &["self-reference 2:20"]),
@@ -371,6 +388,7 @@ fn every_code_has_a_test() {
     let elsewhere = [
         "agent-as-role",
         "grinder-decides",
+        "exec-shortcut",
         "ignored-key",
         "large-crew",
         "many-tries",

@@ -11,7 +11,7 @@ use wheelhouse_core::outcome::Outcome;
 use wheelhouse_core::policy::{self, Decision, Rule};
 use wheelhouse_core::question::QuestionKind;
 use wheelhouse_core::quota::{self, Allowance};
-use wheelhouse_core::soft::PASSED_KIND;
+use wheelhouse_core::soft::{EXPECTED_KIND, PASSED_KIND};
 use wheelhouse_core::store::AttemptStart;
 use wheelhouse_core::supervise::{Move, Watch};
 use wheelhouse_core::time::Millis;
@@ -262,7 +262,7 @@ impl Line {
             self.report("route", why.clone()).await;
         }
         if let Some(soft) = self.soft {
-            self.report("expected", soft.expectation()).await;
+            self.report(EXPECTED_KIND, soft.expectation()).await;
         }
     }
 

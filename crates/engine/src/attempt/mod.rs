@@ -79,7 +79,7 @@ pub(crate) async fn attempt(
         Ok(false) => claimed,
         Err(ended) => return Tried::by_the_house(ended),
     };
-    let work = match workflow::not_needed(&world, &claimed).await {
+    let work = match workflow::not_needed(&world, &claimed, &inputs).await {
         Ok(None) => attempt_inner(&world, &claimed, orders, &inputs).await,
         Ok(Some(ended)) => {
             shortcut::say_skipped(&claimed, &inputs).await;

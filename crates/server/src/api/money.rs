@@ -39,6 +39,8 @@ pub(super) fn routes() -> Vec<Route> {
         ("run", Shape::Plain("string")),
         ("layers", Shape::Any),
         ("receipts", Shape::Any),
+        ("soft_lines", Shape::Any),
+        ("skip_audits", Shape::Any),
     ]);
     let left_out = "What was left out of a run's prompts, and why: the receipts of the layers.";
     vec![

@@ -215,6 +215,7 @@ impl World {
             Cost::Unknown => None,
         });
         let past = PastTask {
+            task: id,
             sketch: learned.sketch,
             features: Some(learned.features),
             kind: learned.kind,

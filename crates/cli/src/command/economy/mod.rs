@@ -35,7 +35,13 @@ pub(crate) fn economy(app: &App, args: &args::Economy) -> Outcome {
         app.terminal.print_json(&account.document())?;
         return Ok(exit::OK);
     }
-    let Account { run, layers, receipts } = account;
+    let Account {
+        run,
+        layers,
+        receipts,
+        soft_lines,
+        audits,
+    } = account;
     let mut text = format!("{} {}\n", run.id, plain(&run.name));
     if layers.is_empty() {
         text.push_str("no layer had anything to leave out of its prompts\n");
@@ -56,6 +62,18 @@ pub(crate) fn economy(app: &App, args: &args::Economy) -> Outcome {
         }
         text.push_str("tokens of o200k_base, text alone; layers overlap, so nothing here is to be added\n");
     }
+    let passed = soft_lines.iter().filter(|one| one.passed).count();
+    if !soft_lines.is_empty() {
+        let had = soft_lines.len() - passed;
+        text.push_str(&format!("soft lines: {had} tries had one, {passed} passed it\n"));
+    }
+    if !audits.is_empty() {
+        let missed = audits.iter().filter(|one| one.missed == Some(true)).count();
+        text.push_str(&format!(
+            "not needed and done all the same: {}; skipping {missed} of them would have missed something\n",
+            audits.len()
+        ));
+    }
     let usage = &run.usage;
     text.push_str(&format!(
         "consumed: {} input, {} read from a cache, {} written to it, {} output, {} reasoning\n",
@@ -69,7 +87,15 @@ pub(crate) fn economy(app: &App, args: &args::Economy) -> Outcome {
         if more > 0 {
             text.push_str(&format!("and {more} more; `--json` has them all\n"));
         }
-    } else if !receipts.is_empty() {
+        for one in soft_lines.iter().take(RECEIPTS_MAX) {
+            let task = plain(one.task.as_deref().unwrap_or("?"));
+            text.push_str(&format!("{task}: soft line: {}\n", plain(&one.said)));
+        }
+        for one in &audits {
+            let task = plain(one.task.as_deref().unwrap_or("?"));
+            text.push_str(&format!("{task}: {}: {}\n", plain(&one.why), plain(&one.found)));
+        }
+    } else if !(receipts.is_empty() && soft_lines.is_empty() && audits.is_empty()) {
         app.terminal
             .say("each of them: `--receipts`; what they mean: docs/economy.md");
     }

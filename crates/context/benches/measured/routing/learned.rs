@@ -61,6 +61,7 @@ pub(super) fn router(seen: &[&Prompt], whose: Seen) -> Router {
             .enumerate();
         both.filter(move |(who, _)| only.is_none_or(|only| only == *who))
             .map(|(_, (agent, worth))| PastTask {
+                task: wheelhouse_core::ids::TaskId(0),
                 sketch: Sketch::of(&prompt.text),
                 features: Some(Features::of(&prompt.text)),
                 kind: Kind::General,

@@ -20,7 +20,7 @@ use crate::workflow::map::{IN_FLIGHT, INPUTS_MAX, Map, Over, Reduce};
 use crate::workflow::panel::Panel;
 use crate::workflow::qc::{self, Qc};
 use crate::workflow::report::Skipped;
-use crate::workflow::{self, Hand, Workflow, crew};
+use crate::workflow::{self, Flow, Hand, Shortcut, Workflow, crew};
 
 /// How many rungs a cascade has that names none.
 const RUNGS: usize = 3;
@@ -38,7 +38,7 @@ struct Of<'t> {
 
 impl Resolve<'_, '_> {
     /// The conditions under which the task is not needed.
-    pub(super) fn conditions(&mut self, own: &str, texts: Vec<At<String>>, needs: &[TaskKey]) -> Vec<Condition> {
+    fn conditions(&mut self, own: &str, texts: Vec<At<String>>, needs: &[TaskKey]) -> Vec<Condition> {
         let mut conditions = Vec::new();
         for text in texts {
             let mut refuse = |message: String, help: String| {
@@ -73,6 +73,47 @@ impl Resolve<'_, '_> {
             conditions.push(condition);
         }
         conditions
+    }
+
+    /// A flow that says only when its task is not needed, and whether code may do it.
+    pub(super) fn unless(
+        &mut self,
+        own: &str,
+        (skip_if, skip_audit): (Vec<At<String>>, Option<At<u8>>),
+        (is_exec, shortcut): (bool, Option<At<Shortcut>>),
+        needs: &[TaskKey],
+    ) -> Flow {
+        Flow {
+            skip_audit: self.audited(own, skip_audit, &skip_if),
+            skip_if: self.conditions(own, skip_if, needs),
+            shortcut: self.shortcut(own, is_exec, shortcut),
+            ..Flow::default()
+        }
+    }
+
+    /// In how many of 100 cases a task is done that is not needed.
+    fn audited(&mut self, own: &str, audit: Option<At<u8>>, skip_if: &[At<String>]) -> Option<u8> {
+        let audit = audit?;
+        if skip_if.is_empty() {
+            let message = format!("{own} has `skip_audit` and no `skip_if`: it is never skipped");
+            let help = "add `skip_if: score >= 8`, or take `skip_audit` out";
+            self.reporter
+                .error("bad-condition", audit.at, "skip_audit", message, help);
+        }
+        Some(audit.value)
+    }
+
+    /// Whether code may do it in its agent's place; of a command that says nothing.
+    fn shortcut(&mut self, own: &str, is_exec: bool, shortcut: Option<At<Shortcut>>) -> Option<Shortcut> {
+        let shortcut = shortcut?;
+        if is_exec {
+            let message = format!("{own} is a command: no agent does it, and `shortcut` has no meaning for it");
+            let help = "take `shortcut` out, or write what is to be done as a `prompt`";
+            self.reporter
+                .warning("exec-shortcut", shortcut.at, "shortcut", message, help);
+            return None;
+        }
+        Some(shortcut.value)
     }
 
     /// Makes a workflow of a task that wishes for one. Its agents were chosen before.

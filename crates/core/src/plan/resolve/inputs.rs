@@ -8,27 +8,16 @@ use crate::plan::ID_LETTERS_MAX;
 use crate::plan::problem::{Place, shortened};
 use crate::plan::template::{self, Name};
 use crate::plan::walk::listed;
-use crate::plan::wire::{At, Task};
+use crate::plan::wire::{At, Reusable, Task};
 use crate::spec::Inputs;
-use crate::workflow::condition::Condition;
-use crate::workflow::{Flow, Shortcut};
 
 /// How many documents a task may be given.
 const DOCUMENTS_MAX: usize = 50;
 
-/// A flow that says only when its task is not needed, and whether code may do it.
-pub(super) fn unless(skip_if: Vec<Condition>, shortcut: Option<Shortcut>) -> Flow {
-    Flow {
-        skip_if,
-        shortcut,
-        ..Flow::default()
-    }
-}
-
 impl Resolve<'_, '_> {
     /// Takes the plan's reusable texts up. What stands in them is checked where a task takes one, with its parameters.
-    pub(super) fn reusable(&mut self, templates: Vec<(At<String>, At<String>)>) {
-        for (name, text) in templates {
+    pub(super) fn reusable(&mut self, templates: Vec<(At<String>, Reusable)>) {
+        for (name, reusable) in templates {
             if !is_id(&name.value, |byte| {
                 byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')
             }) {
@@ -37,8 +26,9 @@ impl Resolve<'_, '_> {
                 self.reporter.error("bad-name", name.at, &name.value, message, &help);
             }
             let own = format!("`templates`: `{}`", shortened(&name.value));
-            if self.says_something(&own, "templates", &text).is_some() {
-                self.templates.insert(name.value, text);
+            if self.says_something(&own, "templates", &reusable.text).is_some() {
+                self.all_taken(&own, &reusable.text.value, &reusable.defaults);
+                self.templates.insert(name.value, reusable);
             }
         }
     }
@@ -63,14 +53,22 @@ impl Resolve<'_, '_> {
         for (_, value) in &with {
             self.template_of(place, own, value);
         }
+        let reusable = self.templates.get(&named.value).cloned();
+        let is_given = |name: &str| with.iter().any(|(given, _)| given.value == name);
+        let defaults = reusable.iter().flat_map(|reusable| &reusable.defaults);
+        let defaults: Vec<_> = defaults.filter(|(name, _)| !is_given(&name.value)).collect();
+        for (_, value) in &defaults {
+            self.template_of(place, own, value);
+        }
         let values = with
             .iter()
+            .chain(defaults.iter().copied())
             .map(|(name, value)| (name.value.clone(), value.value.clone()));
         self.parameters = Some(values.collect());
-        let text = match self.templates.get(&named.value).cloned() {
-            Some(text) => {
-                self.template_of(place, own, &text);
-                Some(text.value)
+        let text = match &reusable {
+            Some(Reusable { text, .. }) => {
+                self.template_of(place, own, text);
+                Some(text.value.clone())
             }
             None if named.value.contains(['/', '.']) || self.templates.is_empty() => {
                 let text = self.text_of_file(own, ("template", "template-file", "template"), named);
@@ -136,7 +134,7 @@ impl Resolve<'_, '_> {
             }
         };
         let message = format!("{own}: its template needs `{}`, which is not given", shortened(name));
-        let help = format!("add it: `with: {{{name}: …}}`");
+        let help = format!("add it: `with: {{{name}: …}}`, or give it a default in the plan's template");
         let exist = given.iter().map(String::as_str);
         self.reporter
             .unknown("template-parameter", at, name, message, exist, help);

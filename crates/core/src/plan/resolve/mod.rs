@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use super::flow::{Which, Wish};
 use super::problem::{Place, Reporter, shortened};
 use super::walk::{listed, nowhere};
-use super::wire::{At, Budget, Defaults, Duration, Plan, Retry, Task};
+use super::wire::{At, Budget, Defaults, Duration, Plan, Retry, Reusable, Task};
 use super::{Advice, Context, ID_LETTERS_MAX, Manners, NAME_LETTERS_MAX};
 use crate::chain::Link;
 use crate::ids::{AgentName, TaskKey};
@@ -25,7 +25,6 @@ use crate::schema::Schema;
 use crate::spec::{BudgetLimit, Edits, Isolation, Merge, OnFailure, TaskSpec};
 use crate::workflow::crew::Crew;
 use edges::TaskUse;
-use inputs::unless;
 
 /// The agent that runs commands.
 const EXEC: &str = "exec";
@@ -54,7 +53,7 @@ pub(crate) struct Resolve<'a, 'n> {
     vars: BTreeMap<String, String>,
     prompt_files: HashMap<String, Result<String, String>>,
     /// The plan's own reusable texts, and where each stands.
-    templates: BTreeMap<String, At<String>>,
+    templates: BTreeMap<String, Reusable>,
     /// What the reusable text that is being read is given, by name; nothing outside of one.
     parameters: Option<BTreeMap<String, String>>,
     /// Each schema file that was read; none for one with problems.
@@ -286,11 +285,12 @@ impl<'a, 'n> Resolve<'a, 'n> {
             budget,
             workflow,
             skip_if,
+            skip_audit,
             shortcut,
             given: _,
             at,
         } = task;
-        let skip_if = self.conditions(&own, skip_if, needs);
+        let flow = self.unless(&own, (skip_if, skip_audit), (is_exec, shortcut), needs);
         let role = role.map(|role| self.with_vars(&role, &own, "role"));
         let (first, fallback, role) = match is_exec {
             true => (Link::of(AgentName(EXEC.to_owned())), Vec::new(), role),
@@ -335,7 +335,7 @@ impl<'a, 'n> Resolve<'a, 'n> {
             cwd: cwd.and_then(|cwd| self.directory(&own, &cwd)),
             budget: limit(budget),
             routed: None,
-            flow: unless(skip_if, shortcut.map(|one| one.value)),
+            flow,
             inputs,
         };
         let spec = self.choose(&own, followed(spec, chained)?, at)?;

@@ -116,6 +116,16 @@ pub fn has_reviewers(workflow: &Workflow) -> bool {
     }
 }
 
+/// How many of a workflow are heard at first where nobody is left out.
+pub fn heard_first(workflow: &Workflow) -> usize {
+    match workflow {
+        Workflow::Qc(qc) => usize::from(qc.self_review) + usize::from(qc.reviewer.is_some()),
+        Workflow::Consensus(panel) => panel.seats.len(),
+        Workflow::Map(map) => map.hands.len(),
+        Workflow::Cascade(_) | Workflow::Gate(_) => 0,
+    }
+}
+
 /// Who of a workflow is not heard at first, and why.
 pub fn left_out(workflow: &Workflow, bench: &Bench) -> Vec<LeftOut> {
     match workflow {
