@@ -45,6 +45,21 @@ pub(crate) struct Surface {
     pub(crate) paint: Paint,
 }
 
+impl Surface {
+    /// A line for a person, broken between words where it is wider than the terminal; whole for everybody else.
+    pub(crate) fn broken(self, line: &str) -> String {
+        if !self.tty || columns(line) <= self.width {
+            return format!("{line}\n");
+        }
+        let lines = wrap(line, self.width.saturating_sub(2));
+        let indented = lines.iter().enumerate().map(|(place, line)| match place {
+            0 => format!("{line}\n"),
+            _ => format!("  {line}\n"),
+        });
+        indented.collect()
+    }
+}
+
 impl Terminal {
     /// Looks at the streams and at what was asked for.
     pub(crate) fn new(global: &Global, env: &BTreeMap<String, String>) -> Self {

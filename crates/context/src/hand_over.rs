@@ -54,8 +54,14 @@ pub fn result(task: &str, text: &str, limits: &Limits, whole: impl FnOnce() -> O
             layer: Layer::HandOver,
             ..receipt
         }));
-    } else if sliced && let Some(whole) = whole() {
+    } else if sliced
+        && limits.opens_files
+        && let Some(whole) = whole()
+    {
         text.push_str(&format!("\n[the whole is at {whole}]\n"));
+    }
+    if sliced && !limits.opens_files {
+        text.push_str(&format!("\n[{}]\n", slice::ASK));
     }
     Handed { text, receipts }
 }

@@ -16,6 +16,7 @@ pub mod count;
 pub mod embedding;
 pub mod encode;
 pub mod facts;
+mod fence;
 pub mod hand_over;
 pub mod indirect;
 pub mod instructions;

@@ -9,7 +9,7 @@
 
 mod parts;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use serde::{Deserialize, Serialize};
@@ -62,6 +62,8 @@ pub struct Reader {
     pub keywords: Vec<String>,
     /// Paths that make a file this reader's.
     pub paths: Vec<String>,
+    /// Units that it asked to see in full, by name.
+    pub asked_for: Vec<String>,
     /// How it reads.
     pub breadth: Breadth,
 }
@@ -156,10 +158,16 @@ fn concerned(reader: &Reader, units: &[Unit<'_>], samples: &[String], ship: &Glo
         let by_word = keywords
             .iter()
             .any(|word| !word.is_empty() && sample.contains(word.as_str()));
-        let by_danger = safety && SAFETY_WORDS.iter().any(|word| sample.contains(word));
-        by_path || by_word || by_danger
+        let by_request = reader.asked_for.contains(&unit.name);
+        by_path || by_word || by_request || (safety && is_dangerous(unit.text))
     });
     each.collect()
+}
+
+/// Whether it speaks of what could be dangerous, anywhere: a sample could be written so that it shows nothing.
+fn is_dangerous(text: &str) -> bool {
+    let lower = text.to_lowercase();
+    SAFETY_WORDS.iter().any(|word| lower.contains(word))
 }
 
 fn globs<'a>(patterns: impl Iterator<Item = &'a str>) -> GlobSet {
@@ -226,8 +234,8 @@ impl Whole<'_> {
             }
         }
         let head = match self.kind {
-            Kind::Document => format!("Parts in full below; the others by one line each. {}\n", ASK),
-            Kind::Diff => format!("Files in full below; the others by one line each. {}\n", ASK),
+            Kind::Document => "Parts in full below; the others by one line each.\n",
+            Kind::Diff => "Files in full below; the others by one line each.\n",
         };
         let summary = if self.kind == Kind::Document && self.lines >= PYRAMID_LINES {
             pyramid(self.text)
@@ -267,8 +275,8 @@ impl Whole<'_> {
 
 /// From so many lines on a slice of a document begins with a summary by its structure.
 const PYRAMID_LINES: usize = 500;
-/// How a reader asks for more.
-const ASK: &str = "To see one of those, write `Request full section: NAME` on a line of its own.";
+/// How a reader asks for more that cannot open the whole.
+pub const ASK: &str = "To see one of those, write `Request full section: NAME` on a line of its own.";
 const REQUEST: &str = "request full section:";
 /// Requests of one answer that are looked at.
 const REQUESTS_MAX: usize = 50;
@@ -282,21 +290,6 @@ pub fn requests(answer: &str) -> Vec<String> {
         (start.eq_ignore_ascii_case(REQUEST) && !name.is_empty()).then(|| name.to_owned())
     });
     asked.take(REQUESTS_MAX).collect()
-}
-
-/// Units that several readers asked for: the keywords of the readers are wrong, not the readers.
-pub fn misrouted(answers: &[(&str, &str)]) -> Vec<String> {
-    let mut askers: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
-    for (reader, answer) in answers {
-        for unit in requests(answer) {
-            askers.entry(unit).or_default().insert(reader);
-        }
-    }
-    askers
-        .into_iter()
-        .filter(|(_, who)| who.len() >= 2)
-        .map(|(unit, _)| unit)
-        .collect()
 }
 
 /// Who says something about a unit, of those who could know.
@@ -340,6 +333,7 @@ mod tests {
             name: name.to_owned(),
             keywords: keywords.iter().map(|word| (*word).to_owned()).collect(),
             paths: vec!["**/*.sql".to_owned()],
+            asked_for: Vec::new(),
             breadth,
         }
     }
@@ -448,13 +442,22 @@ mod tests {
     }
 
     #[test]
-    fn requests_are_heard_and_repeated_ones_blame_the_routing() {
+    fn requests_are_heard_and_what_is_asked_for_is_given() {
         let answer = "fine\n- Request full section: `Login`\nrequest full section:\nREQUEST FULL SECTION: Speed";
         assert_eq!(requests(answer), ["Login", "Speed"]);
-        assert_eq!(
-            misrouted(&[("a", answer), ("b", "Request full section: Login")]),
-            ["Login"]
-        );
-        assert!(misrouted(&[("a", "Request full section: Login"), ("a", answer)]).is_empty());
+        let asks = Reader {
+            asked_for: requests("Request full section: Storage"),
+            ..reader("speed", &["latency"], Breadth::Mandatory)
+        };
+        let slices = slice("spec.md", &document(), &[asks]);
+        assert_eq!(slices[0].full, ["Speed", "Storage"].map(str::to_owned).into());
+    }
+
+    #[test]
+    fn danger_in_the_middle_of_a_long_part_concerns_the_safety_reader() {
+        let lines = "nothing\n".repeat(120);
+        let text = format!("## A\n{lines}The Private Key is in the log.\n{lines}## B\n{lines}{lines}");
+        let slices = slice("x", &text, &[reader("safety", &[], Breadth::Safety)]);
+        assert_eq!(slices[0].full, BTreeSet::from(["A".to_owned()]));
     }
 }

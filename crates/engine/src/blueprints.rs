@@ -34,6 +34,15 @@ pub fn of(state_dir: &Path, document: &str) -> Blueprint {
     blueprint
 }
 
+/// Why these bytes are no document that can be read; none when they are text. Single bytes that are no UTF-8 are replaced.
+pub fn no_text(bytes: &[u8]) -> Option<&'static str> {
+    match bytes {
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Some("it is text in UTF-16; `iconv -f UTF-16 -t UTF-8` makes it UTF-8"),
+        _ if bytes.contains(&0) => Some("it is no text"),
+        _ => None,
+    }
+}
+
 /// Why a model's answer was not kept.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

@@ -1,10 +1,10 @@
 //! What a prompt is given besides its own words: other tasks' results made short, skills, instruction files; and the
 //! file by which a very long prompt goes. How much and what, `context` decides; this fetches and writes.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use wheelhouse_context::instructions;
-use wheelhouse_context::port::{Files, Unreadable};
+use wheelhouse_context::port::Files;
 use wheelhouse_context::receipt::{Layer, Receipt};
 use wheelhouse_context::settings::Limits;
 use wheelhouse_context::skills::{self, Skill};
@@ -13,6 +13,7 @@ use wheelhouse_core::ids::{RunId, TaskKey};
 use wheelhouse_core::plan::template::Mode;
 use wheelhouse_core::store::{Failure, Reader, TaskResult};
 
+use crate::codebase::Tree;
 use crate::prepare::{RESULT_MAX, SUMMARY_MAX, bounded, materialise};
 use crate::private;
 
@@ -104,7 +105,7 @@ fn said_by(result: &TaskResult, field: &str, text: String) -> String {
 
 /// What stands before the agent's own prompt: instruction files and skills, where the configuration names some.
 pub(crate) fn before(project: &Path, below: &str, limits: &Limits, receipts: &mut Vec<Receipt>) -> String {
-    let tree = Tree(project);
+    let tree = Tree::up_to(project, FILE_MAX);
     let mut text = String::new();
     if limits.is_on(Layer::Instructions) && !limits.instructions.is_empty() {
         let (chain, receipt) = instructions::chain(&tree, below, &limits.instructions, instructions::BYTES_MAX);
@@ -126,7 +127,8 @@ pub(crate) fn before(project: &Path, below: &str, limits: &Limits, receipts: &mu
         };
         let (packed, receipt) = skills::pack(&all, chars_max);
         text.push_str(&packed);
-        receipts.extend(receipt);
+        // Without a budget nothing is left out.
+        receipts.extend(receipt.filter(|_| limits.is_on(Layer::Skills)));
     }
     if !text.is_empty() {
         text.push('\n');
@@ -167,60 +169,9 @@ pub(crate) fn kept(state_dir: &Path, run: RunId, prompt: &str) -> std::io::Resul
     Ok((path, hash))
 }
 
-/// The project's files, for reading.
-struct Tree<'a>(&'a Path);
-
-impl Files for Tree<'_> {
-    fn read(&self, path: &str) -> Result<Vec<u8>, Unreadable> {
-        let below = Path::new(path);
-        if !below
-            .components()
-            .all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
-        {
-            return Err(Unreadable::Outside(path.to_owned()));
-        }
-        let failed = |error: std::io::Error| match error.kind() {
-            std::io::ErrorKind::NotFound => Unreadable::Missing(path.to_owned()),
-            _ => Unreadable::Failed {
-                path: path.to_owned(),
-                why: error.to_string(),
-            },
-        };
-        let real = self.0.join(below).canonicalize().map_err(failed)?;
-        if !self.0.canonicalize().is_ok_and(|top| real.starts_with(top)) {
-            return Err(Unreadable::Outside(path.to_owned()));
-        }
-        let bytes = std::fs::metadata(&real).map_err(failed)?.len();
-        if bytes > FILE_MAX {
-            return Err(Unreadable::TooLarge {
-                path: path.to_owned(),
-                bytes,
-                limit: FILE_MAX,
-            });
-        }
-        std::fs::read(&real).map_err(failed)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn files_outside_are_not_read() {
-        let dir = tempfile::tempdir().unwrap();
-        let project = dir.path().join("p");
-        std::fs::create_dir(&project).unwrap();
-        std::fs::write(dir.path().join("secret"), "s").unwrap();
-        std::fs::write(project.join("a"), "a").unwrap();
-        std::os::unix::fs::symlink("../secret", project.join("link")).unwrap();
-        let tree = Tree(&project);
-        assert_eq!(tree.read("a").unwrap(), b"a");
-        for path in ["../secret", "/etc/passwd", "link"] {
-            assert!(matches!(tree.read(path), Err(Unreadable::Outside(_))), "{path}");
-        }
-        assert!(matches!(tree.read("b"), Err(Unreadable::Missing(_))));
-    }
 
     #[test]
     fn a_very_long_prompt_goes_by_a_file_of_its_owner() {

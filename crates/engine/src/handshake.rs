@@ -4,8 +4,10 @@
 //! answer. Both are looked at here when a try claims success; what is missing is the try's outcome.
 
 use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::OFlag;
 use wheelhouse_context::indirect;
 use wheelhouse_context::settings::Limits;
 use wheelhouse_core::agent::{Assignment, Ended, Input};
@@ -120,8 +122,12 @@ impl Handshake {
 }
 
 fn read(path: &Path, bytes_max: u64) -> std::io::Result<Vec<u8>> {
-    // A link could lead to anything that we may read and the agent may not.
-    let about = std::fs::symlink_metadata(path)?;
+    // A link could lead to anything that we may read and the agent may not, and a pipe would be waited for.
+    let mut file = std::fs::File::options()
+        .read(true)
+        .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits())
+        .open(path)?;
+    let about = file.metadata()?;
     if !about.is_file() {
         return Err(std::io::Error::other("that is no ordinary file"));
     }
@@ -130,7 +136,7 @@ fn read(path: &Path, bytes_max: u64) -> std::io::Result<Vec<u8>> {
         return Err(std::io::Error::other(why));
     }
     let mut bytes = Vec::new();
-    std::fs::File::open(path)?.take(bytes_max).read_to_end(&mut bytes)?;
+    file.by_ref().take(bytes_max).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

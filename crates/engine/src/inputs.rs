@@ -68,8 +68,8 @@ fn told(
     for path in documents {
         let unread = |why: String| format!("its document `{path}` cannot be given: {why}");
         let bytes = tree.read(path).map_err(|error| unread(error.to_string()))?;
-        if bytes.contains(&0) {
-            return Err(unread("it is no text".to_owned()));
+        if let Some(why) = blueprints::no_text(&bytes) {
+            return Err(unread(why.to_owned()));
         }
         let document = String::from_utf8_lossy(&bytes);
         if !limits.is_on(Layer::Blueprint) || count::fits(&document, tokens_max) {

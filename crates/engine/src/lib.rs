@@ -5,6 +5,7 @@
 //! The engine knows stores and agents through core's ports alone, prints nothing and reads no environment.
 
 mod answering;
+mod asking;
 mod attempt;
 pub mod blueprints;
 pub mod codebase;

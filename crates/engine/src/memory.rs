@@ -169,9 +169,12 @@ impl Shelf {
 }
 
 fn read(path: &Path) -> Result<Note, String> {
-    let length = fs::metadata(path).map_err(|error| error.to_string())?.len();
-    if length > FILE_MAX {
-        return Err(format!("{length} bytes, which is too long for a note"));
+    let about = fs::metadata(path).map_err(|error| error.to_string())?;
+    if !about.is_file() {
+        return Err("it is no file".to_owned());
+    }
+    if about.len() > FILE_MAX {
+        return Err(format!("{} bytes, which is too long for a note", about.len()));
     }
     let bytes = fs::read(path).map_err(|error| error.to_string())?;
     let note: Note = serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;

@@ -26,7 +26,8 @@ pub(crate) async fn inject(
     tree: Option<&worktree::Tree>,
     assignment: &mut Assignment,
 ) -> Option<Receipt> {
-    if assignment.session.is_some() || !world.settings.packet_agents.contains(&claimed.agent) {
+    let is_on = world.settings.context.of(&claimed.agent).is_on(Layer::Retrieval);
+    if !is_on || assignment.session.is_some() || !world.settings.packet_agents.contains(&claimed.agent) {
         return None;
     }
     let Input::Prompt(prompt) = &mut assignment.input else {
@@ -41,22 +42,32 @@ pub(crate) async fn inject(
     let chosen = supervise::blocking(move || {
         let mut codebase = shared.lock().unwrap_or_else(PoisonError::into_inner);
         let codebase = codebase.get_or_insert_with(|| Codebase::open(&project, Some(&keep)));
-        codebase.update().map_err(|error| error.to_string())?;
+        let notices = codebase.update().map_err(|error| error.to_string())?.notices;
         let task = Task {
             prompt: &asked,
             checks: &checks,
             chars_max: CHARS_MAX,
         };
-        Ok::<Packet, String>(packet::packet(&codebase.index(), &files, &task))
+        Ok::<_, String>((packet::packet(&codebase.index(), &files, &task), notices))
     });
     let subject = claimed.spec.key.to_string();
-    let receipt = |sent: u64, note: String| Some(Receipt::new(Layer::Retrieval, &subject, 0, sent).noted(&note));
-    match chosen.await {
-        Ok(Ok(Packet::Inject {
+    let (packet, notices) = match chosen.await {
+        Ok(Ok(chosen)) => chosen,
+        Ok(Err(why)) | Err(why) => {
+            let receipt = Receipt::new(Layer::Retrieval, &subject, 0, 0);
+            return Some(receipt.noted(&format!("nothing injected: {why}")));
+        }
+    };
+    let receipt = |sent: u64, note: String| {
+        let said: Vec<String> = std::iter::once(note).chain(notices).collect();
+        Some(Receipt::new(Layer::Retrieval, &subject, 0, sent).noted(&said.join("; ")))
+    };
+    match packet {
+        Packet::Inject {
             excerpts,
             confidence,
             reason,
-        })) => {
+        } => {
             let text = text(&excerpts, &claimed.spec.verify);
             prompt.push_str(&text);
             receipt(
@@ -64,11 +75,10 @@ pub(crate) async fn inject(
                 format!("injected: {reason} (confidence {confidence:.2})"),
             )
         }
-        Ok(Ok(Packet::Fallback { confidence, reason })) => {
+        Packet::Fallback { confidence, reason } => {
             receipt(0, format!("nothing injected: {reason} (confidence {confidence:.2})"))
         }
-        Ok(Ok(Packet::Bypass { reason })) => receipt(0, format!("nothing injected: {reason}")),
-        Ok(Err(why)) | Err(why) => receipt(0, format!("nothing injected: {why}")),
+        Packet::Bypass { reason } => receipt(0, format!("nothing injected: {reason}")),
     }
 }
 
@@ -101,11 +111,10 @@ fn text(excerpts: &[Excerpt], checks: &[String]) -> String {
         text: lines,
     } in excerpts
     {
-        let marked = template::untrusted("project", "excerpt", lines);
-        text.push_str(&format!(
-            "\n\n{}, lines {start} to {end}:\n{marked}",
-            path.replace(['\n', '\r'], " ")
-        ));
+        // Whoever wrote the file named it too: its name is as little an instruction as its lines.
+        let named = format!("{}, lines {start} to {end}:\n{lines}", path.replace(['\n', '\r'], " "));
+        text.push_str("\n\n");
+        text.push_str(&template::untrusted("project", "excerpt", &named));
     }
     if !checks.is_empty() {
         text.push_str("\n\nThe result is checked by:");

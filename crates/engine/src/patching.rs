@@ -105,7 +105,8 @@ fn files(top: &Path, globs: &[String], mut room: u64) -> (String, Shown) {
             without.push(format!("{path} (no text)"));
             continue;
         };
-        let part = format!("\n\n{path}:\n{}", template::untrusted("project", "file", &content));
+        let name = template::disarmed(&path.replace(['\n', '\r'], " "));
+        let part = format!("\n\n{name}:\n{}", template::untrusted("project", "file", &content));
         let tokens = count::tokens(&part);
         if tokens > room {
             without.push(format!("{path} ({tokens} tokens)"));
@@ -183,7 +184,7 @@ fn checked(top: &Path, output: &str, shown: &Shown, rules: Rules<'_>) -> Result<
     let mut before = BTreeMap::new();
     for path in edited.changes.keys() {
         if let Ok(bytes) = tree.read(path) {
-            before.insert(path.clone(), String::from_utf8_lossy(&bytes).into_owned());
+            before.insert(path.clone(), bytes);
         }
     }
     for (path, hash) in &shown.hashes {

@@ -21,8 +21,8 @@ use crate::meter::asked_model;
 use crate::token::Key;
 use crate::worktree::{Tree, Workplace};
 use crate::{
-    InstanceMcp, Settings, earlier, given, inputs, memory, merging, packet, reviewing, scoping, soft, supervise,
-    touching, turn,
+    InstanceMcp, Settings, asking, earlier, given, inputs, memory, merging, packet, reviewing, scoping, soft,
+    supervise, touching, turn,
 };
 
 /// The longest summary that flows into another task, in bytes.
@@ -290,9 +290,11 @@ async fn fill(
     let run = world.run_spec(claimed.run).await?;
     let run_id = claimed.run;
     let state_dir = world.settings.state_dir.clone();
-    let limits = world.settings.context.of(&claimed.agent).clone();
+    let mut limits = world.settings.context.of(&claimed.agent).clone();
+    let own = claimed.clone();
     let filled = world
         .read(move |reader| {
+            asking::with_requests(reader, &own, &mut limits)?;
             // The first failure of the store ends the rendering; the template sees a missing value until then.
             let failure = std::cell::RefCell::new(None);
             let reader = std::cell::RefCell::new(reader);

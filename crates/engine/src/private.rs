@@ -11,12 +11,17 @@ use std::path::Path;
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut half = OsString::from(path);
     half.push(format!(".{}.part", std::process::id()));
-    let mut file = fs::OpenOptions::new()
+    let written = fs::OpenOptions::new()
         .write(true)
         .create(true)
         .truncate(true)
         .mode(0o600)
-        .open(&half)?;
-    file.write_all(bytes)?;
-    fs::rename(&half, path)
+        .open(&half)
+        .and_then(|mut file| file.write_all(bytes))
+        .and_then(|()| fs::rename(&half, path));
+    if written.is_err() {
+        // On a full disk a half that stays makes it worse.
+        let _ = fs::remove_file(&half);
+    }
+    written
 }

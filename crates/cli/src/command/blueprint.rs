@@ -1,5 +1,6 @@
 //! `blueprint`: what tasks are told of a long document, for people; and the one way to have a model read it too.
 
+use std::io::Read;
 use std::path::Path;
 
 use serde_json::json;
@@ -55,8 +56,12 @@ pub(crate) fn blueprint(app: &App, args: &args::Blueprint) -> Outcome {
         }))?;
         return Ok(exit::OK);
     }
-    app.terminal
-        .print(&text.lines().map(|line| plain(line) + "\n").collect::<String>())?;
+    app.terminal.print(
+        &text
+            .lines()
+            .map(|line| app.terminal.out.broken(&plain(line)))
+            .collect::<String>(),
+    )?;
     for one in dropped.iter().take(SHOWN_MAX) {
         app.terminal
             .say(&format!("dropped: {} ({})", plain(&one.text), one.why));
@@ -75,14 +80,20 @@ pub(crate) fn blueprint(app: &App, args: &args::Blueprint) -> Outcome {
 
 fn read(app: &App, file: &Path) -> Result<String, Failure> {
     let path = app.here.join(file);
-    let about = std::fs::metadata(&path).map_err(|error| Failure::io("read the document", file, &error))?;
-    if about.len() > FILE_MAX {
-        let message = format!("{} has {} bytes; the limit is {FILE_MAX}", file.display(), about.len());
+    let mut bytes = Vec::new();
+    // What has no size beforehand, a pipe or a device, ends at the limit too.
+    std::fs::File::open(&path)
+        .and_then(|opened| opened.take(FILE_MAX + 1).read_to_end(&mut bytes))
+        .map_err(|error| Failure::io("read the document", file, &error))?;
+    if bytes.len() as u64 > FILE_MAX {
+        let message = format!(
+            "{} has more than {FILE_MAX} bytes, the limit for a document",
+            file.display()
+        );
         return Err(Failure::usage(message).hint("split it, or name the part that matters"));
     }
-    let bytes = std::fs::read(&path).map_err(|error| Failure::io("read the document", file, &error))?;
-    if bytes.contains(&0) {
-        return Err(Failure::usage(format!("{} is no text", file.display())));
+    if let Some(why) = blueprints::no_text(&bytes) {
+        return Err(Failure::usage(format!("{} cannot be read: {why}", file.display())));
     }
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }

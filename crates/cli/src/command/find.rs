@@ -135,6 +135,7 @@ fn lines(app: &App, place: &Place) -> String {
         .unwrap_or_default();
     let mut text = format!("{}{}\n", paint.strong(&head), paint.dim(&within));
     match &place.excerpt {
+        None if place.changed => text.push_str("  (changed while it was looked at)\n"),
         None => {
             let number = format!("  {}: ", place.line);
             let room = surface.width.saturating_sub(number.len());

@@ -144,7 +144,7 @@ fn find(app: &App, args: &Find) -> Outcome {
     }
     if found.is_empty() {
         app.terminal.say(&format!(
-            "nothing found among {}",
+            "nothing found among {}; a note is about a question when two of its words stand there",
             words::count(live.len() as u64, "note")
         ));
         return Ok(exit::NOT_FOUND);

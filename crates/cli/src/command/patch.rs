@@ -105,19 +105,14 @@ fn edited(tree: &Tree, patch: &str, wanted: &Wanted<'_>) -> Result<(Edited, Opti
     let one = |problem| vec![problem];
     if let Some(to) = wanted.to {
         let path = inside(to).map_err(one)?;
-        let bytes = tree.read(&path).map_err(|error| {
-            one(Rejected::DoesNotFit {
-                path: path.clone(),
-                why: error.to_string(),
-            })
-        })?;
+        let content = answer::text_of(tree, &path).map_err(one)?;
         let operations = serde_json::from_str(patch).map_err(|error| {
             one(Rejected::Malformed {
                 line: error.line(),
                 why: error.to_string(),
             })
         })?;
-        let changed = apply_text(&path, &String::from_utf8_lossy(&bytes), &operations).map_err(one)?;
+        let changed = apply_text(&path, &content, &operations).map_err(one)?;
         let edited = Edited {
             changes: Changes::from([(path, Some(changed))]),
             ..Edited::default()
@@ -145,7 +140,7 @@ fn stale(tree: &Tree, expect: &[String]) -> Result<Vec<Rejected>, Failure> {
             return Err(Failure::new(exit::USAGE, message).hint("`wheelhouse patch hash FILE` prints it"));
         };
         match tree.read(path) {
-            Ok(bytes) => problems.extend(fresh(path, &String::from_utf8_lossy(&bytes), hash).err()),
+            Ok(bytes) => problems.extend(fresh(path, &bytes, hash).err()),
             Err(error) => problems.push(Rejected::DoesNotFit {
                 path: path.to_owned(),
                 why: error.to_string(),

@@ -70,6 +70,7 @@ fn apply(limits: &mut Limits, of: &str, key: &str, (value, origin): (&Value, &Or
                 name: of.to_owned(),
                 keywords,
                 paths,
+                asked_for: Vec::new(),
                 breadth: if limits.safety {
                     Breadth::Safety
                 } else {
@@ -109,9 +110,15 @@ fn layers(names: &[String], origin: &Origin, problems: &mut Vec<Problem>) -> BTr
     let mut off = BTreeSet::new();
     for name in names {
         match Layer::ALL.iter().find(|layer| layer.name() == name) {
-            Some(layer) => {
-                off.insert(*layer);
-            }
+            Some(layer) => match layer.switched_elsewhere() {
+                None => {
+                    off.insert(*layer);
+                }
+                Some(why) => problems.push(Problem {
+                    origin: origin.clone(),
+                    message: format!("the layer `{name}` is not switched by `context.off`: {why}"),
+                }),
+            },
             None => {
                 let near = nearest::name(name, &known).map(|near| format!("; did you mean `{near}`?"));
                 problems.push(Problem {

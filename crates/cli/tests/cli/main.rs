@@ -5,7 +5,9 @@
 mod acp_face;
 mod ahead;
 mod answers;
+mod as_data;
 mod bad_money;
+mod bad_trees;
 mod budget;
 mod chains;
 mod circles;
@@ -31,6 +33,7 @@ mod install;
 mod instances;
 mod interrupt;
 mod isolation;
+mod layers;
 mod leads;
 mod lies;
 mod mcp;

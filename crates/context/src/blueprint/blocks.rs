@@ -1,5 +1,7 @@
 //! Lines of a document as blocks: list items, checkboxes, rows of tables, paragraphs; and the headings above them.
 
+use crate::fence::fenced;
+
 /// How many blocks are looked at; a document with more is data.
 const BLOCKS_MAX: usize = 20_000;
 /// The longest block, in bytes; the rest of its lines is not looked at.
@@ -70,23 +72,18 @@ pub(super) fn read(text: &str) -> (Vec<Part>, Vec<Block>) {
         blocks: Vec::new(),
         open: None,
     };
-    let mut fence: Option<(char, usize)> = None;
+    let lines: Vec<&str> = text.lines().collect();
+    let fenced = fenced(&lines);
     let mut in_comment = false;
     let mut in_front = text.starts_with("---\n") && text[4..].contains("\n---");
-    for (place, raw) in text.lines().enumerate() {
+    for (place, raw) in lines.into_iter().enumerate() {
         let (number, line) = (place + 1, raw.trim());
         if in_front {
             in_front = place == 0 || line != "---";
         } else if in_comment {
             in_comment = !line.contains("-->");
-        } else if let Some((sign, least)) = fence {
-            let length = line.chars().take_while(|char| *char == sign).count();
-            if length >= least && line.len() == length {
-                fence = None;
-            }
-        } else if let Some(opened) = opens_fence(line) {
+        } else if fenced[place] {
             reading.close();
-            fence = Some(opened);
         } else if line.starts_with("<!--") {
             reading.close();
             in_comment = !line.contains("-->");
@@ -99,12 +96,6 @@ pub(super) fn read(text: &str) -> (Vec<Part>, Vec<Block>) {
     }
     reading.close();
     (reading.parts, reading.blocks)
-}
-
-fn opens_fence(line: &str) -> Option<(char, usize)> {
-    let sign = line.chars().next().filter(|sign| matches!(sign, '`' | '~'))?;
-    let length = line.chars().take_while(|char| *char == sign).count();
-    (length >= 3).then_some((sign, length))
 }
 
 struct Reading {

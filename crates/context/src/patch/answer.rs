@@ -146,7 +146,7 @@ fn ended(lines: &[&str]) -> String {
 }
 
 /// The text of a file as it is after the edits before.
-pub(super) fn text_of(files: &dyn Files, path: &str) -> Result<String, Rejected> {
+pub fn text_of(files: &dyn Files, path: &str) -> Result<String, Rejected> {
     let fails = |why: String| Rejected::DoesNotFit {
         path: path.to_owned(),
         why,

@@ -1,5 +1,6 @@
 //! The parts of a document (by its headings) and of a diff (by its files).
 
+use crate::fence::fenced;
 use crate::schema::first_sentence;
 
 /// What kind of text it is.
@@ -80,10 +81,11 @@ type Start<'a> = (usize, String, Option<&'a str>);
 /// Headings of the first two levels, but for those in fences and in front matter.
 fn headings(text: &str) -> Vec<Start<'_>> {
     let mut starts = Vec::new();
-    let mut fence: Option<(char, usize)> = None;
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    let fenced = fenced(&lines);
     let mut front_matter = text.starts_with("---\n") && text[4..].contains("\n---");
     let mut at = 0;
-    for (number, line) in text.split_inclusive('\n').enumerate() {
+    for (number, line) in lines.into_iter().enumerate() {
         let start = at;
         at += line.len();
         let trimmed = line.trim_end();
@@ -91,17 +93,7 @@ fn headings(text: &str) -> Vec<Start<'_>> {
             front_matter = number == 0 || trimmed != "---";
             continue;
         }
-        let marker = trimmed.trim_start();
-        let sign = marker.chars().next().filter(|c| matches!(c, '`' | '~'));
-        if let Some(sign) = sign {
-            let length = marker.chars().take_while(|c| *c == sign).count();
-            match fence {
-                Some((open, least)) if open == sign && length >= least && marker.len() == length => fence = None,
-                None if length >= 3 => fence = Some((sign, length)),
-                _ => {}
-            }
-        }
-        if fence.is_some() {
+        if fenced[number] {
             continue;
         }
         if let Some(name) = trimmed.strip_prefix("## ") {
@@ -217,14 +209,11 @@ const PYRAMID_MAX: usize = 60;
 /// headings go first when there are too many.
 pub fn pyramid(text: &str) -> String {
     let mut found: Vec<(usize, usize, &str, String)> = Vec::new();
-    let mut fenced = false;
     let lines: Vec<&str> = text.lines().collect();
+    let fenced = fenced(&lines);
     for (number, line) in lines.iter().enumerate() {
-        if line.trim_start().starts_with("```") || line.trim_start().starts_with("~~~") {
-            fenced = !fenced;
-        }
         let level = line.bytes().take_while(|byte| *byte == b'#').count();
-        if fenced || !(1..=4).contains(&level) || line.as_bytes().get(level) != Some(&b' ') {
+        if fenced[number] || !(1..=4).contains(&level) || line.as_bytes().get(level) != Some(&b' ') {
             continue;
         }
         let end = lines.len().min(number + 30);
@@ -274,9 +263,9 @@ mod tests {
     }
 
     #[test]
-    fn a_fence_that_never_ends_hides_what_follows() {
+    fn a_fence_that_never_ends_hides_nothing() {
         let parts = units("## A\n```\n## B\n## C\n", Kind::Document);
-        assert_eq!(parts.len(), 1);
+        assert_eq!(parts.len(), 3);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use wheelhouse_context::count::SAMPLE_KIND;
-use wheelhouse_context::receipt::REPORT_KIND;
+use wheelhouse_context::receipt::{REPORT_KIND, Receipt};
 use wheelhouse_core::agent::{Agent, Assignment, Capabilities, Ended, Order};
 use wheelhouse_core::caller::MCP_NAME;
 use wheelhouse_core::chain::CONFIDENCE_MIN;
@@ -31,9 +31,10 @@ use crate::meter::Meter;
 use crate::prepare::{self, World, bounded};
 use crate::steps::Steps;
 use crate::touching::Watched;
+use crate::worktree::Tree;
 use crate::{
-    PLANNED_MAX, REPORT_MAX, answering, counting, earlier, fault, isolate, memory, packet, patching, shortcut, soft,
-    turn, verify, workflow,
+    PLANNED_MAX, REPORT_MAX, answering, asking, counting, earlier, fault, isolate, memory, packet, patching, shortcut,
+    soft, turn, verify, workflow,
 };
 
 mod line;
@@ -146,12 +147,7 @@ async fn attempt_inner(
     };
     line.say_first(spec.routed.as_ref().filter(|_| claimed.attempt == 1))
         .await;
-    for notice in tree.iter().flat_map(|tree| &tree.notices) {
-        line.report("notice", notice.clone()).await;
-    }
-    for receipt in receipts {
-        line.report(REPORT_KIND, receipt.line()).await;
-    }
+    say_given(&mut line, tree.as_ref(), &receipts).await;
     let work = watch(agent.as_ref(), assignment.clone(), limits, orders, &mut line);
     let watched = match &tree {
         Some(_) => Some(isolate::watched(world, claimed, inputs).await?),
@@ -167,6 +163,12 @@ async fn attempt_inner(
     }
     origin(world, claimed, &mut line, &mut ended).await;
     line.handshake.check(&mut ended);
+    asking::check(
+        claimed,
+        world.settings.context.of(&claimed.agent),
+        &assignment,
+        &mut ended,
+    );
     fault::pass(fault, "before-settle");
     if let (Some(shown), Some(tree)) = (&shown, &tree)
         && ended.outcome.is_success()
@@ -190,6 +192,16 @@ async fn attempt_inner(
         spending,
         by,
     })
+}
+
+/// Says what was noticed about its tree, and what was left out of what it is given.
+async fn say_given(line: &mut Line, tree: Option<&Tree>, receipts: &[Receipt]) {
+    for notice in tree.iter().flat_map(|tree| &tree.notices) {
+        line.report("notice", notice.clone()).await;
+    }
+    for receipt in receipts {
+        line.report(REPORT_KIND, receipt.line()).await;
+    }
 }
 
 /// Tells the agent the form of its answer, and what it has to say about files it is told of.

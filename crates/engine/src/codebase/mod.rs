@@ -240,6 +240,12 @@ impl Codebase {
         Tree::new(&self.root)
     }
 
+    /// Whether a file is still what the index has of it: then the lines of a hit are those of the file.
+    pub fn is_as_indexed(&self, path: &str, bytes: &[u8]) -> bool {
+        let known = self.catalogue.files.get(path);
+        known.is_some_and(|entry| entry.hash == fingerprint(bytes))
+    }
+
     /// What is in the index and what is not.
     pub fn extent(&self) -> Extent {
         Extent {
@@ -445,12 +451,7 @@ fn look(root: &Path, found: &Found, known: Option<u64>) -> Seen {
     };
     // One that changed since the walk is looked at again next time, and so is one that might change unseen.
     let stamp = Some(found.stamp).filter(|stamp| stamp.bytes == bytes.len() as u64 && !is_racy(*stamp));
-    let sum = blake3::hash(&bytes);
-    let hash = sum
-        .as_bytes()
-        .iter()
-        .take(8)
-        .fold(0, |hash, byte| (hash << 8) | u64::from(*byte));
+    let hash = fingerprint(&bytes);
     if known == Some(hash) {
         let what = What::Same;
         return Seen { stamp, hash, what };
@@ -460,6 +461,13 @@ fn look(root: &Path, found: &Found, known: Option<u64>) -> Seen {
         Err(skip) => What::Skipped(skip),
     };
     Seen { stamp, hash, what }
+}
+
+/// The start of the hash of a file's bytes.
+fn fingerprint(bytes: &[u8]) -> u64 {
+    let sum = blake3::hash(bytes);
+    let first = sum.as_bytes().iter().take(8);
+    first.fold(0, |hash, byte| (hash << 8) | u64::from(*byte))
 }
 
 fn is_racy(stamp: Stamp) -> bool {

@@ -61,10 +61,7 @@ impl Shelf {
 
     /// Keeps the index: segments that are not there, then the catalogue that names them.
     pub(crate) fn keep(&self, catalogue: &mut Catalogue, volumes: &mut [Volume]) -> io::Result<()> {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&self.directory)?;
+        self.make_directory()?;
         let mut names = Vec::with_capacity(volumes.len());
         for Volume { segment, name } in volumes {
             let there = name.take().filter(|name| self.directory.join(name).exists());
@@ -86,8 +83,30 @@ impl Shelf {
         Ok(())
     }
 
+    /// The directory itself. A file in its place is no index, and goes.
+    fn make_directory(&self) -> io::Result<()> {
+        let make = || {
+            fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(&self.directory)
+        };
+        match make() {
+            Err(_) if self.directory.symlink_metadata().is_ok_and(|meta| !meta.is_dir()) => {
+                fs::remove_file(&self.directory)?;
+                make()
+            }
+            made => made,
+        }
+    }
+
+    /// A directory in the place of a file of the index is damage as any other, and goes: everything here is made anew.
     fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        private::write(&self.directory.join(name), bytes)
+        let place = self.directory.join(name);
+        if place.symlink_metadata().is_ok_and(|meta| meta.is_dir()) {
+            fs::remove_dir_all(&place)?;
+        }
+        private::write(&place, bytes)
     }
 
     /// Removes what no catalogue names any more. What cannot be removed is tried again next time.

@@ -3,6 +3,7 @@
 //! `wheelhouse find` and the tool `find_code` call [`find`]; whoever serves many questions keeps one [`Codebase`] and
 //! says how fresh its look at the tree must be.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -90,6 +91,9 @@ pub struct Place {
     pub why: Why,
     /// Comparable within one answer only.
     pub score: f32,
+    /// Whether the file changed while it was looked at, so that its lines may be others by now; none are shown then.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub changed: bool,
     /// Lines of the place, when they were asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub excerpt: Option<String>,
@@ -140,13 +144,30 @@ pub fn find(codebase: &mut Codebase, ask: &Ask, fresh: Duration, stages: &Stages
         below: ask.below.clone(),
         ..Options::default()
     };
-    let found = codebase.find(&ask.text, &options, fresh, stages);
-    let (hits, update) = found.map_err(|error| Failure::new(exit::IO, error.to_string()))?;
-    let tree = codebase.tree();
-    let hits = hits.into_iter().map(|hit| place(&tree, hit, ask.lines.min(LINES_MAX)));
+    let mut look = |fresh: Duration| {
+        let found = codebase.find(&ask.text, &options, fresh, stages);
+        let (hits, update) = found.map_err(|error| Failure::new(exit::IO, error.to_string()))?;
+        let lines = ask.lines.min(LINES_MAX);
+        let places: Vec<Place> = hits.into_iter().map(|hit| place(codebase, hit, lines)).collect();
+        Ok::<_, Failure>((places, update))
+    };
+    let (mut hits, mut update) = look(fresh)?;
+    if hits.iter().any(|place| place.changed) {
+        let notices = std::mem::take(&mut update.notices);
+        (hits, update) = look(Duration::ZERO)?;
+        update.notices.splice(..0, notices);
+        update.notices.dedup();
+    }
+    let changed = hits.iter().filter(|place| place.changed).count();
+    if changed > 0 {
+        let places = if changed == 1 { "place is" } else { "places are" };
+        update.notices.push(format!(
+            "{changed} {places} in files that changed while they were looked at: their lines may have moved"
+        ));
+    }
     Ok(Answer {
         query: ask.text.clone(),
-        hits: hits.collect(),
+        hits,
         index: searched(codebase.extent(), &update),
         notices: update.notices,
         second_stage: update.second,
@@ -172,7 +193,7 @@ fn searched(extent: Extent, update: &Update) -> Searched {
     }
 }
 
-fn place(files: &dyn Files, hit: Hit, lines: usize) -> Place {
+fn place(codebase: &Codebase, hit: Hit, lines: usize) -> Place {
     let Hit {
         path,
         sort,
@@ -184,16 +205,20 @@ fn place(files: &dyn Files, hit: Hit, lines: usize) -> Place {
         words,
         defines,
     } = hit;
-    // A file that went away since the look at the tree has no line to show; its place is still an answer.
-    let bytes = files.read(&path).unwrap_or_default();
-    let text = String::from_utf8_lossy(&bytes);
+    // A file that changed or went away since the look at the tree has no line to show; its place is still an answer.
+    let bytes = codebase.tree().read(&path).unwrap_or_default();
+    let changed = !codebase.is_as_indexed(&path, &bytes);
+    let text = match changed {
+        true => Cow::Borrowed(""),
+        false => String::from_utf8_lossy(&bytes),
+    };
     let own: Vec<&str> = text
         .lines()
         .skip(start.saturating_sub(1) as usize)
         .take((end + 1 - start) as usize)
         .collect();
     let best = best_line(&own, &words, &defines);
-    let excerpt = (lines > 0).then(|| {
+    let excerpt = (lines > 0 && !changed).then(|| {
         let from = best.saturating_sub(lines / 2).min(own.len().saturating_sub(lines));
         own.iter()
             .skip(from)
@@ -219,6 +244,7 @@ fn place(files: &dyn Files, hit: Hit, lines: usize) -> Place {
             defines,
         },
         score,
+        changed,
         excerpt,
     }
 }

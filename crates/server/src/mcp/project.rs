@@ -97,10 +97,12 @@ async fn find_code(call: &Call<'_>) -> Result<Answer, Failure> {
         .hits
         .iter()
         .map(|hit| {
-            let mut place = json!({
-                "at": format!("{}:{}-{}", hit.path, hit.start, hit.end),
-                "line": format!("{}: {}", hit.line, cut(&hit.text, LINE_MAX)),
-            });
+            let mut place = json!({ "at": format!("{}:{}-{}", hit.path, hit.start, hit.end) });
+            if hit.changed {
+                place["changed"] = true.into();
+            } else {
+                place["line"] = format!("{}: {}", hit.line, cut(&hit.text, LINE_MAX)).into();
+            }
             if let Some(within) = &hit.within {
                 place["within"] = cut(within, LINE_MAX).into();
             }
@@ -110,9 +112,14 @@ async fn find_code(call: &Call<'_>) -> Result<Answer, Failure> {
             place
         })
         .collect();
-    Ok(Answer::Document(
-        json!({ "places": places, "files": found.index.files }),
-    ))
+    let mut answer = json!({ "places": places, "files": found.index.files });
+    if found.index.beyond_limit {
+        answer["beyond_limit"] = true.into();
+    }
+    if !found.notices.is_empty() {
+        answer["notices"] = found.notices.into();
+    }
+    Ok(Answer::Document(answer))
 }
 
 async fn route(call: &Call<'_>) -> Result<Answer, Failure> {

@@ -4,13 +4,17 @@
 mod against;
 mod replay;
 
-use wheelhouse_context::receipt::Receipt;
+use std::collections::BTreeMap;
+
+use wheelhouse_context::receipt::{Layer, Receipt};
 use wheelhouse_server::face::economy::{self, Account, Uses};
 
 use crate::app::App;
 use crate::args;
 use crate::exit;
 use crate::failure::Outcome;
+use crate::show::doc::Table;
+use crate::show::words;
 use crate::state;
 use crate::terminal::plain;
 
@@ -42,25 +46,16 @@ pub(crate) fn economy(app: &App, args: &args::Economy) -> Outcome {
         soft_lines,
         audits,
     } = account;
-    let mut text = format!("{} {}\n", run.id, plain(&run.name));
+    let surface = app.terminal.out;
+    let mut text = format!("{} {}\n", run.id, surface.paint.strong(&plain(&run.name)));
     if layers.is_empty() {
         text.push_str("no layer had anything to leave out of its prompts\n");
     } else {
-        text.push_str(&format!(
-            "{:<18} {:>5} {:>12} {:>12} {:>7}\n",
-            "layer", "uses", "would send", "sent", "change"
-        ));
-        for (layer, uses) in &layers {
-            text.push_str(&format!(
-                "{:<18} {:>5} {:>12} {:>12} {:>7}\n",
-                layer.name(),
-                uses.count,
-                uses.would,
-                uses.sent,
-                change(uses)
-            ));
+        for line in table(&layers).text_of(surface.width, surface.paint) {
+            text.push_str(&format!("{line}\n"));
         }
-        text.push_str("tokens of o200k_base, text alone; layers overlap, so nothing here is to be added\n");
+        let what = "tokens of o200k_base, text alone; layers overlap, so nothing here is to be added";
+        text.push_str(&surface.broken(what));
     }
     let passed = soft_lines.iter().filter(|one| one.passed).count();
     if !soft_lines.is_empty() {
@@ -75,13 +70,21 @@ pub(crate) fn economy(app: &App, args: &args::Economy) -> Outcome {
         ));
     }
     let usage = &run.usage;
-    text.push_str(&format!(
-        "consumed: {} input, {} read from a cache, {} written to it, {} output, {} reasoning\n",
-        usage.input, usage.cache_read, usage.cache_write, usage.output, usage.reasoning
-    ));
+    let [input, read, write, output, reasoning] = [
+        usage.input,
+        usage.cache_read,
+        usage.cache_write,
+        usage.output,
+        usage.reasoning,
+    ]
+    .map(words::thousands);
+    let consumed = format!(
+        "consumed: {input} input, {read} read from a cache, {write} written to it, {output} output, {reasoning} reasoning"
+    );
+    text.push_str(&surface.broken(&consumed));
     if args.receipts {
         for (task, receipt) in receipts.iter().take(RECEIPTS_MAX) {
-            text.push_str(&line(task.as_deref(), receipt));
+            text.push_str(&surface.broken(&line(task.as_deref(), receipt)));
         }
         let more = receipts.len().saturating_sub(RECEIPTS_MAX);
         if more > 0 {
@@ -101,6 +104,20 @@ pub(crate) fn economy(app: &App, args: &args::Economy) -> Outcome {
     }
     app.terminal.print(&text)?;
     Ok(exit::OK)
+}
+
+fn table(layers: &BTreeMap<Layer, Uses>) -> Table {
+    let mut table = Table::new(&["layer", "uses", "would send", "sent", "change"]);
+    for (layer, uses) in layers {
+        table.row([
+            layer.name().into(),
+            uses.count.to_string().into(),
+            words::thousands(uses.would).into(),
+            words::thousands(uses.sent).into(),
+            change(uses).into(),
+        ]);
+    }
+    table
 }
 
 fn change(uses: &Uses) -> String {
@@ -131,6 +148,5 @@ fn line(task: Option<&str>, receipt: &Receipt) -> String {
     if let Some(note) = &receipt.note {
         line.push_str(&format!("; {}", plain(note)));
     }
-    line.push('\n');
     line
 }
