@@ -24,6 +24,7 @@ const ALL: &[Named] = &[
         "patch_formats",
         "tokens of real fixes as a diff, an envelope, search and replace",
     ),
+    measured("compression", "what issue texts lose that are compressed to half"),
     of(
         "localisation",
         "wheelhouse-engine",

@@ -854,6 +854,8 @@ mod tests {
         ("patch apply", "it changes files of the caller's own machine"),
         ("patch make", "it reads files of the caller's own machine"),
         ("patch hash", "it reads files of the caller's own machine"),
+        ("tools", "`find_tools` of `/mcp` does it, over HTTP"),
+        ("tools call", "`use_tool` of `/mcp` does it, over HTTP"),
         ("install", "it changes files of the caller's own agents"),
         ("uninstall", "it changes files of the caller's own agents"),
         (

@@ -7,9 +7,9 @@
 //!
 //! A document is data. Whoever puts a blueprint into a prompt marks it as untrusted, like every text of a file.
 
-mod blocks;
+pub(crate) mod blocks;
 pub mod checked;
-mod kinds;
+pub(crate) mod kinds;
 
 use std::collections::BTreeMap;
 

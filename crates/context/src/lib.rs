@@ -11,6 +11,7 @@
 pub mod account;
 pub mod blueprint;
 pub mod cache;
+pub mod compress;
 pub mod conversation;
 pub mod count;
 pub mod embedding;

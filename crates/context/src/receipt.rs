@@ -60,11 +60,13 @@ pub enum Layer {
     Stream,
     /// Tools that an agent does without.
     ToolScope,
+    /// A prompt that is sent once, without the sentences that say least about its instruction.
+    Compression,
 }
 
 impl Layer {
     /// All of them, in the order of the pages.
-    pub const ALL: [Layer; 25] = [
+    pub const ALL: [Layer; 26] = [
         Layer::HandOver,
         Layer::Summary,
         Layer::VerdictFilter,
@@ -90,6 +92,7 @@ impl Layer {
         Layer::Blueprint,
         Layer::Stream,
         Layer::ToolScope,
+        Layer::Compression,
     ];
 
     /// Its name in settings, receipts and tables.
@@ -120,6 +123,7 @@ impl Layer {
             Layer::Blueprint => "blueprint",
             Layer::Stream => "stream",
             Layer::ToolScope => "tool_scope",
+            Layer::Compression => "compression",
         }
     }
 }

@@ -55,6 +55,8 @@ pub struct Limits {
     pub prompt_tokens: u64,
     /// What one document may take that a task is given; a longer one is distilled. See [`blueprint::DOCUMENT_TOKENS`].
     pub document_tokens: u64,
+    /// What a prompt may take that is sent once ([`crate::compress`]), in tokens; nothing: it is sent as it is.
+    pub compress_to: Option<u64>,
     /// See [`SKILLS_CHARS`].
     pub skills_chars: usize,
     /// Files with skills that this agent is given before its task.
@@ -95,6 +97,7 @@ impl Default for Limits {
             summary_tokens: SUMMARY_TOKENS,
             prompt_tokens: PROMPT_TOKENS,
             document_tokens: blueprint::DOCUMENT_TOKENS,
+            compress_to: None,
             skills_chars: SKILLS_CHARS,
             skills: Vec::new(),
             instructions: Vec::new(),

@@ -554,7 +554,11 @@ mod tests {
             "let sum = subtotal + sum;\n"
         );
         assert_eq!(done("Sort the lines in `l.txt` in place.", &files).unwrap(), "a\nb\n");
-        assert_eq!(done("Count the words in `src/a.rs`", &files).unwrap(), "6");
+        assert_eq!(done("Count the words in `l.txt`", &files).unwrap(), "2");
+        assert!(
+            done("Count the words in `src/a.rs`", &files).is_err(),
+            "`=` and `+` stand alone: six or four?"
+        );
         let version = "Change the version from `1.2.3` to `1.3.0` in `Cargo.toml`";
         assert!(
             done(version, &files).is_err(),

@@ -9,6 +9,7 @@ mod asking;
 mod attempt;
 pub mod blueprints;
 pub mod codebase;
+mod compressing;
 mod counting;
 pub mod dispatch;
 mod earlier;

@@ -21,8 +21,8 @@ use crate::meter::asked_model;
 use crate::token::Key;
 use crate::worktree::{Tree, Workplace};
 use crate::{
-    InstanceMcp, Settings, asking, earlier, given, inputs, memory, merging, packet, reviewing, scoping, soft,
-    supervise, touching, turn,
+    InstanceMcp, Settings, asking, compressing, earlier, given, inputs, memory, merging, packet, reviewing, scoping,
+    soft, supervise, touching, turn,
 };
 
 /// The longest summary that flows into another task, in bytes.
@@ -214,7 +214,10 @@ async fn input(
     let (text, mode) = match &claimed.spec.work {
         Work::Turn(turn) => {
             return match turn::input(world, claimed, *turn, receipts).await? {
-                Input::Prompt(words) => told(world, claimed, project, words, receipts).await,
+                Input::Prompt(mut words) => {
+                    compressing::shorten(world, claimed, &mut words, receipts).await?;
+                    told(world, claimed, project, words, receipts).await
+                }
                 command => Ok(command),
             };
         }
@@ -236,6 +239,7 @@ async fn input(
         Mode::Shell => Ok(Input::Command(filled)),
         Mode::Prompt => {
             inputs::add(world, claimed, project, &mut filled, receipts).await?;
+            compressing::shorten(world, claimed, &mut filled, receipts).await?;
             told(world, claimed, project, filled, receipts).await
         }
     }

@@ -53,6 +53,7 @@ fn apply(limits: &mut Limits, of: &str, key: &str, (value, origin): (&Value, &Or
         ("summary_tokens", Value::Count(tokens)) => limits.summary_tokens = *tokens,
         ("prompt_tokens", Value::Count(tokens)) => limits.prompt_tokens = *tokens,
         ("document_tokens", Value::Count(tokens)) => limits.document_tokens = *tokens,
+        ("compress_to", Value::Count(tokens)) => limits.compress_to = Some(*tokens),
         ("memory_tokens", Value::Count(tokens)) => limits.memory_tokens = *tokens,
         ("conversation_tokens", Value::Count(tokens)) => limits.conversation_tokens = *tokens,
         ("memory", Value::Names(names)) => limits.memory.clone_from(names),

@@ -275,6 +275,16 @@ pub(crate) const KEYS: &[Key] = &[
         about: "How much one document may take that a task is given by `documents`; a longer one is distilled.",
     },
     Key {
+        pattern: "context.compress_to",
+        kind: Kind::Count {
+            min: 100,
+            max: 10_000_000,
+        },
+        default: None,
+        about: "How much a prompt may take that is sent once, to a model of an API: of longer ones the sentences go that say least \
+                about the instruction. Nothing is compressed when absent; see docs/economy.md.",
+    },
+    Key {
         pattern: "context.memory_tokens",
         kind: Kind::Count { min: 20, max: 100_000 },
         default: Some("300"),
@@ -559,6 +569,15 @@ pub(crate) const KEYS: &[Key] = &[
         },
         default: None,
         about: "The same as `context.document_tokens`, for this agent.",
+    },
+    Key {
+        pattern: "agents.*.context.compress_to",
+        kind: Kind::Count {
+            min: 100,
+            max: 10_000_000,
+        },
+        default: None,
+        about: "The same as `context.compress_to`, for this agent.",
     },
     Key {
         pattern: "agents.*.context.answers",

@@ -591,6 +591,8 @@ pub(super) mod tests {
                 "context.document_tokens" => "context.document_tokens = 700",
                 "agents.*.context.document_tokens" => "agents.exec.context.document_tokens = 700",
                 "agents.*.context.answers" => "agents.exec.context.answers = \"file\"",
+                "context.compress_to" => "context.compress_to = 700",
+                "agents.*.context.compress_to" => "agents.exec.context.compress_to = 700",
                 "context.memory_tokens" => "context.memory_tokens = 700",
                 "context.conversation_tokens" => "context.conversation_tokens = 700",
                 "context.early_stop" => "context.early_stop = \"off\"",

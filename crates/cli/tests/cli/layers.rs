@@ -119,7 +119,8 @@ fn rows() -> Vec<Row> {
 }
 
 /// Layers whose use, receipt and switch other tests have seen; what cannot be switched has its reason in the error.
-const ELSEWHERE: [(Layer, &str); 9] = [
+const ELSEWHERE: [(Layer, &str); 10] = [
+    (Layer::Compression, "compression"),
     (Layer::Compaction, "conversation::older_turns_become_a_summary"),
     (Layer::Dropout, "reviews::who_says_what_the_others_say"),
     (Layer::Triage, "reviews"),

@@ -14,6 +14,7 @@ mod circles;
 mod compare;
 mod compat;
 mod compatible;
+mod compression;
 mod config;
 mod conversation;
 mod crew_money;

@@ -5,6 +5,7 @@
 
 mod circles;
 mod complexity;
+mod compression;
 mod patch_formats;
 mod routing;
 #[path = "../../tests/sets/mod.rs"]
@@ -22,7 +23,7 @@ use sets::{Score, read};
 use table::{Table, percent};
 
 /// Every set that can be named.
-const NAMES: [&str; 8] = [
+const NAMES: [&str; 9] = [
     "toon",
     "json_patch",
     "apply_patch",
@@ -31,6 +32,7 @@ const NAMES: [&str; 8] = [
     "trajectories",
     "complexity",
     "patch_formats",
+    "compression",
 ];
 
 fn main() {
@@ -51,6 +53,7 @@ fn main() {
             "json_patch" => codecs(&mut table, &data, (*name, "RFC 6902 suite"), sets::json_patch),
             "apply_patch" => codecs(&mut table, &data, (*name, "apply_patch scenarios"), sets::apply_patch),
             "patch_formats" => patch_formats::measure(&mut table, &data),
+            "compression" => compression::measure(&mut table, &data),
             "tools" => tools::measure(&mut table, &data),
             "routing" => routing::measure(&mut table, &data),
             "trajectories" => trajectories::measure(&mut table, &data),

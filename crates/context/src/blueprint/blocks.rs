@@ -20,7 +20,7 @@ pub(super) struct Part {
 
 /// What a block looks like.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Shape {
+pub(crate) enum Shape {
     /// Running text.
     Paragraph,
     /// An item of a list, or a row of a table.
@@ -173,7 +173,7 @@ impl Reading {
     }
 }
 
-fn heading(line: &str) -> Option<(usize, &str)> {
+pub(crate) fn heading(line: &str) -> Option<(usize, &str)> {
     let level = line.bytes().take_while(|byte| *byte == b'#').count();
     let title = line.get(level..)?.strip_prefix(' ')?;
     (1..=6)
@@ -181,12 +181,12 @@ fn heading(line: &str) -> Option<(usize, &str)> {
         .then(|| (level, title.trim().trim_end_matches('#').trim()))
 }
 
-fn is_underline(line: &str) -> bool {
+pub(crate) fn is_underline(line: &str) -> bool {
     line.len() >= 3 && (line.chars().all(|char| char == '=') || line.chars().all(|char| char == '-'))
 }
 
 /// What a line is that begins an item of a list, and its words.
-fn listed(line: &str) -> Option<(Shape, &str)> {
+pub(crate) fn listed(line: &str) -> Option<(Shape, &str)> {
     let line = line.trim_start_matches(['>', ' ']);
     let rest = match line.split_at_checked(1) {
         Some(("-" | "*" | "+" | "•", rest)) if rest.starts_with([' ', '\t']) => rest.trim_start(),

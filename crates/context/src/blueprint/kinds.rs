@@ -89,7 +89,7 @@ pub(super) fn items(block: &Block, parts: &[Part]) -> Vec<Item> {
 }
 
 /// Sentences with where they begin. A full stop within a number, a name or a path ends nothing.
-fn sentences(text: &str) -> Vec<(usize, &str)> {
+pub(crate) fn sentences(text: &str) -> Vec<(usize, &str)> {
     let mut all = Vec::new();
     let mut from = 0;
     let mut chars = text.char_indices().peekable();
