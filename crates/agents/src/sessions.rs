@@ -116,6 +116,11 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
+        // Said, and not left to the closing: a process that is being started just now has the open file until it executes,
+        // and the lock would last as long.
+        if let Some(file) = &self.file {
+            let _ = file.unlock();
+        }
         self.sessions.lock().taken.remove(&self.id);
     }
 }
@@ -156,6 +161,17 @@ mod tests {
         assert!(sessions.take("b").is_ok());
         drop(held);
         assert!(sessions.take("a").is_ok());
+    }
+
+    #[test]
+    fn a_process_that_is_just_being_started_keeps_no_session() {
+        let directory = tempfile::tempdir().unwrap();
+        let sessions = Sessions::new("claude", Some(directory.path().into()));
+        let held = sessions.take("a").unwrap();
+        let as_a_fork_has_it = held.file.as_ref().unwrap().try_clone().unwrap();
+        drop(held);
+        assert!(sessions.take("a").is_ok());
+        drop(as_a_fork_has_it);
     }
 
     #[test]

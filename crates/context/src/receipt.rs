@@ -131,16 +131,7 @@ impl Layer {
 impl Layer {
     /// What decides about a layer that `context.off` cannot switch; none for those that it can.
     pub fn switched_elsewhere(self) -> Option<&'static str> {
-        match self {
-            Layer::Patches => Some("`edits` of a task says whether it answers with a patch"),
-            Layer::Projection => Some("an answer is cut where it is asked for, by `--fields`"),
-            Layer::Reduction => Some("no run has it; `wheelhouse economy --replay` plays it"),
-            Layer::SchemaPruning => Some(
-                "the MCP server shows schemas without what no model needs, and checks calls against the whole schema",
-            ),
-            Layer::ToolDiscovery => Some("`serve.toolset` says which tools are listed, and which are found"),
-            _ => None,
-        }
+        (self == Layer::Patches).then_some("`edits` of a task says whether it answers with a patch")
     }
 }
 

@@ -126,10 +126,10 @@ const ELSEWHERE: [(Layer, &str); 10] = [
     (Layer::Triage, "reviews"),
     (Layer::ToolScope, "tool_scopes"),
     (Layer::Patches, "patches::a_model_without_tools_changes_files"),
-    (Layer::Projection, "economy::answers_are_cut"),
-    (Layer::Reduction, "economy::a_recorded_session"),
-    (Layer::SchemaPruning, "mcp"),
-    (Layer::ToolDiscovery, "mcp"),
+    (Layer::Projection, "tool_servers"),
+    (Layer::Reduction, "tool_servers"),
+    (Layer::SchemaPruning, "tool_servers"),
+    (Layer::ToolDiscovery, "tool_servers"),
 ];
 
 fn house(agent: &str) -> House {
@@ -226,22 +226,10 @@ fn every_layer_acts_leaves_its_receipt_and_can_be_switched_off_for_all_and_for_o
 fn what_cannot_be_switched_off_says_what_switches_it() {
     let house = House::new();
     house.write("plan.yaml", "tasks: [{id: a, exec: 'true'}]");
-    for (layer, said) in [
-        ("patches", "`edits` of a task"),
-        ("projection", "`--fields`"),
-        ("reduction", "`wheelhouse economy --replay`"),
-        ("schema_pruning", "whole schema"),
-        ("tool_discovery", "`serve.toolset`"),
-    ] {
-        let refused = house.run(&["run", "plan.yaml", "--set", &format!("context.off={layer}")]);
-        assert_eq!(refused.code, Some(2), "{refused:#?}");
-        assert!(
-            refused
-                .err
-                .contains(&format!("layer `{layer}` is not switched by `context.off`"))
-                && refused.err.contains(said),
-            "{refused:#?}"
-        );
+    let refused = house.run(&["run", "plan.yaml", "--set", "context.off=patches"]);
+    assert_eq!(refused.code, Some(2), "{refused:#?}");
+    for said in ["layer `patches` is not switched by `context.off`", "`edits` of a task"] {
+        assert!(refused.err.contains(said), "{refused:#?}");
     }
 }
 
