@@ -122,6 +122,9 @@ fn word(bytes: &[u8], mut at: usize) -> Option<usize> {
 /// The end of a word before an apostrophe. Case is no matter, and the long s counts as an s.
 fn contraction(bytes: &[u8], at: usize) -> Option<usize> {
     let lower = |at: usize| bytes.get(at).map(u8::to_ascii_lowercase);
+    if bytes[at + 1..].starts_with("ſ".as_bytes()) {
+        return Some(at + 1 + "ſ".len());
+    }
     match (lower(at + 1), lower(at + 2)) {
         (Some(128..), _) => None,
         (Some(b's' | b't' | b'm' | b'd'), _) => Some(at + 2),
