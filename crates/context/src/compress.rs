@@ -2,7 +2,7 @@
 //!
 //! Extractive: what stays is word for word what stood there, in its order, and a gap says how many sentences it is. By
 //! structure and words, without a model: sentences are ranked by BM25 against the words of the instruction, and what must
-//! not be lost is never left out ([`units`]). For prompts that no cache will hold again; who calls this makes sure of it,
+//! not be lost is never left out (`units`). For prompts that no cache will hold again; who calls this makes sure of it,
 //! since a shortened prefix is another prefix.
 
 mod units;

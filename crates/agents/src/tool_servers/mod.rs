@@ -1,7 +1,7 @@
 //! Other MCP servers, whose tools agents can find and use through ours: [`ToolServers`] of core on real programs and addresses.
 //!
 //! A server is started by the first search or call that needs it, under a keeper, so that none outlives the process that
-//! started it. What it lists is kept on disk ([`catalogue`]): a search among known tools starts nothing. It is ended when nobody
+//! started it. What it lists is kept on disk (`catalogue`): a search among known tools starts nothing. It is ended when nobody
 //! has called it for a while; after a crash it is started again, a few times a minute.
 //!
 //! | file | what it owns |

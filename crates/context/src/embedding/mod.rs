@@ -1,8 +1,8 @@
 //! Vectors of texts by meaning, from weights that somebody has: a directory's files in, numbers out. No network, nothing is
 //! downloaded, nothing is remembered between two texts.
 //!
-//! Two kinds of models are read: a table of vectors of tokens ([`lookup`], the form of Model2Vec), which takes microseconds
-//! a text, and a BERT sentence encoder ([`encoder`], such as all-MiniLM-L6-v2), which takes a tenth of a second and more.
+//! Two kinds of models are read: a table of vectors of tokens (`lookup`, the form of Model2Vec), which takes microseconds
+//! a text, and a BERT sentence encoder (`encoder`, such as all-MiniLM-L6-v2), which takes a tenth of a second and more.
 //! Whatever else lies there is refused, with what was found and what is read.
 
 mod encoder;

@@ -2,7 +2,7 @@
 //!
 //! Words are hashed (feature hashing, Weinberger and others 2009) into a fixed number of places, so that what is kept of a
 //! task is small, of bounded size, and does not have its words in it. Kept with the task's outcome and read back for
-//! ever: a change of the hash or of the shape needs another [`VERSION`].
+//! ever: a change of the hash or of the shape needs another `VERSION`.
 
 use crate::analysis::READ_MAX;
 
