@@ -27,7 +27,7 @@ pub mod nudge;
 mod packet;
 mod patching;
 mod prepare;
-mod private;
+pub mod private;
 mod reviewing;
 mod run_loop;
 mod scoping;

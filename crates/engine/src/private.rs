@@ -8,7 +8,7 @@ use std::path::Path;
 
 /// Writes it beside its place and moves it there: whoever reads finds all of it or none. Without fsync: for what can be made
 /// anew.
-pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut half = OsString::from(path);
     half.push(format!(".{}.part", std::process::id()));
     let written = fs::OpenOptions::new()

@@ -6,8 +6,8 @@
 //! with a complaint about how its answer was to be shown: that would be taken for a call that was not made.
 
 use std::fs;
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -22,6 +22,7 @@ use wheelhouse_core::message::Party;
 use wheelhouse_core::schema::Schema;
 use wheelhouse_core::store::Command;
 use wheelhouse_core::tool_server::{self, Manifest, ServerTool, ToolAnswer, Wanted};
+use wheelhouse_engine::private;
 
 use super::exit;
 use super::failure::Failure;
@@ -256,15 +257,7 @@ fn keep(dir: &Path, text: &str) -> io::Result<String> {
     let path = dir.join(&handle);
     if !path.exists() {
         make_room(dir)?;
-        let new = dir.join(format!("{handle}.{}", std::process::id()));
-        let mut file = fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&new)?;
-        file.write_all(text.as_bytes())?;
-        fs::rename(&new, &path)?;
+        private::write(&path, text.as_bytes())?;
     }
     Ok(handle)
 }
